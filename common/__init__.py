@@ -1,0 +1,1 @@
+"""What every GAN of this repository shares: layers, data, the training step, the loop, the commands."""

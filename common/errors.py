@@ -1,0 +1,84 @@
+"""How a command ends: one clear line for what the user can mend, and the exit statuses of the README."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import sys
+from typing import Callable, NoReturn
+
+DONE, BAD_INPUT, BROKE_DOWN, INTERRUPTED = 0, 2, 3, 130
+
+
+class UserError(Exception):
+    """Something the user can mend. Its text names the file or flag and the way out; the command exits with 2."""
+
+
+class HelpFormatter(argparse.HelpFormatter):
+    """Ends the help of a flag with its default, where it has one that says something."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        silent = action.default in (None, False, argparse.SUPPRESS)
+        return action.help if silent else f"{action.help} (default: %(default)s)"
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that answers a bad flag with one line instead of the whole usage."""
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=HelpFormatter, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        """End the program with `message` on one line."""
+        self.exit(BAD_INPUT, f"{self.prog}: {message} (--help lists the flags)\n")
+
+
+def command(main: Callable[..., int]) -> Callable[..., int]:
+    """Turn what `main` raises into an exit status and, where the user can mend it, one line on stderr."""
+
+    @functools.wraps(main)
+    def wrapped(*args, **kwargs) -> int:
+        try:
+            return main(*args, **kwargs)
+        except UserError as error:
+            message = str(error)
+        except OSError as error:
+            # A full disk, a missing permission, a folder that is a file: the system's own words name the file.
+            message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        except KeyboardInterrupt:
+            print("\ninterrupted", file=sys.stderr)
+            return INTERRUPTED
+        print(f"error: {message}", file=sys.stderr)
+        return BAD_INPUT
+
+    return wrapped
+
+
+def whole_number(least: int) -> Callable[[str], int]:
+    """An argparse type: an integer of at least `least`."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{value} is too small: at least {least}")
+        return value
+
+    return parse
+
+
+def number_between(low: float, high: float) -> Callable[[str], float]:
+    """An argparse type: a number x with low <= x < high."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+        if not low <= value < high:
+            raise argparse.ArgumentTypeError(f"{text} is out of range: from {low} to less than {high}")
+        return value
+
+    return parse

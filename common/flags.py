@@ -1,0 +1,39 @@
+"""The flags of every family's `train.py`. Read before Paddle is imported: it needs the threads, `--help` needs none."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from common.errors import Parser, number_between, whole_number
+
+DATA_DIR_HELP = "folder with the four IDX files (default: $MNIST_DIR, else Paddle's cache, else Paddle's download)"
+
+
+def parse_flags(family: str, arguments: list[str] | None = None) -> argparse.Namespace:
+    """The flags in `arguments` (None: the command line's); a bad one ends the program with one line and status 2."""
+    parser = Parser(
+        prog=f"{family}/train.py",
+        description=f"Train {family.upper()} and write sample grids, generator.params, loss curves and VisualDL "
+        "records to --output-dir. Ctrl-C stops after the current step and saves.",
+        epilog=f"example: python {family}/train.py --dataset digits --epochs 20",
+    )
+    add = parser.add_argument
+    add("--epochs", type=whole_number(1), default=100, help="passes over the data set")
+    add("--batch-size", type=whole_number(2), default=32, help="images a step")
+    add("--learning-rate", type=number_between(0, 1), default=2e-4, help="Adam's step size, both networks")
+    add("--beta1", type=number_between(0, 1), default=0.5, help="Adam's first decay rate, both networks")
+    add(
+        "--dataset",
+        choices=["mnist", "digits", "auto"],
+        default="mnist",
+        help="digits: scikit-learn's 1,797 digits, no network needed; auto: MNIST where it can be had, else digits",
+    )
+    add("--data-dir", help=DATA_DIR_HELP)
+    add("--output-dir", type=Path, default=Path("work", family), help="everything the run writes")
+    add("--seed", type=whole_number(0), default=42, help="of every source of randomness")
+    add("--max-steps", type=whole_number(1), help="stop after so many steps in all, saving as at any end")
+    add("--sample-every", type=whole_number(1), default=100, help="steps between sample grids")
+    add("--device", default="auto", help="auto, cpu, gpu or gpu:N")
+    add("--threads", type=whole_number(1), help="CPU threads (default: all cores)")
+    return parser.parse_args(arguments)

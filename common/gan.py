@@ -1,0 +1,110 @@
+"""The game itself: one update of the discriminator, one of the generator (Goodfellow et al. 2014, arXiv 1406.2661,
+algorithm 1 with k = 1, and the non-saturating generator loss of its section 3)."""
+
+from __future__ import annotations
+
+import numpy as np
+import paddle
+from paddle import Tensor, nn
+from paddle.optimizer import Adam
+
+from common.layers import LATENT_DIM
+
+
+class GAN:
+    """A generator, a discriminator, a criterion and two Adam optimizers.
+
+    The loop knows only `networks`, `optimizers`, `update`, `latent` and `sample`; a family that needs more than a
+    criterion of its own brings another class with these five.
+
+    Args:
+        generator: `[N, 100, 1, 1]` to `[N, 1, 32, 32]` in [-1, 1].
+        discriminator: `[N, 1, 32, 32]` to scores `[N, 1, 1, 1]`.
+        criterion: (scores, targets of the same shape) to a scalar; targets are 1 for real, 0 for fake.
+        learning_rate, beta1, beta2: Adam's, for both networks; the defaults are the DCGAN paper's.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Layer,
+        discriminator: nn.Layer,
+        criterion: nn.Layer,
+        learning_rate: float = 2e-4,
+        beta1: float = 0.5,
+        beta2: float = 0.999,
+    ) -> None:
+        self.networks = {"generator": generator, "discriminator": discriminator}
+        self.criterion = criterion
+        self.optimizers = {
+            name: Adam(learning_rate, beta1, beta2, parameters=net.parameters()) for name, net in self.networks.items()
+        }
+        self._targets: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def step(self, real: Tensor, noise_d: Tensor, noise_g: Tensor) -> dict[str, Tensor]:
+        """Update D on `real` against G(`noise_d`), then G on G(`noise_g`) through the updated D.
+
+        Args:
+            real: images `[N, 1, 32, 32]` in [-1, 1].
+            noise_d, noise_g: latent vectors `[N, 100, 1, 1]` for D's and for G's half of the step.
+
+        Returns:
+            0-D tensors, left on the device: `loss_d` = criterion(D(real), 1) + criterion(D(fake), 0) and the mean
+            scores `score_real`, `score_fake` before D's update; `loss_g` = criterion(D(G(noise_g)), 1) after it.
+        """
+        generator, discriminator = self.networks["generator"], self.networks["discriminator"]
+        ones, zeros = self._targets_for(real.shape[0])
+
+        with paddle.no_grad():  # D's loss must not reach G: without a graph there is nothing to detach
+            fake = generator(noise_d)
+        score_real, score_fake = discriminator(real), discriminator(fake)
+        loss_d = self.criterion(score_real, ones) + self.criterion(score_fake, zeros)
+        loss_d.backward()
+        self._apply("discriminator")
+
+        # D only passes the gradient on to G here. Its own weights' gradients would be thrown away: do not compute them.
+        parameters = [p for p in discriminator.parameters() if not p.stop_gradient]
+        for parameter in parameters:
+            parameter.stop_gradient = True
+        loss_g = self.criterion(discriminator(generator(noise_g)), ones)
+        loss_g.backward()
+        for parameter in parameters:
+            parameter.stop_gradient = False
+        self._apply("generator")
+
+        return {
+            "loss_d": loss_d.detach(),
+            "loss_g": loss_g.detach(),
+            "score_real": score_real.detach().mean(),
+            "score_fake": score_fake.detach().mean(),
+        }
+
+    def update(self, real: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
+        """One `step` on `real` with whatever else this family's step needs drawn from `rng`."""
+        count = real.shape[0]
+        return self.step(real, self.latent(rng, count), self.latent(rng, count))
+
+    def latent(self, rng: np.random.Generator, count: int) -> Tensor:
+        """What `sample` turns into `count` images: here standard normal vectors `[count, 100, 1, 1]`."""
+        return paddle.to_tensor(rng.standard_normal((count, LATENT_DIM, 1, 1), dtype=np.float32))
+
+    @paddle.no_grad()
+    def sample(self, z: Tensor) -> np.ndarray:
+        """Images `[N, 1, 32, 32]`, float32 in [-1, 1], with BatchNorm on its running statistics: an image depends on
+        its own latent vector only, and drawing leaves no trace in the training."""
+        generator = self.networks["generator"]
+        was_training = generator.training
+        generator.eval()
+        images = generator(z).numpy()
+        if was_training:
+            generator.train()
+        return images
+
+    def _apply(self, name: str) -> None:
+        self.optimizers[name].step()
+        self.optimizers[name].clear_grad()
+
+    def _targets_for(self, count: int) -> tuple[Tensor, Tensor]:
+        """Targets 1 and 0 `[count, 1, 1, 1]`, made once for each batch size that occurs."""
+        if count not in self._targets:
+            self._targets[count] = paddle.ones([count, 1, 1, 1]), paddle.zeros([count, 1, 1, 1])
+        return self._targets[count]

@@ -1,0 +1,57 @@
+"""Read back what a training run wrote."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common.errors import UserError
+
+if TYPE_CHECKING:
+    from common.gan import GAN
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def families() -> list[str]:
+    """The folders of this repository that hold a GAN: those with a `model.py` and a `train.py`."""
+    return sorted(path.parent.name for path in ROOT.glob("*/train.py") if path.with_name("model.py").is_file())
+
+
+def load_config(run_dir: Path) -> dict[str, Any]:
+    """The `config.json` of a run or of a `pretrained` folder.
+
+    Raises:
+        UserError: it is not there, damaged, or names a family that this repository does not have.
+    """
+    path = run_dir / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; name a folder that a train.py wrote, such as work/dcgan") from error
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error}); the folder's run must be repeated") from error
+    family = config.get("family") if isinstance(config, dict) else None
+    if family not in families():
+        raise UserError(f"{path}: family is {family!r}, expected one of {', '.join(families())}")
+    return config
+
+
+def load_gan(run_dir: Path, weights: str = "generator.params") -> GAN:
+    """The GAN of a run with its trained generator, ready to `sample`.
+
+    Args:
+        run_dir: what a training run wrote, or a `pretrained` folder.
+        weights: which of its files to load into the generator.
+
+    Raises:
+        UserError: the folder is no run's, or its weights are missing, damaged, unsafe or another network's.
+    """
+    from common.weights import load_into
+
+    family = load_config(run_dir)["family"]
+    gan = importlib.import_module(f"{family}.train").build()
+    load_into(gan.networks["generator"], run_dir / weights)
+    return gan

@@ -1,0 +1,201 @@
+"""The training loop: one for every family. `dcgan/train.py` and its sisters call `run` with what makes them differ."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable
+
+import numpy as np
+
+from common import cpu
+from common.errors import BROKE_DOWN, DONE, INTERRUPTED, UserError, command
+from common.flags import parse_flags
+
+if TYPE_CHECKING:
+    from common.data import Dataset
+    from common.gan import GAN
+
+# Every random number is a function of the seed, its stream and its place there, not of what was drawn before it: a run
+# can stop and go on anywhere, and what one part of the program draws cannot shift what another part sees.
+SHUFFLE, LATENT, FIXED = range(3)
+READ_EVERY = 20  # steps between looks at the losses: on a GPU each look waits for all the work queued before it
+
+
+@command
+def run(family: str, build: Callable[..., GAN], arguments: list[str] | None = None) -> int:
+    """Train a family as the command line says.
+
+    Args:
+        family: the name of its folder, `dcgan` or `lsgan`.
+        build: makes the family's `GAN` from Adam's settings; called once Paddle is set up and seeded.
+        arguments: the flags, None for the command line's.
+
+    Returns:
+        The exit status: 0 done, 2 for what the user can mend, 3 after a breakdown, 130 after Ctrl-C or SIGTERM.
+    """
+    flags = parse_flags(family, arguments)
+    threads = cpu.set_up(flags.threads)
+    import paddle
+
+    from common import data
+
+    device = choose_device(flags.device)
+    dataset = data.load(flags.dataset, flags.data_dir)
+    paddle.seed(flags.seed)
+    gan = build(learning_rate=flags.learning_rate, beta1=flags.beta1)
+    config = {
+        "family": family,
+        "flags": {name: str(value) if isinstance(value, Path) else value for name, value in vars(flags).items()},
+        "dataset": dataset.name,
+        "checksum": dataset.checksum,
+        "note": dataset.note,
+        "versions": {"python": sys.version.split()[0], "paddle": paddle.__version__, "numpy": np.__version__},
+        "device": device,
+        "threads": threads,
+        "parameters": {
+            name: sum(p.size for p in net.parameters() if not p.stop_gradient) for name, net in gan.networks.items()
+        },
+    }
+    return train(gan, dataset, flags, config)
+
+
+def choose_device(name: str) -> str:
+    """Point Paddle at `auto`, `cpu`, `gpu` or `gpu:N`; return what that came to, as `cpu` or `gpu:0`.
+
+    Raises:
+        UserError: there is no such device here.
+    """
+    import paddle
+
+    gpus = paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else 0
+    if name == "auto":
+        name = "gpu" if gpus else "cpu"
+    kind, _, number = name.partition(":")
+    if name not in ("cpu", "gpu") and not (kind == "gpu" and number.isdigit()):
+        raise UserError(f"--device {name}: expected auto, cpu, gpu or gpu:N")
+    if kind == "gpu" and int(number or 0) >= gpus:
+        raise UserError(f"--device {name}: Paddle {paddle.__version__} sees {gpus} GPUs here; use --device cpu")
+    paddle.set_device(name)
+    return paddle.get_device()
+
+
+def random_numbers(seed: int, stream: int, place: int = 0) -> np.random.Generator:
+    """The random numbers of one place in one stream; the same on every machine."""
+    return np.random.default_rng([seed, stream, place])
+
+
+def train(gan: GAN, dataset: Dataset, flags: argparse.Namespace, config: dict) -> int:
+    """Train `gan` on `dataset` as `flags` say and write everything to `flags.output_dir`; returns the exit status."""
+    import paddle
+
+    from common import artifacts
+    from common.progress import Interrupt, Progress
+
+    count, folder = len(dataset.images), flags.output_dir
+    steps_per_epoch = -(-count // flags.batch_size)  # rounded up: the last, smaller batch is used too
+    total = min(flags.epochs * steps_per_epoch, flags.max_steps or sys.maxsize)
+
+    interrupt = Interrupt()
+    folder.mkdir(parents=True, exist_ok=True)
+    earlier = artifacts.set_aside(folder)
+    artifacts.save_json(folder / "config.json", config)
+    logs = artifacts.Logs(folder, config["flags"])
+    print_header(config, count, total, earlier)
+
+    images = paddle.to_tensor(dataset.images)  # on the device, once; from here on a batch is one index into it
+    fixed_latent = gan.latent(random_numbers(flags.seed, FIXED), artifacts.GRID_COLUMNS**2)
+    progress = Progress(
+        total // steps_per_epoch * count + total % steps_per_epoch * flags.batch_size, flags.epochs, flags.sample_every
+    )
+    unread: list[tuple[dict, dict[str, paddle.Tensor]]] = []  # steps whose losses are still on the device
+    unread_images = 0
+    status = DONE
+
+    for step in range(total):
+        epoch, batch = divmod(step, steps_per_epoch)
+        if batch == 0 or not step:
+            order = random_numbers(flags.seed, SHUFFLE, epoch).permutation(count)
+        chosen = order[batch * flags.batch_size : (batch + 1) * flags.batch_size]
+        real = paddle.index_select(images, paddle.to_tensor(chosen))
+        values = gan.update(real, random_numbers(flags.seed, LATENT, step))
+        unread.append(({"step": step, "epoch": epoch, "batch": batch}, values))
+        unread_images += len(chosen)
+
+        ends_run = step == total - 1 or interrupt.asked
+        ends_epoch = batch == steps_per_epoch - 1
+        draws = step % flags.sample_every == 0
+        if step % READ_EVERY == 0 or draws or ends_epoch or ends_run:
+            rows = read(unread)
+            logs.steps(rows)
+            speed = progress.advance(rows, unread_images)
+            logs.board.add_scalar("speed/images a second", speed, step)
+            unread.clear()
+            unread_images = 0
+            if not all(np.isfinite(value) for row in rows for value in row.values()):
+                status = BROKE_DOWN
+                break
+        if draws or ends_epoch or ends_run:
+            picture = artifacts.grid(gan.sample(fixed_latent))
+        if draws or ends_run:
+            artifacts.save_image(folder / "samples" / f"{epoch:04d}_{batch:04d}.png", picture)
+        if ends_epoch or ends_run:
+            logs.board.add_image("samples", np.asarray(picture.convert("RGB")), step)
+            logs.flush()
+            for name, network in gan.networks.items():
+                artifacts.save_params(folder / f"{name}.params", network.state_dict())
+        if interrupt.asked:
+            status = INTERRUPTED
+            break
+
+    progress.bar.close()
+    logs.close()
+    artifacts.save_gif(folder / "samples", folder / "progress.gif")
+    print_end(config, folder, status, step)
+    return status
+
+
+def read(steps: list[tuple[dict, dict]]) -> list[dict[str, float]]:
+    """Fetch the values of many steps from the device at once: a row for each, float32 as computed."""
+    import paddle
+
+    names = list(steps[0][1])
+    table = paddle.stack([values[name] for _, values in steps for name in names]).numpy().reshape(-1, len(names))
+    return [{**place, **dict(zip(names, values))} for (place, _), values in zip(steps, table)]
+
+
+def print_header(config: dict, images: int, steps: int, earlier: Path | None) -> None:
+    """Say what is about to be trained, on what, and where the results go."""
+    flags = config["flags"]
+    if earlier:
+        print(f"an earlier run was here: it is now in {earlier}")
+    family, device, version = config["family"].upper(), config["device"], config["versions"]["paddle"]
+    print(f"{family} on {device} ({config['threads']}), Paddle {version}")
+    print(f"data     {config['dataset']}, {images:,} images")
+    print(f"training {steps:,} steps of {flags['batch_size']} images, seed {flags['seed']}")
+    print("networks " + ", ".join(f"{name} {size:,}" for name, size in config["parameters"].items()) + " parameters")
+    print(f"results  {Path(flags['output_dir']).resolve()}", flush=True)
+    print_note(config)
+
+
+def print_note(config: dict) -> None:
+    """The line that nobody can miss, where the data are not what was asked for first."""
+    if config["note"]:
+        print(f"\n{'!' * 20}\n!!! {config['note']}\n{'!' * 20}\n", flush=True)
+
+
+def print_end(config: dict, folder: Path, status: int, step: int) -> None:
+    """Say how the run ended, what it wrote and what to do next."""
+    if status == BROKE_DOWN:
+        print(
+            f"error: training broke down: a loss or score is not finite by step {step}; the weights of the last "
+            f"epoch's end are kept in {folder}. A smaller --learning-rate is the usual cure.",
+            file=sys.stderr,
+        )
+        return
+    print(f"{'stopped' if status == INTERRUPTED else 'done'} after {step + 1:,} steps. Written to {folder}:")
+    print("  generator.params, discriminator.params, samples/, progress.gif, losses.csv, VisualDL records")
+    print(f"next     python -m common.sample {folder} --out grid.png   (in the repository's folder)")
+    print(f"         visualdl --logdir {folder.parent}   (or make board)")
+    print_note(config)

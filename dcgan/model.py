@@ -1,0 +1,24 @@
+"""DCGAN's two networks (Radford et al. 2015, arXiv 1511.06434)."""
+
+from __future__ import annotations
+
+from paddle import Tensor, nn
+
+from common.layers import Generator, score_layers
+
+__all__ = ["Discriminator", "Generator"]
+
+
+class Discriminator(nn.Layer):
+    """Images to the probability of being real. 661,248 trainable parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dis = nn.Sequential(
+            *score_layers(),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`x [N, 1, 32, 32]` in [-1, 1] to scores `[N, 1, 1, 1]` in (0, 1)."""
+        return self.dis(x)

@@ -1,0 +1,23 @@
+"""LSGAN's two networks (Mao et al. 2016, arXiv 1611.04076): DCGAN's, with D left unbounded."""
+
+from __future__ import annotations
+
+from paddle import Tensor, nn
+
+from common.layers import Generator, score_layers
+
+__all__ = ["Discriminator", "Generator"]
+
+
+class Discriminator(nn.Layer):
+    """Images to an unbounded score, 1 for real and 0 for fake. 661,248 trainable parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dis = nn.Sequential(
+            *score_layers(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`x [N, 1, 32, 32]` in [-1, 1] to scores `[N, 1, 1, 1]` around 0 to 1."""
+        return self.dis(x)
