@@ -14,28 +14,37 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
+from common.errors import UserError
+
 GRID_COLUMNS = 8
 GIF_FRAMES = 60
 # A run's files in its folder, as patterns: what a new run in the same folder moves aside.
-RUN_FILES = ("*.params", "samples", "progress.gif", "losses.csv", "metrics.jsonl", "config.json", "vdlrecords.*.log")
+RUN_FILES = ("config.json", "*.params", "samples", "progress.gif", "losses.csv", "metrics.jsonl", "vdlrecords.*.log")
 
 
 @contextlib.contextmanager
-def atomic(path: Path) -> Iterator[BinaryIO]:
+def atomic(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
     """Open a file to write that takes its name only once it is whole and on the disk.
 
-    After an error, a kill or a power cut, `path` holds what it held before.
+    After an error, a kill or a power cut, `path` holds what it held before; with `keep`, that is kept under this name.
+    A part that a killed process left behind is overwritten by the next writer.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.part")
     try:
         with part.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        if keep and path.exists():
+            path.replace(keep)
         part.replace(path)
-    finally:
+    except OSError as error:
         part.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk's error names no file
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def save_json(path: Path, content: Any) -> None:
@@ -99,36 +108,67 @@ def set_aside(folder: Path) -> Path | None:
     Returns:
         Where they went, None where there was no earlier run.
     """
-    if not (folder / "config.json").is_file():
+    found = [path for pattern in RUN_FILES for path in folder.glob(pattern)]
+    if not found:
         return None
     number = 1
     while (folder / f"earlier-{number}").exists():
         number += 1
     aside = folder / f"earlier-{number}"
     aside.mkdir()
-    for pattern in RUN_FILES:
-        for path in folder.glob(pattern):
-            path.rename(aside / path.name)
+    for path in found:
+        path.rename(aside / path.name)
     return aside
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold `folder` for one run. The lock is the kernel's: it ends with the process, however that ends.
+
+    Raises:
+        UserError: another run writes to this folder.
+    """
+    try:
+        import fcntl
+    except ImportError:  # not POSIX: no such lock there
+        yield
+        return
+    with (folder / ".lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(f"{folder}: another run writes here; wait for it or give another --output-dir") from None
+        yield
 
 
 class Logs:
     """`losses.csv` with a row for every step, and VisualDL's records.
 
-    VisualDL gets the scalars of every 20th step, the speed beside them, and one grid an epoch: at 100 epochs of MNIST
-    its file stays at a few megabytes, where every step and every grid would make it many times that.
+    VisualDL gets the scalars of every 20th step and one grid an epoch: a run of 100 epochs of MNIST stays at some ten
+    megabytes, where every step and every grid would make it hundreds.
+
+    Args:
+        folder: where to write; both files are appended to.
+        lengths: cut the files back to these bytes first, which undoes what came after a checkpoint.
     """
 
+    FILES = ("losses.csv", "vdlrecords.run.log")
     SCALARS_EVERY = 20
 
-    def __init__(self, folder: Path, flags: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, lengths: dict[str, int] | None = None) -> None:
         from visualdl import LogWriter
 
-        self._file = (folder / "losses.csv").open("a", newline="", encoding="utf-8")  # closed by `close`
+        self.folder = folder
+        for name in self.FILES if lengths else ():
+            os.truncate(folder / name, lengths[name])
+        self._file = (folder / "losses.csv").open("a", newline="", encoding="utf-8")  # `close` closes it
         self._csv: csv.DictWriter | None = None
         with contextlib.redirect_stdout(io.StringIO()):  # it prints when it appends to a file that is there
             self.board = LogWriter(logdir=str(folder), file_name="vdlrecords.run.log", display_name=folder.name)
-        shown = {name: value if isinstance(value, (int, float)) else str(value) for name, value in flags.items()}
+
+    def hyperparameters(self, flags: dict[str, Any]) -> None:
+        """Show the flags on VisualDL's page of hyperparameters, against the losses."""
+        shown = {name: value if type(value) in (int, float) else str(value) for name, value in flags.items()}
         self.board.add_hparams(shown, ["loss/D", "loss/G"])
 
     def steps(self, rows: list[dict[str, float]]) -> None:
@@ -143,10 +183,12 @@ class Logs:
                 for name in list(row)[3:]:
                     self.board.add_scalar(tag(name), float(row[name]), row["step"])
 
-    def flush(self) -> None:
-        """Bring all that was logged to the disk."""
+    def flush(self) -> dict[str, int]:
+        """Bring all that was logged to the disk; returns the lengths of the files."""
         self._file.flush()
+        os.fsync(self._file.fileno())
         self.board.flush()
+        return {name: (self.folder / name).stat().st_size for name in self.FILES}
 
     def close(self) -> None:
         """Flush and close both."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
+import socket
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
-import requests
 from tqdm import tqdm
 
 from common.errors import UserError
@@ -17,12 +20,16 @@ SLOWEST = 2_000  # bytes a second, on average after the first TIMEOUT: a mirror 
 MAX_BYTES = 64 * 2**20
 
 
+class _BrokenOffError(Exception):
+    """This try did not bring the whole file."""
+
+
 def fetch(url: str, path: Path, md5: str, timeout: float = TIMEOUT) -> None:
     """Download `url` to `path`, going on from `path.part` where an earlier try was cut off.
 
-    Paddle's own downloader writes under the final name, has no timeout and starts over after a cut: a closed network
-    or a captive portal's HTML page would hang it or stay in its cache. This one takes the same URL and fills the same
-    cache.
+    Paddle's own downloader writes under the final name, waits without limit and starts over after a cut: a closed
+    network would hang it, a captive portal's page would stay in its cache. This one takes the same URL and fills the
+    same cache.
 
     Args:
         md5: what the whole file must have.
@@ -37,21 +44,16 @@ def fetch(url: str, path: Path, md5: str, timeout: float = TIMEOUT) -> None:
     for _ in range(TRIES):
         try:
             _continue(url, part, timeout)
-        except requests.Timeout:
-            problem = f"nothing, or next to nothing, came for {timeout:g} seconds"
+        except _BrokenOffError as error:
+            problem = str(error)
             continue
-        except requests.HTTPError as error:
-            problem = f"the server answered {error.response.status_code} {error.response.reason}"
-            continue
-        except requests.RequestException as error:
-            problem = str(error) if type(error) is requests.RequestException else "no connection, or it broke off"
-            continue
-        found = hashlib.md5(part.read_bytes()).hexdigest()
+        content = part.read_bytes()
+        found = hashlib.md5(content).hexdigest()
         if found == md5:
             part.replace(path)
             return
-        html = part.read_bytes()[:200].lstrip().startswith(b"<")
-        problem = f"the answer is {'an HTML page' if html else 'another file'} (md5 {found}, expected {md5})"
+        what = "an HTML page" if content.lstrip().startswith(b"<") else "another file"
+        problem = f"the answer is {what} (md5 {found}, expected {md5})"
         part.unlink()  # wrong from some byte on that we do not know: nothing to go on from
     raise UserError(f"{url}: download failed after {TRIES} tries: {problem}")
 
@@ -59,26 +61,38 @@ def fetch(url: str, path: Path, md5: str, timeout: float = TIMEOUT) -> None:
 def _continue(url: str, part: Path, timeout: float) -> None:
     """Append what is missing of `url` to `part`, or start over where the server does not serve ranges."""
     have = part.stat().st_size if part.exists() else 0
-    headers = {"Range": f"bytes={have}-", "Accept-Encoding": "identity"} if have else {"Accept-Encoding": "identity"}
-    with requests.get(url, headers=headers, stream=True, timeout=timeout) as answer:
-        if answer.status_code == 416:  # the part is as long as the file or longer: the checksum decides
-            return
-        answer.raise_for_status()
-        resumed = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
-        have = have if resumed else 0
-        length = answer.headers.get("Content-Length", "")
-        total = have + int(length) if length.isdigit() else None
-        started, received = time.monotonic(), 0
-        bar = tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=part.stem, disable=None, leave=False)
-        with part.open("ab" if resumed else "wb") as file, bar:
-            for piece in answer.iter_content(65536):
-                received += len(piece)
-                if have + received > MAX_BYTES:
-                    raise requests.RequestException(f"more than {MAX_BYTES >> 20} MB")
-                file.write(piece)
-                bar.update(len(piece))
-                elapsed = time.monotonic() - started
-                if elapsed > timeout and received < SLOWEST * elapsed:
-                    raise requests.Timeout(f"less than {SLOWEST} bytes a second")
-        if total is not None and have + received < total:
-            raise requests.RequestException(f"cut off after {have + received:,} of {total:,} bytes")
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as answer:
+            resumed = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+            have = have if resumed else 0
+            length = answer.headers.get("Content-Length", "")
+            total = have + int(length) if length.isdigit() else None
+            bar = tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=part.stem, disable=None, leave=False)
+            with part.open("ab" if resumed else "wb") as file, bar:
+                _copy(answer, file, bar, timeout)
+                if total is not None and file.tell() < total:
+                    raise _BrokenOffError(f"cut off after {file.tell():,} of {total:,} bytes")
+    except urllib.error.HTTPError as error:
+        if error.code != 416:  # 416: the part is as long as the file, or longer; the checksum decides
+            raise _BrokenOffError(f"the server answered {error.code} {error.reason}") from error
+    except socket.timeout as error:  # TimeoutError from Python 3.10 on
+        raise _BrokenOffError(f"nothing came for {timeout:g} seconds") from error
+    except urllib.error.URLError as error:
+        raise _BrokenOffError(f"no connection ({error.reason})") from error
+    except (ConnectionError, http.client.HTTPException) as error:
+        raise _BrokenOffError(f"the connection broke off ({error})") from error
+
+
+def _copy(answer: http.client.HTTPResponse, file, bar: tqdm, timeout: float) -> None:
+    """Write the answer to `file` as it comes, within bounds of size and slowness."""
+    started, received = time.monotonic(), 0
+    while piece := answer.read1(65536):
+        file.write(piece)
+        bar.update(len(piece))
+        received += len(piece)
+        if file.tell() > MAX_BYTES:
+            raise _BrokenOffError(f"more than {MAX_BYTES >> 20} MB came")
+        elapsed = time.monotonic() - started
+        if elapsed > timeout and received < SLOWEST * elapsed:
+            raise _BrokenOffError(f"only {received:,} bytes came in {elapsed:.0f} seconds")

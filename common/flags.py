@@ -15,7 +15,7 @@ def parse_flags(family: str, arguments: list[str] | None = None) -> argparse.Nam
     parser = Parser(
         prog=f"{family}/train.py",
         description=f"Train {family.upper()} and write sample grids, generator.params, loss curves and VisualDL "
-        "records to --output-dir. Ctrl-C stops after the current step and saves.",
+        "records to --output-dir. Ctrl-C stops after the current step and saves; --resume goes on.",
         epilog=f"example: python {family}/train.py --dataset digits --epochs 20",
     )
     add = parser.add_argument
@@ -34,6 +34,8 @@ def parse_flags(family: str, arguments: list[str] | None = None) -> argparse.Nam
     add("--seed", type=whole_number(0), default=42, help="of every source of randomness")
     add("--max-steps", type=whole_number(1), help="stop after so many steps in all, saving as at any end")
     add("--sample-every", type=whole_number(1), default=100, help="steps between sample grids")
+    add("--resume", action="store_true", help="go on from the last checkpoint in --output-dir")
+    add("--checkpoint-minutes", type=number_between(0, 1e6), default=5.0, help="between checkpoints within an epoch")
     add("--device", default="auto", help="auto, cpu, gpu or gpu:N")
     add("--threads", type=whole_number(1), help="CPU threads (default: all cores)")
     return parser.parse_args(arguments)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable
 
@@ -90,70 +91,114 @@ def train(gan: GAN, dataset: Dataset, flags: argparse.Namespace, config: dict) -
     """Train `gan` on `dataset` as `flags` say and write everything to `flags.output_dir`; returns the exit status."""
     import paddle
 
-    from common import artifacts
+    from common import artifacts, checkpoint
     from common.progress import Interrupt, Progress
 
-    count, folder = len(dataset.images), flags.output_dir
-    steps_per_epoch = -(-count // flags.batch_size)  # rounded up: the last, smaller batch is used too
+    count, folder, batch_size = len(dataset.images), flags.output_dir, flags.batch_size
+    steps_per_epoch = -(-count // batch_size)  # rounded up: the last, smaller batch is used too
     total = min(flags.epochs * steps_per_epoch, flags.max_steps or sys.maxsize)
-
-    interrupt = Interrupt()
     folder.mkdir(parents=True, exist_ok=True)
-    earlier = artifacts.set_aside(folder)
-    artifacts.save_json(folder / "config.json", config)
-    logs = artifacts.Logs(folder, config["flags"])
-    print_header(config, count, total, earlier)
 
-    images = paddle.to_tensor(dataset.images)  # on the device, once; from here on a batch is one index into it
-    fixed_latent = gan.latent(random_numbers(flags.seed, FIXED), artifacts.GRID_COLUMNS**2)
-    progress = Progress(
-        total // steps_per_epoch * count + total % steps_per_epoch * flags.batch_size, flags.epochs, flags.sample_every
-    )
-    unread: list[tuple[dict, dict[str, paddle.Tensor]]] = []  # steps whose losses are still on the device
-    unread_images = 0
-    status = DONE
+    with artifacts.locked(folder), Interrupt() as interrupt:
+        start, lengths = resume(gan, folder, config, steps_per_epoch) if flags.resume else (0, None)
+        earlier = None if start else artifacts.set_aside(folder)
+        artifacts.save_json(folder / "config.json", config)
+        print_header(config, count, total, start, earlier)
+        if start >= total:
+            print(f"nothing to do: {start:,} steps are done; a larger --epochs or --max-steps goes on")
+            return DONE
 
-    for step in range(total):
-        epoch, batch = divmod(step, steps_per_epoch)
-        if batch == 0 or not step:
-            order = random_numbers(flags.seed, SHUFFLE, epoch).permutation(count)
-        chosen = order[batch * flags.batch_size : (batch + 1) * flags.batch_size]
-        real = paddle.index_select(images, paddle.to_tensor(chosen))
-        values = gan.update(real, random_numbers(flags.seed, LATENT, step))
-        unread.append(({"step": step, "epoch": epoch, "batch": batch}, values))
-        unread_images += len(chosen)
+        logs = artifacts.Logs(folder, lengths)
+        if not start:
+            logs.hyperparameters(config["flags"])
+        images = paddle.to_tensor(dataset.images)  # on the device, once; from here on a batch is one index into it
+        fixed_latent = gan.latent(random_numbers(flags.seed, FIXED), artifacts.GRID_COLUMNS**2)
+        progress = Progress(total - start, count / steps_per_epoch, flags.epochs, flags.sample_every)
+        unread: list[tuple[dict, dict[str, paddle.Tensor]]] = []  # steps whose losses are still on the device
+        saved_at = time.monotonic()
+        status = DONE
 
-        ends_run = step == total - 1 or interrupt.asked
-        ends_epoch = batch == steps_per_epoch - 1
-        draws = step % flags.sample_every == 0
-        if step % READ_EVERY == 0 or draws or ends_epoch or ends_run:
-            rows = read(unread)
-            logs.steps(rows)
-            speed = progress.advance(rows, unread_images)
-            logs.board.add_scalar("speed/images a second", speed, step)
-            unread.clear()
-            unread_images = 0
-            if not all(np.isfinite(value) for row in rows for value in row.values()):
-                status = BROKE_DOWN
+        for step in range(start, total):
+            epoch, batch = divmod(step, steps_per_epoch)
+            if batch == 0 or step == start:
+                order = random_numbers(flags.seed, SHUFFLE, epoch).permutation(count)
+            chosen = order[batch * batch_size : (batch + 1) * batch_size]
+            real = paddle.index_select(images, paddle.to_tensor(chosen))
+            values = gan.update(real, random_numbers(flags.seed, LATENT, step))
+            unread.append(({"step": step, "epoch": epoch, "batch": batch}, values))
+
+            last, epoch_ends, interrupted = step == total - 1, batch == steps_per_epoch - 1, interrupt.asked
+            draws = step % flags.sample_every == 0 or last
+            saves = epoch_ends or last or interrupted or time.monotonic() - saved_at > 60 * flags.checkpoint_minutes
+            if step % READ_EVERY == 0 or draws or saves:
+                rows = read(unread)
+                unread.clear()
+                logs.steps(rows)
+                speed = progress.advance(rows)
+                if step % READ_EVERY == 0:
+                    logs.board.add_scalar("speed/images a second", speed, step)
+                if not all(np.isfinite(value) for row in rows for value in row.values()):
+                    status = BROKE_DOWN
+                    break
+            if draws or epoch_ends:
+                grid = artifacts.grid(gan.sample(fixed_latent))
+            if draws:
+                artifacts.save_image(folder / "samples" / f"{epoch:04d}_{batch:04d}.png", grid)
+            if epoch_ends:
+                logs.board.add_image("samples", np.asarray(grid.convert("RGB")), step)
+            if saves:
+                for name, network in gan.networks.items():
+                    artifacts.save_params(folder / f"{name}.params", network.state_dict())
+                place = {"step": step + 1, "logs": logs.flush(), "sample_every": flags.sample_every}
+                checkpoint.save(folder, gan, {**place, "identity": identity(config)})
+                saved_at = time.monotonic()
+            if interrupted:
+                status = INTERRUPTED
                 break
-        if draws or ends_epoch or ends_run:
-            picture = artifacts.grid(gan.sample(fixed_latent))
-        if draws or ends_run:
-            artifacts.save_image(folder / "samples" / f"{epoch:04d}_{batch:04d}.png", picture)
-        if ends_epoch or ends_run:
-            logs.board.add_image("samples", np.asarray(picture.convert("RGB")), step)
-            logs.flush()
-            for name, network in gan.networks.items():
-                artifacts.save_params(folder / f"{name}.params", network.state_dict())
-        if interrupt.asked:
-            status = INTERRUPTED
-            break
 
-    progress.bar.close()
-    logs.close()
-    artifacts.save_gif(folder / "samples", folder / "progress.gif")
-    print_end(config, folder, status, step)
+        progress.bar.close()
+        logs.close()
+        artifacts.save_gif(folder / "samples", folder / "progress.gif")
+    print_end(config, folder, status, step + 1)
     return status
+
+
+def identity(config: dict) -> dict:
+    """What makes a run this run: with any of it changed, `--resume` would give neither the old run nor a new one."""
+    flags = config["flags"]
+    fixed = {f"--{name.replace('_', '-')}": flags[name] for name in ("seed", "batch_size", "learning_rate", "beta1")}
+    return {"family": config["family"], "data set": f"{config['dataset']} {config['checksum']}", **fixed}
+
+
+def resume(gan: GAN, folder: Path, config: dict, steps_per_epoch: int) -> tuple[int, dict[str, int] | None]:
+    """Put the last sound checkpoint of `folder` into `gan`.
+
+    Returns:
+        The step to go on with and the lengths of the logs then; 0 and None where there is nothing to resume.
+
+    Raises:
+        UserError: the checkpoint is of another run, or none of those that are there is sound.
+    """
+    from common import checkpoint
+
+    found = checkpoint.load(folder)
+    if found is None:
+        print(f"nothing to resume in {folder}: starting new")
+        return 0, None
+    content, path, problem = found
+    if problem:
+        print(f"warning: {problem}; going on from the checkpoint before it", file=sys.stderr)
+    for name, now in identity(config).items():
+        then = content["identity"].get(name)
+        if now != then:
+            raise UserError(f"{path}: {name} was {then} and is now {now}; resume with {then}, or without --resume")
+    checkpoint.restore(gan, content, path)
+    for grid in (folder / "samples").glob("*_*.png"):  # those drawn later, and the one that ended a shorter run
+        epoch, batch = grid.stem.split("_")
+        step = int(epoch) * steps_per_epoch + int(batch)
+        if step >= content["step"] - (step % content["sample_every"] > 0):
+            grid.unlink()
+    return content["step"], content["logs"]
 
 
 def read(steps: list[tuple[dict, dict]]) -> list[dict[str, float]]:
@@ -165,7 +210,7 @@ def read(steps: list[tuple[dict, dict]]) -> list[dict[str, float]]:
     return [{**place, **dict(zip(names, values))} for (place, _), values in zip(steps, table)]
 
 
-def print_header(config: dict, images: int, steps: int, earlier: Path | None) -> None:
+def print_header(config: dict, images: int, steps: int, start: int, earlier: Path | None) -> None:
     """Say what is about to be trained, on what, and where the results go."""
     flags = config["flags"]
     if earlier:
@@ -173,7 +218,8 @@ def print_header(config: dict, images: int, steps: int, earlier: Path | None) ->
     family, device, version = config["family"].upper(), config["device"], config["versions"]["paddle"]
     print(f"{family} on {device} ({config['threads']}), Paddle {version}")
     print(f"data     {config['dataset']}, {images:,} images")
-    print(f"training {steps:,} steps of {flags['batch_size']} images, seed {flags['seed']}")
+    resumed = f", resumed after {start:,}" if start else ""
+    print(f"training {steps:,} steps of {flags['batch_size']} images, seed {flags['seed']}{resumed}")
     print("networks " + ", ".join(f"{name} {size:,}" for name, size in config["parameters"].items()) + " parameters")
     print(f"results  {Path(flags['output_dir']).resolve()}", flush=True)
     print_note(config)
@@ -189,13 +235,15 @@ def print_end(config: dict, folder: Path, status: int, step: int) -> None:
     """Say how the run ended, what it wrote and what to do next."""
     if status == BROKE_DOWN:
         print(
-            f"error: training broke down: a loss or score is not finite by step {step}; the weights of the last "
-            f"epoch's end are kept in {folder}. A smaller --learning-rate is the usual cure.",
+            f"error: training broke down: a loss or score is not finite by step {step - 1}; what {folder} holds is "
+            "from before. A smaller --learning-rate is the usual cure.",
             file=sys.stderr,
         )
         return
-    print(f"{'stopped' if status == INTERRUPTED else 'done'} after {step + 1:,} steps. Written to {folder}:")
-    print("  generator.params, discriminator.params, samples/, progress.gif, losses.csv, VisualDL records")
+    print(f"{'stopped' if status == INTERRUPTED else 'done'} after {step:,} steps. Written to {folder}:")
+    print("         generator.params, discriminator.params, samples/, progress.gif, losses.csv, VisualDL records")
+    if status == INTERRUPTED:
+        print("next     the same command with --resume goes on from here")
     print(f"next     python -m common.sample {folder} --out grid.png   (in the repository's folder)")
-    print(f"         visualdl --logdir {folder.parent}   (or make board)")
+    print(f"next     visualdl --logdir {folder.parent}   (or make board)")
     print_note(config)

@@ -56,12 +56,21 @@ def load_params(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing, too large, damaged, or holds anything else. Nothing of it has run.
     """
+    return parse(read_bounded(path), path)
+
+
+def read_bounded(path: Path) -> bytes:
+    """The content of a file of at most `MAX_BYTES`; raises `UserError` where it is missing or larger."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise UserError(f"{path}: refused, larger than {MAX_BYTES >> 20} MB; no weights of this project are")
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; expected weights that a training run wrote") from error
+
+
+def parse(content: bytes, path: Path) -> dict[str, Any]:
+    """What `load_params` says, of a file already read; `path` is for the messages."""
     try:
         _check_opcodes(content)
         loaded = _plain(_unpickle(content))

@@ -1,0 +1,93 @@
+"""Files a run writes: whole or not at all, and showing what they should."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from common import artifacts
+
+
+def test_atomic_keeps_the_old_file_on_an_error(tmp_path):
+    path = tmp_path / "sub" / "file"
+    with artifacts.atomic(path) as file:
+        file.write(b"first")
+
+    def write_half() -> None:
+        with artifacts.atomic(path) as file:
+            file.write(b"sec")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_half()
+    assert path.read_bytes() == b"first"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_grid_shows_the_full_range():
+    images = np.stack([np.full((1, 32, 32), level, np.float32) for level in (-1, -0.5, 0, 0.5, 1)])
+    picture = artifacts.grid(images, columns=4)
+    assert (picture.mode, picture.size) == ("L", (4 * 34 + 2, 2 * 34 + 2))
+    pixels = np.asarray(picture)
+    found = [int(pixels[2 + i // 4 * 34 + 16, 2 + i % 4 * 34 + 16]) for i in range(5)]
+    assert found == [0, 64, 128, 191, 255]
+
+
+@pytest.mark.parametrize(("grids", "frames"), [(1, 1), (5, 5), (200, 60)])
+def test_gif_is_bounded_and_ends_on_the_last_grid(tmp_path, grids, frames):
+    for index in range(grids):
+        # Names sort by number, not by letter: epoch 10000 comes after epoch 9999.
+        picture = Image.fromarray(np.full((20, 20), index, np.uint8))
+        artifacts.save_image(tmp_path / "samples" / f"{9990 + index:04d}_0000.png", picture)
+    assert artifacts.save_gif(tmp_path / "samples", tmp_path / "progress.gif")
+    with Image.open(tmp_path / "progress.gif") as gif:
+        assert gif.n_frames == frames
+        for frame, index in ((0, 0), (frames - 1, grids - 1)):
+            gif.seek(frame)
+            assert np.asarray(gif.convert("L")).max() == index
+
+
+def test_no_grids_no_gif(tmp_path):
+    assert not artifacts.save_gif(tmp_path, tmp_path / "progress.gif")
+    assert not (tmp_path / "progress.gif").exists()
+
+
+def test_an_earlier_run_is_moved_aside_and_nothing_else(tmp_path):
+    assert artifacts.set_aside(tmp_path) is None
+    for turn in (1, 2):
+        (tmp_path / "samples").mkdir()
+        for name in ("config.json", "generator.params", "losses.csv", "samples/0000_0000.png", "notes.txt"):
+            (tmp_path / name).write_text(f"{turn}")
+        assert artifacts.set_aside(tmp_path) == tmp_path / f"earlier-{turn}"
+        assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {"notes.txt"}
+        assert (tmp_path / f"earlier-{turn}" / "samples" / "0000_0000.png").read_text() == str(turn)
+
+
+def test_logs(tmp_path):
+    from visualdl import LogReader
+
+    logs = artifacts.Logs(tmp_path)
+    logs.hyperparameters({"epochs": 3, "data_dir": None, "resume": False, "learning_rate": 2e-4})
+    rows = [
+        {"step": i, "epoch": 0, "batch": i, "loss_d": np.float32(i) / 3, "score_real": np.float32(0.5)}
+        for i in range(45)
+    ]
+    logs.steps(rows[:30])
+    logs.steps(rows[30:])
+    logs.close()
+    with (tmp_path / "losses.csv").open() as file:
+        written = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in written] == list(range(45))
+    assert [np.float32(row["loss_d"]) for row in written] == [row["loss_d"] for row in rows]  # not a bit lost
+
+    reader = LogReader(file_path=str(tmp_path / "vdlrecords.run.log"))
+    assert set(reader.get_tags()["scalar"]) == {"loss/D", "score/real"}
+    assert [point.id for point in reader.get_data("scalar", "loss/D")] == [0, 20, 40]
+
+
+@pytest.mark.parametrize(("name", "tag"), [("loss_d", "loss/D"), ("loss_g", "loss/G"), ("score_real", "score/real")])
+def test_tags(name, tag):
+    assert artifacts.tag(name) == tag

@@ -1,0 +1,231 @@
+"""The commands as a person calls them: in a process of their own, from another folder, with good and bad flags."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import paddle
+import pytest
+from PIL import Image
+
+from tests.conftest import ROOT, call, make_gan
+
+WRITTEN = {
+    ".lock", "checkpoint.params", "config.json", "discriminator.params", "generator.params", "losses.csv",
+    "progress.gif", "samples", "vdlrecords.run.log",
+}  # fmt: skip
+
+
+def test_a_run_writes_what_the_contract_says(run_dir):
+    assert {path.name for path in run_dir.iterdir()} == WRITTEN | {
+        "stdout.txt", "stderr.txt", "checkpoint-previous.params",
+    }  # fmt: skip
+    assert sorted(path.name for path in (run_dir / "samples").iterdir()) == [
+        "0000_0000.png", "0000_0030.png", "0001_0003.png", "0001_0012.png",
+    ]  # fmt: skip
+    with Image.open(run_dir / "samples/0001_0012.png") as grid:
+        assert grid.size == (8 * 34 + 2, 8 * 34 + 2)
+    with Image.open(run_dir / "progress.gif") as gif:
+        assert gif.n_frames == 4
+    with (run_dir / "losses.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == list(range(70))
+    assert (rows[57]["epoch"], rows[57]["batch"]) == ("1", "0")  # 57 batches an epoch, the last one of 5 images
+    assert float(rows[-1]["loss_d"]) < float(rows[0]["loss_d"])
+    config = json.loads((run_dir / "config.json").read_text())
+    assert (config["family"], config["dataset"], config["device"]) == ("dcgan", "digits", "cpu")
+    assert config["parameters"] == {"generator": 1_066_880, "discriminator": 661_248}
+    assert config["flags"]["seed"] == 42
+
+
+def test_what_a_person_sees(run_dir):
+    """A header, plain lines where the output is no terminal, the way on; and not one warning."""
+    shown = (run_dir / "stdout.txt").read_text()
+    for words in ("DCGAN on cpu", f"Paddle {paddle.__version__}", "digits, 1,797 images", "generator 1,066,880",
+                  str(run_dir), "epoch 2/100  step 60", "images/s", "left", "generator.params",
+                  "python -m common.sample"):  # fmt: skip
+        assert words in shown
+    assert (run_dir / "stderr.txt").read_text() == ""
+
+
+def test_visualdl_records(run_dir):
+    from visualdl import LogReader
+
+    reader = LogReader(file_path=str(run_dir / "vdlrecords.run.log"))
+    tags = reader.get_tags()
+    assert set(tags["scalar"]) == {"loss/D", "loss/G", "score/real", "score/fake", "speed/images a second"}
+    assert [point.id for point in reader.get_data("scalar", "loss/D")] == [0, 20, 40, 60]
+    assert [point.id for point in reader.get_data("image", "samples")] == [56]
+    assert "hyper_parameters" in tags or "hparam" in str(tags)
+
+
+def test_two_runs_with_one_seed_are_equal_and_the_first_is_kept(tmp_path):
+    flags = ["--dataset", "digits", "--max-steps", "25", "--output-dir", tmp_path / "run", "--threads", "1"]
+    for _ in range(2):
+        assert call("lsgan/train.py", *flags).returncode == 0
+    first, second = tmp_path / "run/earlier-1", tmp_path / "run"
+    for name in ("losses.csv", "generator.params", "discriminator.params", "samples/0000_0024.png"):
+        assert (first / name).read_bytes() == (second / name).read_bytes(), name
+
+
+def test_plain_paddle_load_gives_the_pictures_of_sample(run_dir, tmp_path):
+    done = call("-m", "common.sample", run_dir, "--count", "10", "--seed", "3", "--npy", tmp_path / "a.npy")
+    assert done.returncode == 0, done.stderr
+    gan = make_gan("dcgan")
+    generator = gan.networks["generator"]
+    generator.set_state_dict(paddle.load(str(run_dir / "generator.params")))
+    expected = gan.sample(gan.latent(np.random.default_rng(3), 10))
+    np.testing.assert_allclose(np.load(tmp_path / "a.npy"), expected, atol=1e-6)
+
+
+def test_sample_repeats_and_is_cut_from_one_stream(run_dir, tmp_path):
+    def npy(*flags: str) -> np.ndarray:
+        assert call("-m", "common.sample", run_dir, "--npy", tmp_path / "a.npy", *flags).returncode == 0
+        return np.load(tmp_path / "a.npy")
+
+    first = npy("--count", "9")
+    assert first.dtype == np.float32
+    assert first.shape == (9, 1, 32, 32)
+    assert np.abs(first).max() <= 1
+    assert (first == npy("--count", "9")).all()
+    np.testing.assert_allclose(first[:4], npy("--count", "4"), atol=1e-6)
+    assert np.abs(first - npy("--count", "9", "--seed", "1")).max() > 0.1
+    walk = npy("--count", "9", "--interpolate", "0", "1")
+    np.testing.assert_allclose(walk[0], first[0], atol=1e-6)
+    np.testing.assert_allclose(walk[-1], npy("--count", "1", "--seed", "1")[0], atol=1e-6)
+    steps = np.abs(np.diff(walk, axis=0)).mean(axis=(1, 2, 3))
+    assert steps.max() < np.abs(walk[0] - walk[-1]).mean()  # in small steps, not in one leap
+
+
+def test_sample_writes_a_grid(run_dir, tmp_path):
+    done = call("-m", "common.sample", run_dir, "--count", "6", "--columns", "3", "--out", tmp_path / "grid.png")
+    assert done.returncode == 0, done.stderr
+    with Image.open(tmp_path / "grid.png") as grid:
+        assert grid.size == (3 * 34 + 2, 2 * 34 + 2)
+
+
+@pytest.mark.parametrize("script", ["dcgan/train.py", "lsgan/train.py"])
+def test_help_comes_fast_and_from_any_folder(tmp_path, script):
+    done = call("-X", "importtime", ROOT / script, "--help", cwd=tmp_path)
+    assert done.returncode == 0
+    for flag in ("--epochs", "--batch-size", "--learning-rate", "--beta1", "--dataset", "--data-dir", "--output-dir",
+                 "--seed", "--max-steps", "--sample-every", "--device", "--threads"):  # fmt: skip
+        assert flag in done.stdout
+    assert "| paddle\n" not in done.stderr  # no import of Paddle for a help text
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--epochs", "0"], "--epochs"),
+        (["--epochs", "many"], "'many' is not a whole number"),
+        (["--batch-size", "1"], "--batch-size"),
+        (["--learning-rate", "-1"], "--learning-rate"),
+        (["--learning-rate", "nan"], "--learning-rate"),
+        (["--beta1", "1"], "--beta1"),
+        (["--dataset", "cifar"], "--dataset"),
+        (["--seed", "-1"], "--seed"),
+        (["--max-steps", "0"], "--max-steps"),
+        (["--sample-every", "0"], "--sample-every"),
+        (["--threads", "0"], "--threads"),
+        (["--epoch", "3"], "--epoch"),  # no guessing from a part of a flag
+        (["--nonsense"], "--nonsense"),
+        (["--device", "tpu"], "--device tpu: expected auto, cpu, gpu or gpu:N"),
+        (["--device", "gpu:99"], "use --device cpu"),
+        (["--data-dir", "/no/such/folder"], "--data-dir: no folder /no/such/folder"),
+        (["--output-dir", "/dev/null/x"], "/dev/null/x"),
+    ],
+)
+def test_a_bad_flag_is_one_line_and_status_2(tmp_path, flags, words):
+    dataset = [] if "--data-dir" in flags else ["--dataset", "digits"]
+    done = call(ROOT / "dcgan/train.py", "--max-steps", "1", *dataset, *flags, cwd=tmp_path)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_data_file_leaves_the_earlier_run_in_place(run_dir, tmp_path, mnist_dir):
+    (mnist_dir / "train-images-idx3-ubyte.gz").write_bytes(b"no gzip")
+    before = sorted(run_dir.iterdir())
+    done = call("dcgan/train.py", "--data-dir", mnist_dir, "--output-dir", run_dir)
+    assert done.returncode == 2
+    assert "not a sound gzip file" in done.stderr.splitlines()[-1]
+    assert sorted(run_dir.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["{run}"], "nothing to write"),
+        (["{run}", "--out", "no/folder/a.png"], "there is no folder no/folder"),
+        (["nowhere", "--out", "a.png"], "nowhere/config.json"),
+        (["{run}", "--weights", "none.params", "--out", "a.png"], "none.params: No such file"),
+        (["{run}", "--weights", "discriminator.params", "--out", "a.png"], "not weights of this Generator"),
+        (["{run}", "--weights", "losses.csv", "--out", "a.png"], "losses.csv"),
+    ],
+)
+def test_sample_bad_input(run_dir, tmp_path, flags, words):
+    done = call(
+        "-m", "common.sample", *(flag.format(run=run_dir) for flag in flags), cwd=tmp_path, PYTHONPATH=str(ROOT)
+    )
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("family", ['"../../evil"', '"common"', '"tests"', "null", "[]"])
+def test_config_names_no_module_but_a_family(run_dir, tmp_path, family):
+    (tmp_path / "config.json").write_text(f'{{"family": {family}}}')
+    done = call("-m", "common.sample", tmp_path, "--out", tmp_path / "a.png")
+    assert done.returncode == 2
+    assert "expected one of dcgan, lsgan" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_saves_and_ends_with_130(tmp_path, number):
+    running = subprocess.Popen(
+        [sys.executable, "dcgan/train.py", "--dataset", "digits", "--output-dir", str(tmp_path / "run")],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    for line in running.stdout:
+        if "step 0" in line:
+            break
+    time.sleep(0.3)
+    running.send_signal(number)
+    shown, errors = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "stopped after" in shown
+    assert "Traceback" not in errors
+    assert {path.name for path in (tmp_path / "run").iterdir()} == WRITTEN
+
+
+def test_auto_says_so_at_the_start_at_the_end_and_in_the_config(tmp_path):
+    done = call("dcgan/train.py", "--dataset", "auto", "--data-dir", tmp_path / "no", "--max-steps", "2",
+                "--output-dir", tmp_path / "run")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("!!! NOT MNIST") == 2
+    assert done.stdout.index("!!!") < done.stdout.index("step 0")
+    config = json.loads((tmp_path / "run/config.json").read_text())
+    assert config["dataset"] == "digits"
+    assert "NOT MNIST" in config["note"]
+
+
+def test_real_mnist_run(real_mnist, tmp_path):
+    done = call("dcgan/train.py", "--data-dir", real_mnist, "--max-steps", "60", "--output-dir", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    config = json.loads((tmp_path / "run/config.json").read_text())
+    assert config["checksum"] == "md5:f68b3c2dcbeaaa9fbdd348bbdeb94873"
+    with (tmp_path / "run/losses.csv").open() as file:
+        losses = [float(row["loss_d"]) for row in csv.DictReader(file)]
+    assert np.mean(losses[-10:]) < 1.3  # D at chance has 2 log 2 = 1.39

@@ -1,0 +1,144 @@
+"""The step, against calculations that do not use it."""
+
+from __future__ import annotations
+
+import numpy as np
+import paddle
+import pytest
+
+from tests.conftest import make_gan, noise, real
+
+
+def weights(net, buffers: bool = True) -> dict[str, np.ndarray]:
+    return {
+        name: value.numpy().copy()
+        for name, value in net.state_dict().items()
+        if buffers or not name.endswith(("_mean", "_variance"))
+    }
+
+
+def changed(before: dict, after: dict) -> set[str]:
+    return {name for name in before if not np.array_equal(before[name], after[name])}
+
+
+def test_losses_by_hand(family):
+    """Both losses recomputed in NumPy in float64 from scores of networks in the same state."""
+    gan, twin = make_gan(family), make_gan(family)
+    values = gan.step(real(), noise(1), noise(2))
+
+    generator, discriminator = twin.networks["generator"], twin.networks["discriminator"]
+    score_real = discriminator(real()).numpy().astype(np.float64)
+    score_fake = discriminator(generator(noise(1))).numpy().astype(np.float64)
+
+    def criterion(score: np.ndarray, target: float) -> float:
+        if family == "lsgan":
+            return ((score - target) ** 2).mean()
+        return -(target * np.log(score) + (1 - target) * np.log(1 - score)).mean()
+
+    assert float(values["loss_d"]) == pytest.approx(criterion(score_real, 1) + criterion(score_fake, 0), rel=1e-5)
+    assert float(values["score_real"]) == pytest.approx(score_real.mean(), rel=1e-5)
+    assert float(values["score_fake"]) == pytest.approx(score_fake.mean(), rel=1e-5)
+
+    # loss_g is of the same networks with D already updated.
+    discriminator.set_state_dict(gan.networks["discriminator"].state_dict())
+    discriminator.train()
+    score = discriminator(generator(noise(2))).numpy().astype(np.float64)
+    assert float(values["loss_g"]) == pytest.approx(criterion(score, 1), rel=1e-4)
+    assert all(value.shape == [] and value.stop_gradient for value in values.values())
+
+
+def test_three_steps_equal_the_course_loop(family):
+    """The course's own order of operations (graph through G cut by detach, two backward calls, no frozen D)."""
+    gan, twin = make_gan(family), make_gan(family)
+    generator, discriminator, criterion = twin.networks["generator"], twin.networks["discriminator"], twin.criterion
+    adam = {
+        net: paddle.optimizer.Adam(2e-4, beta1=0.5, beta2=0.999, parameters=net.parameters())
+        for net in (generator, discriminator)
+    }
+    for step in range(3):
+        data, noise_d, noise_g = real(step), noise(10 + step), noise(20 + step)
+        values = gan.step(data, noise_d, noise_g)
+
+        loss_real = criterion(discriminator(data), paddle.ones([8, 1, 1, 1]))
+        loss_real.backward()
+        loss_fake = criterion(discriminator(generator(noise_d).detach()), paddle.zeros([8, 1, 1, 1]))
+        loss_fake.backward()
+        adam[discriminator].step()
+        adam[discriminator].clear_grad()
+        loss_g = criterion(discriminator(generator(noise_g)), paddle.ones([8, 1, 1, 1]))
+        loss_g.backward()
+        adam[generator].step()
+        adam[generator].clear_grad()
+        adam[discriminator].clear_grad()
+
+        assert float(values["loss_d"]) == pytest.approx(float(loss_real) + float(loss_fake), rel=2e-4)
+        assert float(values["loss_g"]) == pytest.approx(float(loss_g), rel=2e-4)
+    for name, net in gan.networks.items():
+        for key, value in weights(net).items():
+            np.testing.assert_allclose(value, weights(twin.networks[name])[key], atol=2e-5, err_msg=key)
+
+
+def test_each_half_moves_one_network(gan):
+    """Taken apart by a learning rate of 0: each half leaves the other network alone, but for statistics."""
+    for frozen in gan.networks:
+        twin = make_gan("dcgan")
+        twin.criterion = gan.criterion
+        twin.optimizers[frozen].set_lr(0.0)
+        before = {name: weights(net, buffers=False) for name, net in twin.networks.items()}
+        twin.step(real(), noise(1), noise(2))
+        for name, net in twin.networks.items():
+            moved = changed(before[name], weights(net, buffers=False))
+            assert moved == (set() if name == frozen else set(before[name])), name
+
+
+def test_noise_d_never_moves_g(family):
+    """With D held, G's weights depend on noise_g only."""
+    results = []
+    for noise_d in (noise(1), noise(7)):
+        gan = make_gan(family)
+        gan.optimizers["discriminator"].set_lr(0.0)
+        gan.step(real(), noise_d, noise(2))
+        results.append(weights(gan.networks["generator"], buffers=False))
+    assert not changed(*results)
+
+
+def test_no_gradient_is_left_over(gan):
+    gan.step(real(), noise(1), noise(2))
+    for net in gan.networks.values():
+        assert all(p.grad is None or not p.grad.numpy().any() for p in net.parameters())
+        assert not any(p.stop_gradient for p in net.parameters() if not p.name.endswith(("w_1", "w_2")))
+
+
+def test_scores_go_the_right_way_when_only_one_plays(family):
+    gan = make_gan(family)
+    gan.optimizers["generator"].set_lr(0.0)
+    history = [gan.step(real(), noise(1), noise(2)) for _ in range(25)]
+    assert float(history[-1]["score_real"]) > float(history[-1]["score_fake"]) + 0.5
+    assert float(history[-1]["loss_d"]) < float(history[0]["loss_d"]) / 2
+
+    gan.optimizers["generator"].set_lr(2e-4)
+    gan.optimizers["discriminator"].set_lr(0.0)
+    history = [gan.step(real(), noise(1), noise(2)) for _ in range(40)]
+    assert float(history[-1]["loss_g"]) < float(history[0]["loss_g"]) / 2
+    assert float(history[-1]["score_fake"]) > float(history[0]["score_fake"]) + 0.05
+
+
+def test_smaller_last_batch(gan):
+    for count in (8, 5, 8):
+        assert np.isfinite(float(gan.step(real(count=count), noise(1, count), noise(2, count))["loss_d"]))
+
+
+def test_sample_leaves_no_trace_and_is_per_image(gan):
+    before = {name: weights(net) for name, net in gan.networks.items()}
+    images = gan.sample(noise(3, 6))
+    assert images.shape == (6, 1, 32, 32)
+    assert images.dtype == np.float32
+    np.testing.assert_allclose(gan.sample(noise(3, 6)[2:3]), images[2:3], atol=1e-6)
+    assert all(not changed(before[name], weights(net)) for name, net in gan.networks.items())
+    assert gan.networks["generator"].training
+
+
+def test_latent_repeats(gan):
+    first, second = (gan.latent(np.random.default_rng(5), 4).numpy() for _ in range(2))
+    assert first.shape == (4, 100, 1, 1)
+    assert (first == second).all()

@@ -1,0 +1,344 @@
+"""Exact resume, tried for real: processes stopped and killed at any moment end where an undisturbed one ends."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common import checkpoint
+from common.errors import UserError
+from tests.conftest import ROOT, call
+
+STEPS = 1200
+TOY = ["tests/toy.py", "--dataset", "digits", "--threads", "1", "--checkpoint-minutes", "0.003"]
+# Compared byte for byte. VisualDL's records hold times, the GIF follows from the grids.
+COMPARED = ("generator.params", "discriminator.params", "losses.csv")
+
+
+def result(folder: Path) -> dict[str, str]:
+    """What must be equal: hashes of weights, losses and every grid, and VisualDL's points without their times."""
+    from visualdl import LogReader
+
+    files = [*(folder / name for name in COMPARED), *sorted((folder / "samples").iterdir())]
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    reader = LogReader(file_path=str(folder / "vdlrecords.run.log"))
+    for tag in ("loss/D", "loss/G", "score/real", "score/fake"):
+        found[tag] = str([(point.id, point.value) for point in reader.get_data("scalar", tag)])
+    found["grids"] = str([point.id for point in reader.get_data("image", "samples")])
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    done = call(*TOY, "--max-steps", STEPS, "--output-dir", folder)
+    assert done.returncode == 0, done.stderr
+    with (folder / "losses.csv").open() as file:
+        assert [int(row["step"]) for row in csv.DictReader(file)] == list(range(STEPS))
+    return result(folder)
+
+
+def start(folder: Path, *flags: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, *TOY, "--max-steps", str(STEPS), "--output-dir", str(folder), "--resume", *flags],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+
+
+def test_killed_at_random_moments(tmp_path, undisturbed):
+    """SIGKILL some time after the first step, again and again, until a run reaches the end."""
+    folder, moments, kills = tmp_path / "run", random.Random(7), 0
+    while True:
+        running = start(folder)
+        for line in running.stdout:
+            if "step " in line:
+                break
+        try:
+            running.communicate(timeout=moments.uniform(0.05, 0.6))
+            break
+        except subprocess.TimeoutExpired:
+            running.kill()
+            running.communicate()
+            kills += 1
+        assert kills < 40
+    assert running.returncode == 0
+    assert kills >= 3
+    print(f"{kills} kills, {kills} resumes")
+    assert result(folder) == undisturbed
+
+
+SLOW_SAVE = """
+import os, runpy, sys, time
+if "paddle" not in sys.modules:
+    fsync = os.fsync
+    def slow(descriptor):
+        name = os.readlink(f"/proc/self/fd/{descriptor}")
+        if "checkpoint" in name:
+            print("saving", flush=True)
+            time.sleep(0.4)
+        fsync(descriptor)
+    os.fsync = slow
+sys.argv = sys.argv[1:]
+sys.path.insert(0, "tests")
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_killed_in_the_middle_of_a_save(tmp_path, undisturbed):
+    folder = tmp_path / "run"
+    for save in (1, 2, 3):  # the first save, and later ones with a good checkpoint beside them
+        running = subprocess.Popen(
+            [sys.executable, "-c", SLOW_SAVE, *TOY, "--max-steps", str(STEPS), "--output-dir", str(folder), "--resume"],
+            cwd=ROOT, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        seen = 0
+        for line in running.stdout:
+            seen += line.startswith("saving")
+            if seen == save:
+                time.sleep(0.1)
+                running.kill()
+                break
+        running.communicate()
+        assert list(folder.glob(".checkpoint*.part")), "not killed in the middle of a save"
+        assert (folder / checkpoint.NAME).exists() == (save > 1)
+    done = start(folder)
+    assert done.communicate(timeout=120)[1] == ""
+    assert done.returncode == 0
+    assert result(folder) == undisturbed
+    assert not list(folder.glob(".*.part"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("times", [1, 2])
+def test_asked_to_stop_once_and_twice(tmp_path, undisturbed, number, times):
+    folder = tmp_path / "run"
+    running = start(folder)
+    for line in running.stdout:
+        if "step 100 " in line:
+            break
+    for _ in range(times):
+        running.send_signal(number)
+        time.sleep(0.002)
+    shown, errors = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "Traceback" not in errors
+    if times == 1:
+        assert "--resume goes on from here" in shown
+    done = start(folder)
+    assert done.communicate(timeout=120)[1] == ""
+    assert result(folder) == undisturbed
+
+
+def test_resume_after_the_end_goes_on_with_more(tmp_path, undisturbed):
+    """A run of fewer steps, with other grids and checkpoints on the way, goes on to the same end."""
+    folder = tmp_path / "run"
+    assert call(*TOY, "--max-steps", 333, "--output-dir", folder).returncode == 0
+    done = start(folder, "--checkpoint-minutes", "5")
+    shown, errors = done.communicate(timeout=120)
+    assert (done.returncode, errors) == (0, "")
+    assert "resumed after 333" in shown
+    assert result(folder) == undisturbed
+    again = start(folder)
+    shown, _ = again.communicate(timeout=60)
+    assert again.returncode == 0
+    assert "nothing to do: 1,200 steps are done" in shown
+    assert result(folder) == undisturbed
+
+
+def test_the_real_networks_resume_bit_for_bit(family, tmp_path):
+    flags = ["--dataset", "digits", "--sample-every", "8", "--batch-size", "16"]
+    script = f"{family}/train.py"
+    assert call(script, *flags, "--max-steps", 24, "--output-dir", tmp_path / "whole").returncode == 0
+    for steps in (9, 24):
+        done = call(script, *flags, "--max-steps", steps, "--output-dir", tmp_path / "parts", "--resume")
+        assert done.returncode == 0, done.stderr
+    assert result(tmp_path / "parts") == result(tmp_path / "whole")
+
+
+def test_nothing_there_starts_new(tmp_path):
+    done = call(*TOY, "--max-steps", 3, "--output-dir", tmp_path / "run", "--resume")
+    assert done.returncode == 0
+    assert "nothing to resume" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def half(tmp_path_factory) -> Path:
+    """A run of 300 steps with two checkpoints."""
+    folder = tmp_path_factory.mktemp("half")
+    assert call(*TOY, "--max-steps", 200, "--output-dir", folder).returncode == 0
+    assert call(*TOY, "--max-steps", 300, "--output-dir", folder, "--resume").returncode == 0
+    return folder
+
+
+@pytest.fixture
+def copy(half, tmp_path) -> Path:
+    import shutil
+
+    return Path(shutil.copytree(half, tmp_path / "run"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--seed", "1"], "--seed was 42 and is now 1"),
+        (["--batch-size", "16"], "--batch-size was 32 and is now 16"),
+        (["--learning-rate", "0.001"], "--learning-rate was 0.0002 and is now 0.001"),
+        (["--beta1", "0.9"], "--beta1 was 0.5 and is now 0.9"),
+    ],
+)
+def test_what_may_not_change_is_refused_with_both_values(copy, flags, words):
+    before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+    done = call(*TOY, "--output-dir", copy, "--resume", *flags)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
+
+
+def test_another_family_is_refused(copy):
+    done = call("dcgan/train.py", "--dataset", "digits", "--output-dir", copy, "--resume")
+    assert done.returncode == 2
+    assert "family was lsgan and is now dcgan" in done.stderr
+
+
+def test_data_replaced_cut_or_removed_between_start_and_resume(tmp_path, mnist_dir):
+    flags = ["tests/toy.py", "--data-dir", mnist_dir, "--output-dir", tmp_path / "run"]
+    assert call(*flags, "--max-steps", 3).returncode == 0
+    path = mnist_dir / "train-images-idx3-ubyte.gz"
+    sound = path.read_bytes()
+    import gzip
+
+    from tests.conftest import idx_images
+
+    for content, words in (
+        (gzip.compress(idx_images(seed=1)), "data set was mnist md5:"),
+        (sound[:100], "truncated"),
+        (None, "No such file"),
+    ):
+        path.unlink() if content is None else path.write_bytes(content)
+        done = call(*flags, "--max-steps", 6, "--resume")
+        assert done.returncode == 2
+        assert words in done.stderr.splitlines()[-1]
+    path.write_bytes(sound)
+    assert call(*flags, "--max-steps", 6, "--resume").returncode == 0
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "gone"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(copy, damage, undisturbed):
+    path = copy / checkpoint.NAME
+    content = bytearray(path.read_bytes())
+    if damage == "gone":  # killed between the two renames
+        path.unlink()
+    else:
+        content[len(content) // 2] ^= 1
+        path.write_bytes({"cut": content[:-5], "flipped": content, "empty": b""}[damage])
+    done = start(copy)
+    shown, errors = done.communicate(timeout=120)
+    assert done.returncode == 0
+    if damage != "gone":
+        assert "going on from the checkpoint before it" in errors
+        assert errors.count("\n") == 1
+    assert "resumed after" in shown
+    assert "resumed after 300" not in shown
+    assert result(copy) == undisturbed
+
+
+def test_no_sound_checkpoint_is_an_error_not_a_new_start(copy):
+    for name in (checkpoint.NAME, checkpoint.PREVIOUS):
+        (copy / name).write_bytes(b"broken")
+    done = call(*TOY, "--output-dir", copy, "--resume")
+    assert done.returncode == 2
+    assert "start anew without --resume" in done.stderr
+    assert (copy / "losses.csv").read_text().count("\n") == 301
+
+
+def test_a_crafted_checkpoint_runs_nothing(copy, tmp_path):
+    import pickle
+
+    from tests.test_weights import Call
+
+    body = pickle.dumps({"step": Call(Path.touch, tmp_path / "proof")}, 4)
+    for name in (checkpoint.NAME, checkpoint.PREVIOUS):
+        (copy / name).write_bytes(body + hashlib.sha256(body).digest())
+    with pytest.raises(UserError, match="refused"):
+        checkpoint.load(copy)
+    assert not (tmp_path / "proof").exists()
+
+
+def test_one_run_at_a_time_and_a_dead_one_does_not_count(tmp_path):
+    folder = tmp_path / "run"
+    running = start(folder)
+    for line in running.stdout:
+        if "step " in line:
+            break
+    second = call(*TOY, "--output-dir", folder)
+    assert second.returncode == 2
+    assert "another run writes here" in second.stderr
+    running.kill()
+    running.communicate()
+    assert call(*TOY, "--output-dir", folder, "--resume", "--max-steps", 300).returncode == 0
+
+
+def test_a_full_disk_ends_in_one_line_and_keeps_the_last_checkpoint(copy):
+    """RLIMIT_FSIZE stands in for the disk: no file may grow past it."""
+    limit = (copy / checkpoint.NAME).stat().st_size - 1
+    script = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}));" + SLOW_SAVE
+    before = (copy / checkpoint.NAME).read_bytes()
+    done = call("-c", script, *TOY, "--max-steps", 900, "--output-dir", copy, "--resume")
+    assert done.returncode == 2, done.stderr
+    assert "File too large" in done.stderr.splitlines()[-1]
+    assert str(copy) in done.stderr.splitlines()[-1]
+    assert (copy / checkpoint.NAME).read_bytes() == before
+    assert not list(copy.glob(".*.part"))
+
+
+@pytest.mark.parametrize("output", ["/proc/run", "file/run", "file"])
+def test_an_output_folder_that_cannot_be(tmp_path, output):
+    (tmp_path / "file").write_text("x")
+    done = call(ROOT / "tests/toy.py", "--dataset", "digits", "--output-dir", output, cwd=tmp_path)
+    assert done.returncode == 2
+    assert output in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_clock_going_back_does_no_harm(tmp_path, undisturbed):
+    script = "import time; now = time.time(); time.time = lambda: now - 1e6 * (time.monotonic() % 2 > 1);" + SLOW_SAVE
+    done = call("-c", script, *TOY[:-2], "--max-steps", STEPS, "--output-dir", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert result(tmp_path / "run") == undisturbed
+
+
+def test_a_breakdown_ends_with_3_and_keeps_what_was_good(tmp_path, monkeypatch):
+    """A loss that stops being finite in the second epoch: the weights on disk are the first epoch's."""
+    from common.gan import GAN
+    from common.train import run
+    from tests import toy
+
+    step, calls = GAN.step, []
+
+    def breaks(self, *arguments):
+        calls.append(1)
+        values = step(self, *arguments)
+        if len(calls) == 100:
+            values["loss_g"] = values["loss_g"] * float("nan")
+        return values
+
+    monkeypatch.setattr(GAN, "step", breaks)
+    folder = tmp_path / "run"
+    status = run("lsgan", toy.build, ["--dataset", "digits", "--max-steps", "400", "--output-dir", str(folder)])
+    assert status == 3
+    found, _, _ = checkpoint.load(folder)
+    assert found["step"] == 57
+    with (folder / "losses.csv").open() as file:
+        assert np.isnan(float(list(csv.DictReader(file))[99]["loss_g"]))
