@@ -82,13 +82,18 @@ def save_image(path: Path, picture: Image.Image) -> None:
         picture.save(file, format="PNG", optimize=True)
 
 
+def sorted_grids(samples: Path) -> list[Path]:
+    """The grids `EEEE_BBBB.png` in a run's `samples`, by epoch and batch."""
+    return sorted(samples.glob("[0-9]*_[0-9]*.png"), key=lambda path: [int(number) for number in path.stem.split("_")])
+
+
 def save_gif(samples: Path, path: Path, milliseconds: int = 120) -> bool:
     """Join the grids in `samples` to a GIF: at most 60 frames, evenly spread, the last one held for two seconds.
 
     Returns:
         Whether there was a grid to show.
     """
-    grids = sorted(samples.glob("[0-9]*_[0-9]*.png"), key=lambda grid: [int(n) for n in grid.stem.split("_")])
+    grids = sorted_grids(samples)
     if not grids:
         return False
     chosen = np.unique(np.linspace(0, len(grids) - 1, min(len(grids), GIF_FRAMES)).round().astype(int))
@@ -100,6 +105,15 @@ def save_gif(samples: Path, path: Path, milliseconds: int = 120) -> bool:
     with atomic(path) as file:
         frames[0].save(file, format="GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
     return True
+
+
+def remove_later_grids(samples: Path, step: int, sample_every: int, steps_per_epoch: int) -> None:
+    """Remove the grids drawn after the first `step` steps, and the one that only ended a run that now goes on."""
+    for path in sorted_grids(samples):
+        epoch, batch = path.stem.split("_")
+        drawn_at = int(epoch) * steps_per_epoch + int(batch)
+        if drawn_at >= step or (drawn_at == step - 1 and drawn_at % sample_every):
+            path.unlink()
 
 
 def set_aside(folder: Path) -> Path | None:
@@ -182,6 +196,7 @@ class Logs:
             if row["step"] % self.SCALARS_EVERY == 0:
                 for name in list(row)[3:]:
                     self.board.add_scalar(tag(name), float(row[name]), row["step"])
+        self._file.flush()  # so that `common.compare` sees a run that is still going
 
     def flush(self) -> dict[str, int]:
         """Bring all that was logged to the disk; returns the lengths of the files."""

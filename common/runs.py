@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import importlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from common.errors import UserError
 
@@ -37,6 +40,27 @@ def load_config(run_dir: Path) -> dict[str, Any]:
     if family not in families():
         raise UserError(f"{path}: family is {family!r}, expected one of {', '.join(families())}")
     return config
+
+
+def load_losses(run_dir: Path) -> dict[str, np.ndarray]:
+    """The columns of a run's `losses.csv`, of as many steps as are there: the run may still be going.
+
+    Raises:
+        UserError: it is not there or is no table of losses.
+    """
+    path = run_dir / "losses.csv"
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *rows = csv.reader(file)
+        rows = [row for row in rows if len(row) == len(header)]  # the last line may be half written
+        table = np.array(rows, dtype=np.float64).reshape(len(rows), len(header))
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; name a folder that a train.py wrote, such as work/dcgan") from error
+    except ValueError as error:
+        raise UserError(f"{path}: not a table of losses ({error})") from error
+    if not rows or not {"step", "loss_d", "loss_g"} <= set(header):
+        raise UserError(f"{path}: no losses in it yet; wait for the run's first steps")
+    return dict(zip(header, table.T))
 
 
 def load_gan(run_dir: Path, weights: str = "generator.params") -> GAN:

@@ -100,7 +100,8 @@ def train(gan: GAN, dataset: Dataset, flags: argparse.Namespace, config: dict) -
     folder.mkdir(parents=True, exist_ok=True)
 
     with artifacts.locked(folder), Interrupt() as interrupt:
-        start, lengths = resume(gan, folder, config, steps_per_epoch) if flags.resume else (0, None)
+        place = resume(gan, folder, config) if flags.resume else None
+        start = place["step"] if place else 0
         earlier = None if start else artifacts.set_aside(folder)
         artifacts.save_json(folder / "config.json", config)
         print_header(config, count, total, start, earlier)
@@ -108,8 +109,10 @@ def train(gan: GAN, dataset: Dataset, flags: argparse.Namespace, config: dict) -
             print(f"nothing to do: {start:,} steps are done; a larger --epochs or --max-steps goes on")
             return DONE
 
-        logs = artifacts.Logs(folder, lengths)
-        if not start:
+        if place:
+            artifacts.remove_later_grids(folder / "samples", start, place["sample_every"], steps_per_epoch)
+        logs = artifacts.Logs(folder, place and place["logs"])
+        if not place:
             logs.hyperparameters(config["flags"])
         images = paddle.to_tensor(dataset.images)  # on the device, once; from here on a batch is one index into it
         fixed_latent = gan.latent(random_numbers(flags.seed, FIXED), artifacts.GRID_COLUMNS**2)
@@ -170,11 +173,11 @@ def identity(config: dict) -> dict:
     return {"family": config["family"], "data set": f"{config['dataset']} {config['checksum']}", **fixed}
 
 
-def resume(gan: GAN, folder: Path, config: dict, steps_per_epoch: int) -> tuple[int, dict[str, int] | None]:
+def resume(gan: GAN, folder: Path, config: dict) -> dict | None:
     """Put the last sound checkpoint of `folder` into `gan`.
 
     Returns:
-        The step to go on with and the lengths of the logs then; 0 and None where there is nothing to resume.
+        The checkpoint's `step` to go on with, `logs` with their lengths and `sample_every`; None where there is none.
 
     Raises:
         UserError: the checkpoint is of another run, or none of those that are there is sound.
@@ -184,7 +187,7 @@ def resume(gan: GAN, folder: Path, config: dict, steps_per_epoch: int) -> tuple[
     found = checkpoint.load(folder)
     if found is None:
         print(f"nothing to resume in {folder}: starting new")
-        return 0, None
+        return None
     content, path, problem = found
     if problem:
         print(f"warning: {problem}; going on from the checkpoint before it", file=sys.stderr)
@@ -193,12 +196,7 @@ def resume(gan: GAN, folder: Path, config: dict, steps_per_epoch: int) -> tuple[
         if now != then:
             raise UserError(f"{path}: {name} was {then} and is now {now}; resume with {then}, or without --resume")
     checkpoint.restore(gan, content, path)
-    for grid in (folder / "samples").glob("*_*.png"):  # those drawn later, and the one that ended a shorter run
-        epoch, batch = grid.stem.split("_")
-        step = int(epoch) * steps_per_epoch + int(batch)
-        if step >= content["step"] - (step % content["sample_every"] > 0):
-            grid.unlink()
-    return content["step"], content["logs"]
+    return content
 
 
 def read(steps: list[tuple[dict, dict]]) -> list[dict[str, float]]:

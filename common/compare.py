@@ -1,0 +1,147 @@
+"""Runs side by side in one picture: `python -m common.compare work/dcgan work/lsgan --out compare.png`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from common.errors import DONE, Parser, UserError, command, number_between
+from common.runs import load_config, load_losses
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SHORTEST = 20  # curves shorter than this are shown as they are
+
+
+class Run(NamedTuple):
+    """What the picture needs of a run."""
+
+    label: str
+    family: str
+    steps_per_epoch: int
+    losses: dict[str, np.ndarray]  # `load_losses`
+    last_grid: Path | None
+
+
+@command
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point; returns the exit status."""
+    parser = Parser(
+        prog="python -m common.compare",
+        description="Draw the losses, D's scores and the last sample grids of any number of runs in one picture. Runs "
+        "may differ in length and may still be going.",
+    )
+    parser.add_argument("run_dirs", metavar="RUN_DIR", type=Path, nargs="+", help="folders that a train.py wrote")
+    parser.add_argument("--out", type=Path, default=Path("compare.png"), help="the picture, PNG, PDF or SVG")
+    parser.add_argument(
+        "--smoothing",
+        type=number_between(0, 1),
+        default=0.95,
+        help="weight of the past in the bold curves, as in VisualDL; 0 shows the raw ones",
+    )
+    flags = parser.parse_args(arguments)
+    if flags.out.suffix not in (".png", ".pdf", ".svg"):
+        raise UserError(f"--out {flags.out}: expected a name that ends in .png, .pdf or .svg")
+    if not flags.out.parent.is_dir():
+        raise UserError(f"--out {flags.out}: there is no folder {flags.out.parent}")
+    runs = [load_run(run_dir) for run_dir in flags.run_dirs]
+
+    from common.artifacts import atomic
+
+    with atomic(flags.out) as file:
+        draw(runs, flags.smoothing).savefig(file, format=flags.out.suffix[1:], dpi=110)
+    lengths = ", ".join(f"{run.label} ({len(run.losses['step']):,} steps)" for run in runs)
+    print(f"{flags.out}: {lengths}")
+    return DONE
+
+
+def load_run(run_dir: Path) -> Run:
+    """Read a run's folder; raises `UserError` where it is none."""
+    from common.artifacts import sorted_grids
+
+    config, losses = load_config(run_dir), load_losses(run_dir)
+    first_of_second = np.flatnonzero(losses["epoch"] == 1)
+    steps_per_epoch = int(losses["step"][first_of_second[0]]) if len(first_of_second) else 0
+    grids = sorted_grids(run_dir / "samples")
+    return Run(run_dir.resolve().name, config["family"], steps_per_epoch, losses, grids[-1] if grids else None)
+
+
+def smooth(values: np.ndarray, weight: float) -> np.ndarray:
+    """The exponential moving average of `values [N]`, without the pull to 0 at its start (Adam's bias correction)."""
+    from scipy.signal import lfilter
+
+    average = lfilter([1 - weight], [1, -weight], values)
+    return average / (1 - weight ** np.arange(1, len(values) + 1))
+
+
+def draw(runs: list[Run], smoothing: float) -> Figure:
+    """The picture: a row of losses with an axis for each family, a row of scores, a row of grids."""
+    from matplotlib.figure import Figure
+
+    families = sorted({run.family for run in runs})
+    columns = max(len(families), len(runs), 2)
+    figure = Figure(figsize=(5 * columns, 12.5), layout="constrained")
+    losses, scores, grids = figure.subfigures(3, 1, height_ratios=[3.6, 3.6, 5])
+
+    # BCE and squared errors are not on one scale: one family's curves would flatten the other's.
+    for axes, family in zip(losses.subplots(1, len(families), squeeze=False)[0], families):
+        members = [run for run in runs if run.family == family]
+        for run, (dark, light) in zip(members, colours()):
+            name = f" {run.label}" if len(members) > 1 else ""
+            curve(axes, run, "loss_d", f"D{name}", dark, smoothing)
+            curve(axes, run, "loss_g", f"G{name}", light, smoothing)
+        finish(axes, f"{family.upper()}: losses", members)
+    for axes, run in zip(scores.subplots(1, len(runs), squeeze=False)[0], runs):
+        curve(axes, run, "score_real", "D(x), real", "tab:green", smoothing)
+        curve(axes, run, "score_fake", "D(G(z)), fake", "tab:red", smoothing)
+        axes.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
+        axes.set_ylim(-0.2, 1.2)
+        finish(axes, f"{run.label}: D's mean scores (0.5: D cannot tell)", [run])
+    for axes, run in zip(grids.subplots(1, len(runs), squeeze=False)[0], runs):
+        axes.set_axis_off()
+        if run.last_grid:
+            from PIL import Image
+
+            with Image.open(run.last_grid) as grid:
+                axes.imshow(np.asarray(grid), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            epoch, batch = run.last_grid.stem.split("_")
+            axes.set_title(f"{run.label}: epoch {int(epoch) + 1}, batch {int(batch)}")
+    return figure
+
+
+def colours() -> list[tuple[str, str]]:
+    """Pairs of colours, for D and for G, run by run."""
+    import matplotlib
+
+    palette = [matplotlib.colors.to_hex(colour) for colour in matplotlib.colormaps["tab20"].colors]
+    return list(zip(palette[0::2], palette[1::2])) * 10
+
+
+def curve(axes: Axes, run: Run, name: str, label: str, colour: str, smoothing: float) -> None:
+    """Draw one value of a run: faint as it is, bold smoothed."""
+    steps, values = run.losses["step"], run.losses[name]
+    if len(steps) >= SHORTEST and smoothing:
+        axes.plot(steps, values, color=colour, alpha=0.15, linewidth=0.6)
+        values = smooth(values, smoothing)
+    axes.plot(steps, values, color=colour, linewidth=1.6, label=label)
+
+
+def finish(axes: Axes, title: str, runs: list[Run]) -> None:
+    """Title, legend, epochs on top of the steps, and a height that outliers do not set."""
+    axes.set_title(title)
+    axes.set_xlabel("step")
+    axes.grid(alpha=0.25)
+    axes.legend(loc="upper right", fontsize="small")
+    if "losses" in title:
+        shown = np.concatenate([run.losses[name] for run in runs for name in ("loss_d", "loss_g")])
+        shown = shown[np.isfinite(shown)]
+        axes.set_ylim(0, 1.15 * np.percentile(shown, 99) if len(shown) else 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
