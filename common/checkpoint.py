@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from common.gan import GAN
 
 NAME, PREVIOUS = "checkpoint.params", "checkpoint-previous.params"
+EMA = "generator_ema"
 DIGEST_BYTES = 32  # SHA-256, after what `paddle.save` wrote
 
 
@@ -37,7 +38,8 @@ def save(folder: Path, gan: GAN, state: dict[str, Any]) -> None:
     content = {
         **state,
         "networks": {
-            name: {key: value.numpy() for key, value in net.state_dict().items()} for name, net in gan.networks.items()
+            name: {key: value.numpy() for key, value in network.state_dict().items()}
+            for name, network in (*gan.networks.items(), (EMA, gan.ema.network))
         },
         "optimizers": {
             name: optimizer_state(optimizer, gan.networks[name]) for name, optimizer in gan.optimizers.items()
@@ -83,6 +85,7 @@ def restore(gan: GAN, content: dict[str, Any], path: Path) -> None:
     Raises:
         UserError: they are another network's.
     """
+    load_into(gan.ema.network, path, content["networks"].get(EMA, {}))
     for name, network in gan.networks.items():
         load_into(network, path, content["networks"].get(name, {}))
         restore_optimizer(gan.optimizers[name], network, content["optimizers"].get(name, {}))

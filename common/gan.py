@@ -8,14 +8,15 @@ import paddle
 from paddle import Tensor, nn
 from paddle.optimizer import Adam
 
+from common.ema import EMA
 from common.layers import LATENT_DIM
 
 
 class GAN:
     """A generator, a discriminator, a criterion and two Adam optimizers.
 
-    The loop knows only `networks`, `optimizers`, `update`, `latent` and `sample`; a family that needs more than a
-    criterion of its own brings another class with these five.
+    The loop knows only `networks`, `optimizers`, `ema`, `update`, `latent` and `sample`; a family that needs more than
+    a criterion of its own brings another class with these six.
 
     Args:
         generator: `[N, 100, 1, 1]` to `[N, 1, 32, 32]` in [-1, 1].
@@ -38,6 +39,7 @@ class GAN:
         self.optimizers = {
             name: Adam(learning_rate, beta1, beta2, parameters=net.parameters()) for name, net in self.networks.items()
         }
+        self.ema = EMA(generator)
         self._targets: dict[int, tuple[Tensor, Tensor]] = {}
 
     def step(self, real: Tensor, noise_d: Tensor, noise_g: Tensor) -> dict[str, Tensor]:
@@ -78,20 +80,25 @@ class GAN:
             "score_fake": score_fake.detach().mean(),
         }
 
-    def update(self, real: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
-        """One `step` on `real` with whatever else this family's step needs drawn from `rng`."""
+    def update(self, real: Tensor, rng: np.random.Generator, updates: int) -> dict[str, Tensor]:
+        """One `step` on `real` with noise from `rng`, and one update of the average; `updates` are done before."""
         count = real.shape[0]
-        return self.step(real, self.latent(rng, count), self.latent(rng, count))
+        values = self.step(real, self.latent(rng, count), self.latent(rng, count))
+        self.ema.update(updates)
+        return values
 
     def latent(self, rng: np.random.Generator, count: int) -> Tensor:
         """What `sample` turns into `count` images: here standard normal vectors `[count, 100, 1, 1]`."""
         return paddle.to_tensor(rng.standard_normal((count, LATENT_DIM, 1, 1), dtype=np.float32))
 
     @paddle.no_grad()
-    def sample(self, z: Tensor) -> np.ndarray:
-        """Images `[N, 1, 32, 32]`, float32 in [-1, 1], with BatchNorm on its running statistics: an image depends on
-        its own latent vector only, and drawing leaves no trace in the training."""
-        generator = self.networks["generator"]
+    def sample(self, z: Tensor, ema: bool = False) -> np.ndarray:
+        """Images `[N, 1, 32, 32]`, float32 in [-1, 1], of the generator or of its moving average.
+
+        BatchNorm uses its running statistics: an image depends on its own latent vector only, and drawing leaves no
+        trace in the training.
+        """
+        generator = self.ema.network if ema else self.networks["generator"]
         was_training = generator.training
         generator.eval()
         images = generator(z).numpy()

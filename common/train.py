@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Every random number is a function of the seed, its stream and its place there, not of what was drawn before it: a run
 # can stop and go on anywhere, and what one part of the program draws cannot shift what another part sees.
-SHUFFLE, LATENT, FIXED = range(3)
+SHUFFLE, LATENT, FIXED, EMA = range(4)
 READ_EVERY = 20  # steps between looks at the losses: on a GPU each look waits for all the work queued before it
 
 
@@ -127,7 +127,7 @@ def train(gan: GAN, dataset: Dataset, flags: argparse.Namespace, config: dict) -
                 order = random_numbers(flags.seed, SHUFFLE, epoch).permutation(count)
             chosen = order[batch * batch_size : (batch + 1) * batch_size]
             real = paddle.index_select(images, paddle.to_tensor(chosen))
-            values = gan.update(real, random_numbers(flags.seed, LATENT, step))
+            values = gan.update(real, random_numbers(flags.seed, LATENT, step), step)
             unread.append(({"step": step, "epoch": epoch, "batch": batch}, values))
 
             last, epoch_ends, interrupted = step == total - 1, batch == steps_per_epoch - 1, interrupt.asked
@@ -150,7 +150,8 @@ def train(gan: GAN, dataset: Dataset, flags: argparse.Namespace, config: dict) -
             if epoch_ends:
                 logs.board.add_image("samples", np.asarray(grid.convert("RGB")), step)
             if saves:
-                for name, network in gan.networks.items():
+                gan.ema.measure_statistics([gan.latent(random_numbers(flags.seed, EMA, i), 100) for i in range(10)])
+                for name, network in (*gan.networks.items(), ("generator_ema", gan.ema.network)):
                     artifacts.save_params(folder / f"{name}.params", network.state_dict())
                 place = {"step": step + 1, "logs": logs.flush(), "sample_every": flags.sample_every}
                 checkpoint.save(folder, gan, {**place, "identity": identity(config)})
@@ -239,7 +240,8 @@ def print_end(config: dict, folder: Path, status: int, step: int) -> None:
         )
         return
     print(f"{'stopped' if status == INTERRUPTED else 'done'} after {step:,} steps. Written to {folder}:")
-    print("         generator.params, discriminator.params, samples/, progress.gif, losses.csv, VisualDL records")
+    print("         weights: generator.params, generator_ema.params (their average), discriminator.params")
+    print("         pictures: samples/, progress.gif; curves: losses.csv, VisualDL records")
     if status == INTERRUPTED:
         print("next     the same command with --resume goes on from here")
     print(f"next     python -m common.sample {folder} --out grid.png   (in the repository's folder)")

@@ -11,14 +11,15 @@ from common.train import run
 
 
 def build(**adam: float):
-    """Everything that makes this a DCGAN. Called by the loop once Paddle is set up and seeded, hence the imports."""
+    """All that makes it DCGAN. Called by the loop once Paddle is set up and seeded, hence the imports."""
     from paddle import nn
 
     from common.gan import GAN
     from common.init import weights_init
     from dcgan.model import Discriminator, Generator
 
-    return GAN(Generator().apply(weights_init), Discriminator().apply(weights_init), nn.BCELoss(), **adam)
+    criterion = nn.BCELoss()
+    return GAN(Generator().apply(weights_init), Discriminator().apply(weights_init), criterion, **adam)
 
 
 if __name__ == "__main__":

@@ -11,14 +11,15 @@ from common.train import run
 
 
 def build(**adam: float):
-    """Everything that makes this a LSGAN. Called by the loop once Paddle is set up and seeded, hence the imports."""
+    """All that makes it LSGAN. Called by the loop once Paddle is set up and seeded, hence the imports."""
     from paddle import nn
 
     from common.gan import GAN
     from common.init import weights_init
     from lsgan.model import Discriminator, Generator
 
-    return GAN(Generator().apply(weights_init), Discriminator().apply(weights_init), nn.MSELoss(), **adam)
+    criterion = nn.MSELoss()
+    return GAN(Generator().apply(weights_init), Discriminator().apply(weights_init), criterion, **adam)
 
 
 if __name__ == "__main__":

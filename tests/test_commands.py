@@ -18,7 +18,8 @@ from PIL import Image
 from tests.conftest import ROOT, call, make_gan
 
 WRITTEN = {
-    ".lock", "checkpoint.params", "config.json", "discriminator.params", "generator.params", "losses.csv",
+    ".lock", "checkpoint.params", "config.json", "discriminator.params", "generator.params",
+    "generator_ema.params", "losses.csv",
     "progress.gif", "samples", "vdlrecords.run.log",
 }  # fmt: skip
 

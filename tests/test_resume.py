@@ -22,7 +22,7 @@ from tests.conftest import ROOT, call
 STEPS = 800
 TOY = ["tests/toy.py", "--dataset", "digits", "--threads", "1", "--checkpoint-minutes", "0.002"]
 # Compared byte for byte. VisualDL's records hold times, the GIF follows from the grids.
-COMPARED = ("generator.params", "discriminator.params", "losses.csv")
+COMPARED = ("generator.params", "generator_ema.params", "discriminator.params", "losses.csv")
 
 
 def result(folder: Path) -> dict[str, str]:

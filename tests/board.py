@@ -1,0 +1,96 @@
+"""VisualDL in a real browser: what the tests look at, and the README's screenshot of it.
+
+`python -m tests.board work --out docs/images/visualdl.png` needs Chromium and its driver (Debian: chromium-driver).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+
+
+@contextlib.contextmanager
+def served(logdir: Path) -> Iterator[str]:
+    """VisualDL serving `logdir` as `make board` does, on a free port; yields its address and ends it afterwards."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    flags = ["--host", "127.0.0.1", "--port", str(port), "--language", "en", "--disable-telemetry"]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "visualdl.server.app", "--logdir", str(logdir), *flags],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    address = f"http://127.0.0.1:{port}"
+    request = urllib.request.Request(f"{address}/app/scalar", headers={"Accept-Language": "en"})
+    try:
+        for _ in range(300):
+            with contextlib.suppress(OSError), urllib.request.urlopen(request, timeout=5):
+                break
+            time.sleep(0.1)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+@contextlib.contextmanager
+def browser() -> Iterator[Any]:
+    """A headless Chromium that speaks to nothing but the pages it is sent to."""
+    from selenium import webdriver
+
+    with tempfile.TemporaryDirectory() as profile:
+        options = webdriver.ChromeOptions()
+        options.binary_location = CHROMIUM
+        for flag in (
+            "headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync", "lang=en",
+            "disable-background-networking", "disable-component-update", "window-size=1500,1000",
+            "disable-dev-shm-usage", f"user-data-dir={profile}",
+        ):  # fmt: skip
+            options.add_argument(f"--{flag}")
+        driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+        try:
+            yield driver
+        finally:
+            driver.quit()
+
+
+def wait_for(driver: Any, *words: str, seconds: float = 60) -> str:
+    """The text of the page once it shows all of `words` and has come to rest."""
+    shown = ""
+    for _ in range(int(seconds * 5)):
+        shown = driver.execute_script("return document.body.innerText")
+        if all(word in shown for word in words):
+            time.sleep(2)  # the charts fade in
+            return shown
+        time.sleep(0.2)
+    raise AssertionError(f"the page does not show {words}, but: {shown}")
+
+
+def main() -> None:
+    import argparse
+
+    parser = argparse.ArgumentParser(description="Take a screenshot of VisualDL's scalar page.")
+    parser.add_argument("logdir", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    flags = parser.parse_args()
+    with served(flags.logdir) as address, browser() as driver:
+        driver.get(f"{address}/app/scalar")
+        wait_for(driver, "loss", "score")
+        driver.save_screenshot(str(flags.out))
+
+
+if __name__ == "__main__":
+    main()

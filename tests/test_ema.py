@@ -1,0 +1,57 @@
+"""The moving average: its weights by hand, its statistics by hand, and no trace of it in the training."""
+
+from __future__ import annotations
+
+import numpy as np
+import paddle
+import pytest
+
+from common.ema import EMA
+from tests.conftest import make_gan, noise, real
+
+
+def test_weights_by_hand(gan):
+    generator = gan.networks["generator"]
+    weight = generator.parameters()[0]
+    expected = weight.numpy().astype(np.float64)
+    for update in range(30):
+        gan.update(real(update), np.random.default_rng(update), update)
+        decay = min(0.999, (1 + update) / (10 + update))
+        expected = decay * expected + (1 - decay) * weight.numpy()
+    np.testing.assert_allclose(gan.ema.network.parameters()[0].numpy(), expected, atol=1e-6)
+    assert np.abs(expected - weight.numpy()).max() > 1e-4
+
+
+def test_it_never_changes_training(family):
+    first, second = make_gan(family), make_gan(family)
+    second.ema.update = lambda updates: None
+    for step in range(3):
+        for gan in (first, second):
+            gan.update(real(step), np.random.default_rng(step), step)
+        first.ema.measure_statistics([noise(step)])
+    for name, net in first.networks.items():
+        for key, value in net.state_dict().items():
+            assert (value.numpy() == second.networks[name].state_dict()[key].numpy()).all()
+
+
+def test_statistics_are_the_mean_over_the_batches():
+    net = paddle.nn.Sequential(paddle.nn.BatchNorm2D(2))
+    ema = EMA(net)
+    ema.network[0]._mean.set_value(paddle.full([2], 99.0))  # whatever was there before is forgotten
+    batches = [
+        paddle.to_tensor(np.random.default_rng(i).normal(i, 1 + i, (50, 2, 4, 4)).astype("f4")) for i in range(4)
+    ]
+    ema.measure_statistics(batches)
+    means = [batch.numpy().mean(axis=(0, 2, 3)) for batch in batches]
+    variances = [batch.numpy().var(axis=(0, 2, 3)) for batch in batches]
+    np.testing.assert_allclose(ema.network[0]._mean.numpy(), np.mean(means, axis=0), rtol=1e-5)
+    np.testing.assert_allclose(ema.network[0]._variance.numpy(), np.mean(variances, axis=0), rtol=2e-3)
+    assert ema.network[0]._momentum == pytest.approx(0.9)
+    assert not ema.network.training
+
+
+def test_sample_takes_the_one_asked_for(gan):
+    for step in range(5):
+        gan.update(real(step), np.random.default_rng(step), step)
+    gan.ema.measure_statistics([noise(1), noise(2)])
+    assert np.abs(gan.sample(noise(3)) - gan.sample(noise(3), ema=True)).max() > 1e-3
