@@ -10,14 +10,19 @@ else
 PYTHON := .venv/bin/python
 endif
 
-.PHONY: help train test board clean setup setup-test
+.PHONY: help train compare test board clean setup setup-test
 
 help: ## this list
 	@echo "make TARGET [ARGS='flags for the command'] [BASE_PYTHON=python3.12]"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-7s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-8s %s\n", $$1, $$2}' Makefile
 
 train: setup ## set up, then a first DCGAN training of under 10 minutes: MNIST where it is in reach, else digits
 	$(PYTHON) dcgan/train.py --dataset auto --max-steps 1500 $(ARGS)
+
+compare: setup ## train both families shortly and draw them side by side in work/compare.png
+	$(PYTHON) dcgan/train.py --dataset auto --max-steps 600 --output-dir work/compare/dcgan $(ARGS)
+	$(PYTHON) lsgan/train.py --dataset auto --max-steps 600 --output-dir work/compare/lsgan $(ARGS)
+	$(PYTHON) -m common.compare work/compare/dcgan work/compare/lsgan --out work/compare.png
 
 test: setup-test ## set up, then ruff and the tests
 	$(PYTHON) -m ruff check .
