@@ -188,7 +188,7 @@ def test_config_names_no_module_but_a_family(run_dir, tmp_path, family):
     (tmp_path / "config.json").write_text(f'{{"family": {family}}}')
     done = call("-m", "common.sample", tmp_path, "--out", tmp_path / "a.png")
     assert done.returncode == 2
-    assert "expected one of dcgan, lsgan" in done.stderr
+    assert "expected one of dcgan, " in done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
