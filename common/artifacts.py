@@ -156,17 +156,17 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 class Logs:
-    """`losses.csv` with a row for every step, and VisualDL's records.
+    """`losses.csv` with a row for every step, `metrics.jsonl` with a line for every judgement, VisualDL's records.
 
     VisualDL gets the scalars of every 20th step and one grid an epoch: a run of 100 epochs of MNIST stays at some ten
     megabytes, where every step and every grid would make it hundreds.
 
     Args:
-        folder: where to write; both files are appended to.
+        folder: where to write; the files are appended to.
         lengths: cut the files back to these bytes first, which undoes what came after a checkpoint.
     """
 
-    FILES = ("losses.csv", "vdlrecords.run.log")
+    FILES = ("losses.csv", "metrics.jsonl", "vdlrecords.run.log")
     SCALARS_EVERY = 20
 
     def __init__(self, folder: Path, lengths: dict[str, int] | None = None) -> None:
@@ -177,6 +177,7 @@ class Logs:
             os.truncate(folder / name, lengths[name])
         self._file = (folder / "losses.csv").open("a", newline="", encoding="utf-8")  # `close` closes it
         self._csv: csv.DictWriter | None = None
+        self._lines = (folder / "metrics.jsonl").open("a", encoding="utf-8")
         with contextlib.redirect_stdout(io.StringIO()):  # it prints when it appends to a file that is there
             self.board = LogWriter(logdir=str(folder), file_name="vdlrecords.run.log", display_name=folder.name)
 
@@ -198,16 +199,31 @@ class Logs:
                     self.board.add_scalar(tag(name), float(row[name]), row["step"])
         self._file.flush()  # so that `common.compare` sees a run that is still going
 
+    def metrics(self, line: dict[str, Any]) -> None:
+        """Log a judgement: `step`, `epoch`, and the metrics of the `raw` and the `ema` generator."""
+        self._lines.write(json.dumps(line) + "\n")
+        for name in ("raw", "ema"):
+            for key, value in line[name].items():
+                if isinstance(value, float):
+                    self.board.add_scalar(f"metric/{key}{' EMA' if name == 'ema' else ''}", value, line["step"])
+
+    def trouble(self, line: dict[str, Any]) -> None:
+        """Log what the health watch found: `step`, `trouble` and `advice`."""
+        self._lines.write(json.dumps(line) + "\n")
+        self.board.add_text("health", f"{line['trouble']}: {line['advice']}", line["step"])
+
     def flush(self) -> dict[str, int]:
         """Bring all that was logged to the disk; returns the lengths of the files."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        for file in (self._file, self._lines):
+            file.flush()
+            os.fsync(file.fileno())
         self.board.flush()
         return {name: (self.folder / name).stat().st_size for name in self.FILES}
 
     def close(self) -> None:
-        """Flush and close both."""
+        """Flush and close all."""
         self._file.close()
+        self._lines.close()
         self.board.close()
 
 

@@ -72,6 +72,33 @@ def load_digits(note: str = "") -> Dataset:
     return Dataset("digits", images, f"md5:{hashlib.md5(images.tobytes()).hexdigest()}", note)
 
 
+def load_labelled(name: str, part: str, data_dir: str | None = None) -> tuple[np.ndarray, np.ndarray, str]:
+    """Images with their labels, split in `train` and `test`.
+
+    MNIST's own split; of digits a quarter, drawn once and for all, is the test part.
+
+    Returns:
+        Images as `Dataset`'s, labels int64 `[N]`, and the checksum of the image file or array.
+    """
+    if name == "digits":
+        from sklearn.datasets import load_digits as load_sklearn_digits
+
+        digits, labels = load_digits(), load_sklearn_digits().target.astype(np.int64)
+        order = np.random.default_rng(0).permutation(len(labels))
+        chosen = np.sort(order[: len(order) // 4] if part == "test" else order[len(order) // 4 :])
+        return digits.images[chosen], labels[chosen], digits.checksum
+    prefix = "t10k" if part == "test" else "train"
+    names = f"{prefix}-images-idx3-ubyte.gz", f"{prefix}-labels-idx1-ubyte.gz"
+    folder = find_mnist(data_dir, names)
+    checksum, _ = (checked_md5(folder / file) for file in names)
+    images, labels = read_idx(folder / names[0], "images"), read_idx(folder / names[1], "labels")
+    if len(images) != len(labels):
+        raise UserError(
+            f"{folder}: {len(images):,} {prefix} images but {len(labels):,} labels; they do not belong together"
+        )
+    return to_images(images), labels.astype(np.int64), f"md5:{checksum}"
+
+
 def to_images(pixels: np.ndarray) -> np.ndarray:
     """Pixels `[N, H, W]` in 0..255 to float32 `[N, 1, 32, 32]` in [-1, 1], all at once.
 

@@ -34,6 +34,7 @@ def parse_flags(family: str, arguments: list[str] | None = None) -> argparse.Nam
     add("--seed", type=whole_number(0), default=42, help="of every source of randomness")
     add("--max-steps", type=whole_number(1), help="stop after so many steps in all, saving as at any end")
     add("--sample-every", type=whole_number(1), default=100, help="steps between sample grids")
+    add("--eval-every", type=whole_number(0), default=1, help="epochs between judgements; 0 turns them off")
     add("--resume", action="store_true", help="go on from the last checkpoint in --output-dir")
     add("--checkpoint-minutes", type=number_between(0, 1e6), default=5.0, help="between checkpoints within an epoch")
     add("--device", default="auto", help="auto, cpu, gpu or gpu:N")

@@ -51,7 +51,8 @@ class GAN:
 
         Returns:
             0-D tensors, left on the device: `loss_d` = criterion(D(real), 1) + criterion(D(fake), 0) and the mean
-            scores `score_real`, `score_fake` before D's update; `loss_g` = criterion(D(G(noise_g)), 1) after it.
+            scores `score_real`, `score_fake` before D's update; `loss_g` = criterion(D(G(noise_g)), 1) after it, and
+            `grad_g`, the norm of its gradient at G's last layer.
         """
         generator, discriminator = self.networks["generator"], self.networks["discriminator"]
         ones, zeros = self._targets_for(real.shape[0])
@@ -69,6 +70,7 @@ class GAN:
             parameter.stop_gradient = True
         loss_g = self.criterion(discriminator(generator(noise_g)), ones)
         loss_g.backward()
+        grad_g = generator.parameters()[-1].grad.norm()  # of the layer that D's gradient reaches first
         for parameter in parameters:
             parameter.stop_gradient = False
         self._apply("generator")
@@ -76,6 +78,7 @@ class GAN:
         return {
             "loss_d": loss_d.detach(),
             "loss_g": loss_g.detach(),
+            "grad_g": grad_g,
             "score_real": score_real.detach().mean(),
             "score_fake": score_fake.detach().mean(),
         }

@@ -42,6 +42,11 @@ class Progress:
             print(f"{epoch}  step {last['step']}  {losses}  {speed:.0f} images/s  {left} left", flush=True)
         return speed
 
+    def say(self, text: str) -> None:
+        """Print a line without tearing the bar."""
+        tqdm.write(text, file=sys.stdout)
+        sys.stdout.flush()
+
 
 class Interrupt:
     """While it is entered, Ctrl-C and SIGTERM ask the loop to stop after the step it is in; a second one ends the

@@ -63,6 +63,30 @@ def load_losses(run_dir: Path) -> dict[str, np.ndarray]:
     return dict(zip(header, table.T))
 
 
+def load_rows(run_dir: Path) -> list[dict[str, float]]:
+    """The rows of a run's `losses.csv`, steps as whole numbers."""
+    losses = load_losses(run_dir)
+    steps = losses.pop("step").astype(int).tolist()
+    return [{"step": step, **dict(zip(losses, values))} for step, *values in zip(steps, *losses.values())]
+
+
+def load_metrics(run_dir: Path) -> list[dict[str, Any]]:
+    """The judgements in a run's `metrics.jsonl`, oldest first; none where there is no such file."""
+    try:
+        lines = (run_dir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        return [found for found in map(json.loads, lines) if "raw" in found]
+    except OSError:
+        return []
+    except ValueError as error:
+        raise UserError(f"{run_dir / 'metrics.jsonl'}: damaged ({error})") from error
+
+
+def best_distance(run_dir: Path) -> float:
+    """The least Fréchet distance among a run's judgements, infinite where there are none."""
+    judgements = load_metrics(run_dir)
+    return min((found[name]["frechet"] for found in judgements for name in ("raw", "ema")), default=float("inf"))
+
+
 def load_gan(run_dir: Path, weights: str = "generator.params") -> GAN:
     """The GAN of a run with its trained generator, ready to `sample`.
 

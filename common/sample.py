@@ -5,11 +5,15 @@ from __future__ import annotations
 import io
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from common import cpu
 from common.errors import DONE, Parser, UserError, command, whole_number
+
+if TYPE_CHECKING:
+    from common.gan import GAN
 
 AT_ONCE = 500  # images a forward pass; bounds the memory, the images do not depend on it
 
@@ -67,12 +71,12 @@ def main(arguments: list[str] | None = None) -> int:
     return DONE
 
 
-def draw(gan, latent: np.ndarray) -> np.ndarray:
+def draw(gan: GAN, latent: np.ndarray, ema: bool = False) -> np.ndarray:
     """Images `[N, 1, 32, 32]`, float32 in [-1, 1], of the latent vectors `[N, 100, 1, 1]`."""
     import paddle
 
     parts = [latent[start : start + AT_ONCE] for start in range(0, len(latent), AT_ONCE)]
-    return np.concatenate([gan.sample(paddle.to_tensor(part)) for part in parts])
+    return np.concatenate([gan.sample(paddle.to_tensor(part), ema) for part in parts])
 
 
 def walk(first: np.ndarray, last: np.ndarray, count: int) -> np.ndarray:

@@ -92,7 +92,10 @@ def train(gan: GAN, dataset: Dataset, flags: argparse.Namespace, config: dict) -
     import paddle
 
     from common import artifacts, checkpoint
+    from common.evaluate import Examiner
+    from common.health import Health, spread
     from common.progress import Interrupt, Progress
+    from common.runs import best_distance, load_rows
 
     count, folder, batch_size = len(dataset.images), flags.output_dir, flags.batch_size
     steps_per_epoch = -(-count // batch_size)  # rounded up: the last, smaller batch is used too
@@ -112,10 +115,15 @@ def train(gan: GAN, dataset: Dataset, flags: argparse.Namespace, config: dict) -
         if place:
             artifacts.remove_later_grids(folder / "samples", start, place["sample_every"], steps_per_epoch)
         logs = artifacts.Logs(folder, place and place["logs"])
-        if not place:
+        health, examiner = Health(spread(dataset.images[:1000])), Examiner(dataset)
+        if place:
+            health.look_at_steps(load_rows(folder))  # what was said before the stop is not said again
+        else:
             logs.hyperparameters(config["flags"])
+        best = best_distance(folder)
         images = paddle.to_tensor(dataset.images)  # on the device, once; from here on a batch is one index into it
         fixed_latent = gan.latent(random_numbers(flags.seed, FIXED), artifacts.GRID_COLUMNS**2)
+        ema_latent = [gan.latent(random_numbers(flags.seed, EMA, part), 100) for part in range(10)]
         progress = Progress(total - start, count / steps_per_epoch, flags.epochs, flags.sample_every)
         unread: list[tuple[dict, dict[str, paddle.Tensor]]] = []  # steps whose losses are still on the device
         saved_at = time.monotonic()
@@ -132,7 +140,9 @@ def train(gan: GAN, dataset: Dataset, flags: argparse.Namespace, config: dict) -
 
             last, epoch_ends, interrupted = step == total - 1, batch == steps_per_epoch - 1, interrupt.asked
             draws = step % flags.sample_every == 0 or last
+            judges = epoch_ends and flags.eval_every > 0 and (epoch + 1) % flags.eval_every == 0
             saves = epoch_ends or last or interrupted or time.monotonic() - saved_at > 60 * flags.checkpoint_minutes
+            troubles = []
             if step % READ_EVERY == 0 or draws or saves:
                 rows = read(unread)
                 unread.clear()
@@ -143,14 +153,30 @@ def train(gan: GAN, dataset: Dataset, flags: argparse.Namespace, config: dict) -
                 if not all(np.isfinite(value) for row in rows for value in row.values()):
                     status = BROKE_DOWN
                     break
+                troubles += health.look_at_steps(rows)
             if draws or epoch_ends:
-                grid = artifacts.grid(gan.sample(fixed_latent))
+                samples = gan.sample(fixed_latent)
+                grid = artifacts.grid(samples)
+                troubles += health.look_at_samples(step, samples)
             if draws:
                 artifacts.save_image(folder / "samples" / f"{epoch:04d}_{batch:04d}.png", grid)
             if epoch_ends:
                 logs.board.add_image("samples", np.asarray(grid.convert("RGB")), step)
             if saves:
-                gan.ema.measure_statistics([gan.latent(random_numbers(flags.seed, EMA, i), 100) for i in range(10)])
+                gan.ema.measure_statistics(ema_latent)
+            if judges and (found := examiner.examine(gan)):
+                logs.metrics({"step": step, "epoch": epoch, **found})
+                progress.say(f"epoch {epoch + 1}: Fréchet distance {describe(found)}")
+                troubles += health.look_at_classes(step, found["raw"]["classes"])
+                nearer = min(found, key=lambda name: found[name]["frechet"])
+                if found[nearer]["frechet"] < best:
+                    best = found[nearer]["frechet"]
+                    network = gan.ema.network if nearer == "ema" else gan.networks["generator"]
+                    artifacts.save_params(folder / "generator_best.params", network.state_dict())
+            for trouble in troubles:
+                logs.trouble(trouble)
+                progress.say(f"!!! step {trouble['step']}: {trouble['trouble']}: {trouble['advice']}.")
+            if saves:
                 for name, network in (*gan.networks.items(), ("generator_ema", gan.ema.network)):
                     artifacts.save_params(folder / f"{name}.params", network.state_dict())
                 place = {"step": step + 1, "logs": logs.flush(), "sample_every": flags.sample_every}
@@ -165,6 +191,15 @@ def train(gan: GAN, dataset: Dataset, flags: argparse.Namespace, config: dict) -
         artifacts.save_gif(folder / "samples", folder / "progress.gif")
     print_end(config, folder, status, step + 1)
     return status
+
+
+def describe(found: dict[str, dict]) -> str:
+    """A judgement in a line."""
+    raw, ema = found["raw"], found["ema"]
+    distances = f"{raw['frechet']:.2f} (EMA {ema['frechet']:.2f})"
+    return (
+        f"{distances}, precision {raw['precision']:.2f}, recall {raw['recall']:.2f}, {raw['confident']:.0%} recognised"
+    )
 
 
 def identity(config: dict) -> dict:

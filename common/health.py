@@ -1,0 +1,92 @@
+"""Say what is wrong with a training at the step it begins, in words a student understands.
+
+The thresholds come from runs on MNIST: healthy ones of five epochs stay clear of them, sick ones made on purpose
+(`tests/test_health.py`) cross them within some hundred steps.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+WINDOW = 200  # steps looked at together
+WARM_UP = 300  # steps before the first look: the first ones are wild in any run
+WON_LOSS = (
+    0.005  # D's loss: with it, real and fake are told apart almost without error; healthy windows stay above 0.02
+)
+WRONG_WAY = 0.0  # D's score of real less that of fake; healthy windows stay above 0.3
+STILL = 0.002  # standard deviation of D's loss over its mean; healthy windows stay above 0.3
+SPREAD = 0.35  # of the samples, against that of real images; healthy ones stay above 0.8
+FEW_CLASSES, RARE = 5, 0.01  # digits that make up less than 1% of the samples; healthy epochs have none
+
+
+class Health:
+    """Watches one run. Each trouble is reported once when it begins, and once more when it is over and comes back.
+
+    Args:
+        real_spread: `spread` of real images.
+    """
+
+    def __init__(self, real_spread: float) -> None:
+        self.real_spread = real_spread
+        self._rows: deque[dict[str, float]] = deque(maxlen=WINDOW)
+        self._ongoing: set[str] = set()
+
+    def look_at_steps(self, rows: list[dict[str, float]]) -> list[dict]:
+        """What begins to be wrong with these steps' losses and scores: a row of `step`, `trouble` and `advice` each."""
+        found = []
+        for row in rows:
+            self._rows.append(row)
+            if row["step"] < WARM_UP or len(self._rows) < WINDOW or row["step"] % 10:
+                continue
+            window = {name: np.array([past[name] for past in self._rows]) for name in row if "_" in name}
+            loss_d = window["loss_d"]
+            gap = window["score_real"].mean() - window["score_fake"].mean()
+            gradient = window["grad_g"].mean()
+            found += self._report(
+                row["step"], "D has won", np.median(loss_d) < WON_LOSS,
+                f"D's loss is {np.median(loss_d):.4f}: it tells every fake, and the gradient that reaches G is "
+                f"{gradient:.2g}. Take earlier weights, or give D a smaller learning rate",
+            )  # fmt: skip
+            found += self._report(
+                row["step"], "D answers the wrong way round", gap < WRONG_WAY,
+                f"its score of real images is {-gap:.2f} below that of fakes. Check the targets: 1 is real, 0 is fake",
+            )  # fmt: skip
+            found += self._report(
+                row["step"], "the loss stands still", loss_d.std() < STILL * abs(loss_d.mean()),
+                f"D's loss has been {loss_d.mean():.3f} for {WINDOW} steps (chance is 1.386 for DCGAN, 0.5 for LSGAN): "
+                "nothing is being learnt. Check the learning rate and the data",
+            )  # fmt: skip
+        return found
+
+    def look_at_samples(self, step: int, images: np.ndarray) -> list[dict]:
+        """What begins to be wrong with a batch of samples `[N, 1, H, W]`."""
+        ratio = spread(images) / self.real_spread
+        return self._report(
+            step, "the samples collapse", step >= WARM_UP and ratio < SPREAD,
+            f"they differ from each other {ratio:.0%} as much as real images do: G draws nearly the same for every "
+            "latent vector. Take earlier weights, or another seed",
+        )  # fmt: skip
+
+    def look_at_classes(self, step: int, shares: list[float]) -> list[dict]:
+        """What begins to be wrong with the shares of the ten digits among many samples."""
+        missing = [digit for digit, share in enumerate(shares) if share < RARE]
+        return self._report(
+            step, "digits are missing", len(missing) >= FEW_CLASSES,
+            f"less than {RARE:.0%} of the samples are a {', '.join(map(str, missing))}: mode collapse",
+        )  # fmt: skip
+
+    def _report(self, step: int, trouble: str, now: bool, advice: str) -> list[dict]:
+        if not now:
+            self._ongoing.discard(trouble)
+            return []
+        if trouble in self._ongoing:
+            return []
+        self._ongoing.add(trouble)
+        return [{"step": step, "trouble": trouble, "advice": advice}]
+
+
+def spread(images: np.ndarray) -> float:
+    """How much images `[N, 1, H, W]` differ from each other: the standard deviation of a pixel, all pixels together."""
+    return float(np.sqrt(images.var(axis=0).mean()))

@@ -1,0 +1,138 @@
+"""How far a set of generated images is from the real ones: pure functions of a judge's features and probabilities.
+
+`real` and `fake` are features `[N, d]` and `[M, d]`; probabilities are `[M, 10]`, rows summing to 1.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg import eigh
+from sklearn.metrics.pairwise import polynomial_kernel
+from sklearn.neighbors import NearestNeighbors
+
+CONFIDENT = 0.9
+
+
+def frechet_distance(
+    mean_a: np.ndarray, covariance_a: np.ndarray, mean_b: np.ndarray, covariance_b: np.ndarray
+) -> float:
+    """The Fréchet distance of two Gaussians, as FID has it (Heusel et al. 2017, arXiv 1706.08500, equation 6).
+
+    |μa - μb|² + Tr(Σa + Σb - 2 (Σa Σb)^½), 0 for equal ones. The trace of the root is computed from the eigenvalues of
+    Σa^½ Σb Σa^½, which is symmetric and has those of Σa Σb: a covariance of few samples, singular, does no harm.
+    """
+    values, vectors = eigh(covariance_a)
+    root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
+    middle = root @ covariance_b @ root
+    trace_of_root = np.sqrt(np.clip(eigh((middle + middle.T) / 2, eigvals_only=True), 0, None)).sum()
+    distance = ((mean_a - mean_b) ** 2).sum() + np.trace(covariance_a) + np.trace(covariance_b) - 2 * trace_of_root
+    return float(max(distance, 0.0))
+
+
+def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean `[d]` and unbiased covariance `[d, d]` of features `[N, d]`, in float64."""
+    features = features.astype(np.float64)
+    return features.mean(axis=0), np.cov(features, rowvar=False)
+
+
+def kernel_distance(
+    real: np.ndarray, fake: np.ndarray, rng: np.random.Generator, subsets: int = 50, size: int = 1000
+) -> tuple[float, float]:
+    """KID: the squared maximum mean discrepancy with the kernel (x·y/d + 1)³, unbiased (Bińkowski et al. 2018,
+    arXiv 1801.01401, section 3 and equation 4).
+
+    Returns:
+        Mean and standard deviation over random subsets of `size` images each. Around 0 for equal distributions, and as
+        often below it as above.
+    """
+    size = min(size, len(real), len(fake))
+    estimates = [
+        unbiased_mmd(real[rng.choice(len(real), size, replace=False)], fake[rng.choice(len(fake), size, replace=False)])
+        for _ in range(subsets)
+    ]
+    return float(np.mean(estimates)), float(np.std(estimates))
+
+
+def unbiased_mmd(x: np.ndarray, y: np.ndarray) -> float:
+    """The estimate of one subset: kernel means within `x` and within `y` without the diagonal, less twice between."""
+
+    def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return polynomial_kernel(a.astype(np.float64), b.astype(np.float64), degree=3, gamma=1 / a.shape[1], coef0=1)
+
+    m, n = len(x), len(y)
+    xx, yy = kernel(x, x), kernel(y, y)
+    within = (xx.sum() - np.trace(xx)) / (m * (m - 1)) + (yy.sum() - np.trace(yy)) / (n * (n - 1))
+    return float(within - 2 * kernel(x, y).mean())
+
+
+def classifier_score(probabilities: np.ndarray) -> float:
+    """The Inception Score's formula with our judge: exp E KL(p(y|x) ‖ p(y)) (Salimans et al. 2016, arXiv 1606.03498,
+    section 4). From 1, every image alike to the judge, to 10, sure of each and all digits equally often."""
+    probabilities = np.clip(probabilities.astype(np.float64), 1e-12, 1)
+    divergence = (probabilities * np.log(probabilities / probabilities.mean(axis=0))).sum(axis=1)
+    return float(np.exp(divergence.mean()))
+
+
+def neighbour_metrics(real: np.ndarray, fake: np.ndarray, k: int = 3, k_coverage: int = 5) -> dict[str, float]:
+    """How the two sets lie in each other's neighbourhoods.
+
+    - `precision`: share of fakes within the k-th neighbour distance of some real image: are they realistic?
+      `recall`: the same the other way round: is everything real within reach? (Kynkäänniemi et al. 2019,
+      arXiv 1904.06991, equations 1 and 2; k = 3)
+    - `density`: mean number of real neighbourhoods a fake lies in, over k; `coverage`: share of real images with a fake
+      in their neighbourhood (Naeem et al. 2020, arXiv 2002.09797, equations 3 and 4; k = 5). Density may exceed 1.
+    """
+    radius_fake = neighbour_distances(fake, k)[:, k - 1]
+    radii_real = neighbour_distances(real, max(k, k_coverage))
+    precise = np.zeros(len(fake), bool)
+    recalled, covered = np.zeros(len(real), bool), np.zeros(len(real), bool)
+    inside = 0
+    for start in range(0, len(real), 1000):  # in parts: the whole table would be 10,000 by 10,000
+        part = slice(start, start + 1000)
+        distances = squared_distances(real[part], fake)
+        precise |= (distances <= radii_real[part, k - 1 : k]).any(axis=0)
+        recalled[part] = (distances <= radius_fake).any(axis=1)
+        within = distances <= radii_real[part, k_coverage - 1 : k_coverage]
+        covered[part] = within.any(axis=1)
+        inside += int(within.sum())
+    return {
+        "precision": float(precise.mean()),
+        "recall": float(recalled.mean()),
+        "density": inside / (k_coverage * len(fake)),
+        "coverage": float(covered.mean()),
+    }
+
+
+def squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Squared Euclidean distances `[N, M]`, float64 so that small ones are not lost in the difference."""
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    return np.maximum((a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T, 0)
+
+
+def neighbour_distances(features: np.ndarray, k: int) -> np.ndarray:
+    """Squared distances `[N, k]` of each row to its k nearest others."""
+    nearest = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(features.astype(np.float64))
+    distances, _ = nearest.kneighbors()  # without arguments, a row is not its own neighbour
+    return distances**2 * (1 + 1e-9)  # so that rounding does not put the k-th neighbour outside
+
+
+def nearest_distance(train: np.ndarray, fake: np.ndarray) -> float:
+    """The median distance of `fake` to the nearest of `train`: far below what unseen real images have, the generator
+    has memorised."""
+    nearest = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(train)
+    return float(np.median(nearest.kneighbors(fake)[0]))
+
+
+def class_shares(classes: np.ndarray) -> np.ndarray:
+    """The share of each of the 10 digits among `classes [N]`."""
+    return np.bincount(classes, minlength=10) / len(classes)
+
+
+def class_distance(shares: np.ndarray, real_shares: np.ndarray) -> float:
+    """Half the sum of absolute differences of two distributions over the digits: 0 equal, 1 nothing in common."""
+    return float(np.abs(shares - real_shares).sum() / 2)
+
+
+def confident_share(probabilities: np.ndarray) -> float:
+    """The share of images that the judge recognises with a probability above 0.9."""
+    return float((probabilities.max(axis=1) > CONFIDENT).mean())
