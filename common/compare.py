@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from common.errors import DONE, Parser, UserError, command, number_between
-from common.runs import load_config, load_losses
+from common.runs import load_config, load_losses, load_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,9 +23,9 @@ class Run(NamedTuple):
 
     label: str
     family: str
-    steps_per_epoch: int
     losses: dict[str, np.ndarray]  # `load_losses`
     last_grid: Path | None
+    metrics: list[dict]  # `load_metrics`
 
 
 @command
@@ -65,10 +65,9 @@ def load_run(run_dir: Path) -> Run:
     from common.artifacts import sorted_grids
 
     config, losses = load_config(run_dir), load_losses(run_dir)
-    first_of_second = np.flatnonzero(losses["epoch"] == 1)
-    steps_per_epoch = int(losses["step"][first_of_second[0]]) if len(first_of_second) else 0
     grids = sorted_grids(run_dir / "samples")
-    return Run(run_dir.resolve().name, config["family"], steps_per_epoch, losses, grids[-1] if grids else None)
+    last_grid = grids[-1] if grids else None
+    return Run(run_dir.resolve().name, config["family"], losses, last_grid, load_metrics(run_dir))
 
 
 def smooth(values: np.ndarray, weight: float) -> np.ndarray:
@@ -80,13 +79,17 @@ def smooth(values: np.ndarray, weight: float) -> np.ndarray:
 
 
 def draw(runs: list[Run], smoothing: float) -> Figure:
-    """The picture: a row of losses with an axis for each family, a row of scores, a row of grids."""
+    """The picture: losses with an axis for each family, scores, last grids, and last metrics where there are."""
     from matplotlib.figure import Figure
 
     families = sorted({run.family for run in runs})
     columns = max(len(families), len(runs), 2)
-    figure = Figure(figsize=(5 * columns, 12.5), layout="constrained")
-    losses, scores, grids = figure.subfigures(3, 1, height_ratios=[3.6, 3.6, 5])
+    judged = [run for run in runs if run.metrics]
+    heights = [3.6, 3.6, 5] + [0.5 + 0.5 * len(judged)] * bool(judged)
+    figure = Figure(figsize=(5 * columns, sum(heights)), layout="constrained")
+    losses, scores, grids, *rest = figure.subfigures(len(heights), 1, height_ratios=heights)
+    for part in rest:
+        metrics_table(part.subplots(), judged)
 
     # BCE and squared errors are not on one scale: one family's curves would flatten the other's.
     for axes, family in zip(losses.subplots(1, len(families), squeeze=False)[0], families):
@@ -112,6 +115,23 @@ def draw(runs: list[Run], smoothing: float) -> Figure:
             epoch, batch = run.last_grid.stem.split("_")
             axes.set_title(f"{run.label}: epoch {int(epoch) + 1}, batch {int(batch)}")
     return figure
+
+
+def metrics_table(axes: Axes, runs: list[Run]) -> None:
+    """The last judgement of each run, raw generator and moving average. ↓ less is better, ↑ more is better."""
+    names = {"frechet": "Fréchet ↓", "precision": "precision ↑", "recall": "recall ↑", "coverage": "coverage ↑",
+             "class_distance": "classes ↓", "confident": "recognised ↑"}  # fmt: skip
+    rows = [
+        [
+            f"{run.label}, {which}",
+            run.metrics[-1]["epoch"] + 1,
+            *(f"{run.metrics[-1][key][name]:.3f}" for name in names),
+        ]
+        for run in runs
+        for key, which in (("raw", "raw"), ("ema", "EMA"))
+    ]
+    axes.set_axis_off()
+    axes.table(rows, colLabels=["", "epoch", *names.values()], loc="center", cellLoc="center").scale(1, 1.3)
 
 
 def colours() -> list[tuple[str, str]]:

@@ -143,7 +143,7 @@ class Examiner:
         return {"raw": self.reference.judge_gan(gan, latent), "ema": self.reference.judge_gan(gan, latent, ema=True)}
 
 
-def anchors(reference: Reference, unseen: np.ndarray, labels: np.ndarray, samples: int) -> dict[str, dict]:
+def anchors(reference: Reference, unseen: np.ndarray, samples: int) -> dict[str, dict]:
     """What the figures mean: those of unseen real images, of a perfect drawer of one digit, and of noise."""
     from common.judge import look
 
@@ -181,7 +181,7 @@ def main(arguments: list[str] | None = None) -> int:
         raise UserError(f"these runs saw different data ({', '.join(sorted(datasets))}): evaluate them apart")
     dataset = datasets.pop()
     images, _, checksum = data.load_labelled(dataset, "train", flags.data_dir)
-    unseen, labels, _ = data.load_labelled(dataset, "test", flags.data_dir)
+    unseen, _, _ = data.load_labelled(dataset, "test", flags.data_dir)
     reference = Reference(dataset, images, checksum)
     del images
 
@@ -192,7 +192,7 @@ def main(arguments: list[str] | None = None) -> int:
                 gan = load_gan(run_dir, weights)
                 latent = gan.latent(np.random.default_rng(flags.seed), flags.samples).numpy()
                 rows[f"{run_dir} {name}"] = reference.judge_gan(gan, latent)
-    rows.update(anchors(reference, unseen, labels, flags.samples))
+    rows.update(anchors(reference, unseen, flags.samples))
     if flags.json:
         print(json.dumps({"dataset": dataset, "samples": flags.samples, "rows": rows}, indent=2, ensure_ascii=False))
     else:

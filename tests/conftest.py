@@ -15,6 +15,7 @@ from hypothesis import settings
 
 from common import cpu
 
+SET_UP = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE")}  # as the user has them
 cpu.set_up()
 
 import paddle  # noqa: E402
@@ -81,11 +82,13 @@ def real_mnist() -> Path:
 
 
 def call(*arguments: object, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess:
-    """Run Python as a person would, with warnings of ours as errors."""
+    """Run Python as a person would: without what setting up this process put into the environment."""
+    untouched = {name: value for name, value in os.environ.items() if name not in SET_UP}
+    untouched.update({name: value for name, value in SET_UP.items() if value is not None})
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=cwd,
-        env={**os.environ, **environment},
+        env={**untouched, **environment},
         capture_output=True,
         text=True,
         timeout=300,

@@ -19,14 +19,14 @@ from tests.conftest import ROOT, call, make_gan
 
 WRITTEN = {
     ".lock", "checkpoint.params", "config.json", "discriminator.params", "generator.params",
-    "generator_ema.params", "losses.csv",
+    "generator_ema.params", "losses.csv", "metrics.jsonl",
     "progress.gif", "samples", "vdlrecords.run.log",
 }  # fmt: skip
 
 
 def test_a_run_writes_what_the_contract_says(run_dir):
     assert {path.name for path in run_dir.iterdir()} == WRITTEN | {
-        "stdout.txt", "stderr.txt", "checkpoint-previous.params",
+        "stdout.txt", "stderr.txt", "checkpoint-previous.params", "generator_best.params",
     }  # fmt: skip
     assert sorted(path.name for path in (run_dir / "samples").iterdir()) == [
         "0000_0000.png", "0000_0030.png", "0001_0003.png", "0001_0012.png",
@@ -61,7 +61,7 @@ def test_visualdl_records(run_dir):
 
     reader = LogReader(file_path=str(run_dir / "vdlrecords.run.log"))
     tags = reader.get_tags()
-    assert set(tags["scalar"]) == {"loss/D", "loss/G", "score/real", "score/fake", "speed/images a second"}
+    assert set(tags["scalar"]) == {"loss/D", "loss/G", "score/real", "score/fake", "speed/images a second", "grad/G"}
     assert [point.id for point in reader.get_data("scalar", "loss/D")] == [0, 20, 40, 60]
     assert [point.id for point in reader.get_data("image", "samples")] == [56]
     assert "hyper_parameters" in tags or "hparam" in str(tags)

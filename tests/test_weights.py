@@ -276,3 +276,12 @@ def test_loaded_weights_are_the_saved_ones(tmp_path, family):
         weights.load_into(second.networks[name], tmp_path / "a.params")
         for key, value in net.state_dict().items():
             assert (second.networks[name].state_dict()[key].numpy() == value.numpy()).all()
+
+
+@pytest.mark.parametrize("version", ["2.6.2", "3.3.1"])
+def test_files_of_both_paddles(version):
+    """Written by `paddle.save` of that version, under NumPy 1 and 2: a convolution of 0, 1, … 17 and a BatchNorm."""
+    loaded = weights.load_params(Path(__file__).parent / "data" / f"paddle-{version}.params")
+    assert (loaded["0.weight"] == np.arange(18, dtype=np.float32).reshape(2, 1, 3, 3)).all()
+    weights.load_into(paddle.nn.Sequential(paddle.nn.Conv2D(1, 2, 3, bias_attr=False), paddle.nn.BatchNorm2D(2)),
+                      Path(__file__).parent / "data" / f"paddle-{version}.params")  # fmt: skip

@@ -1,0 +1,78 @@
+"""The set-up around Paddle's import."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+from common import cpu
+from tests.conftest import call
+
+AMD = "processor : 0\nvendor_id : AuthenticAMD\nflags : fpu sse2 {}\n"
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "path"),
+    [
+        (AMD.format("avx avx2 avx512f"), "7"),
+        (AMD.format("avx avx2"), "5"),
+        (AMD.format("avx"), None),
+        (AMD.format("avx512f").replace("AuthenticAMD", "HygonGenuine"), "7"),
+        (AMD.format("avx512f").replace("AuthenticAMD", "GenuineIntel"), None),
+        ("processor : 0\nCPU implementer : 0x41\nFeatures : asimd\n", None),  # Arm: no vendor_id
+        ("", None),
+    ],
+)
+def test_code_path(cpuinfo, path):
+    assert cpu.mkl_code_path(cpuinfo) == path
+
+
+def test_usable_cores_is_what_this_process_may_use(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3}, raising=False)
+    quotas = {"cpu.max": "max 100000"}
+
+    def read(path):
+        if path.name in quotas:
+            return quotas[path.name]
+        raise FileNotFoundError
+
+    monkeypatch.setattr(cpu.Path, "read_text", read)
+    assert cpu.usable_cores() == 4
+    for quota, cores in (("200000 100000", 2), ("150000 100000", 2), ("10000 100000", 1), ("900000 100000", 4)):
+        quotas["cpu.max"] = quota
+        assert cpu.usable_cores() == cores
+    quotas = {"cpu.cfs_quota_us": "-1\n", "cpu.cfs_period_us": "100000\n"}
+    assert cpu.usable_cores() == 4
+    quotas["cpu.cfs_quota_us"] = "100000\n"
+    assert cpu.usable_cores() == 1
+    quotas.clear()
+    assert cpu.usable_cores() == 4
+
+
+STEP = """
+import sys
+from common import cpu
+print(cpu.set_up(), file=sys.stderr)
+from tests.conftest import make_gan, noise, real
+gan = make_gan("dcgan")
+for step in range(2):
+    values = gan.step(real(step), noise(step), noise(9 + step))
+weight = gan.networks["generator"].parameters()[-1].numpy()
+print(float(values["loss_d"]), float(values["loss_g"]), *weight[:3, 0, 0, 0])
+"""
+
+
+def test_a_step_is_the_same_with_and_without():
+    on, off = call("-c", STEP), call("-c", STEP, GAN_NO_MKL_SETUP="1")
+    assert "MKL code path" not in off.stderr
+    np.testing.assert_allclose(
+        [float(number) for number in on.stdout.split()], [float(number) for number in off.stdout.split()], rtol=2e-3
+    )
+
+
+def test_what_the_user_set_stays():
+    assert call("-c", STEP, MKL_DEBUG_CPU_TYPE="5").stderr.strip().endswith("MKL code path AVX2")
+    assert call("-c", STEP, OMP_NUM_THREADS="1").stderr.startswith("1 thread")
+    assert call("-c", STEP.replace("set_up()", "set_up(3)"), OMP_NUM_THREADS="1").stderr.startswith("3 threads")
