@@ -1,4 +1,4 @@
-"""Train the judges: `python -m common.train_judge` writes `common/judges/`, about 8 minutes on 2 CPU cores."""
+"""Train the judges: `python -m common.train_judge` writes `common/judges/`, about 13 minutes on 2 CPU cores."""
 
 from __future__ import annotations
 
