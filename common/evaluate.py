@@ -7,6 +7,7 @@ import io
 import json
 import os
 import sys
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,8 +26,8 @@ NEIGHBOURS = 2000  # generated images whose nearest training image is looked for
 WEIGHTS = {"generator.params": "raw", "generator_ema.params": "EMA", "generator_best.params": "best"}
 COLUMNS = {  # of the table: what it is called there and how it is written
     "frechet": ("Fréchet ↓", "{:.2f}"),
-    "kernel": ("kernel ↓", "{:.3f}"),
-    "kernel_spread": ("± ", "{:.3f}"),
+    "kernel": ("kernel ↓", "{:.1f}"),
+    "kernel_spread": ("±", "{:.1f}"),
     "score": ("score ↑", "{:.2f}"),
     "precision": ("prec. ↑", "{:.3f}"),
     "recall": ("recall ↑", "{:.3f}"),
@@ -54,28 +55,24 @@ class Reference:
         self.judge: Judge = judge.load_judge(dataset)
         key = hashlib.sha256(f"{record['sha256']} {checksum} {len(images)}".encode()).hexdigest()[:16]
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "paddle-dcgan-lsgan"
-        self.seen: Judged = self._look(images, cache / f"{dataset}-{key}.npz")
+        self.cached = cache / f"{dataset}-{key}.npz"
+        self.seen: Judged = self._look(images)
         self.moments = metrics.moments(self.seen.features)
         self.shares = metrics.class_shares(self.seen.classes)
 
-    def _look(self, images: np.ndarray, path: Path) -> Judged:
-        from common import artifacts
+    def _look(self, images: np.ndarray) -> Judged:
         from common.judge import Judged, look
 
         try:
-            with np.load(path, allow_pickle=False) as kept:
+            with self.cached.open("rb") as file, np.load(file, allow_pickle=False) as kept:
                 if kept["features"].shape[0] == len(images) and np.isfinite(kept["features"]).all():
                     return Judged(kept["features"], kept["probabilities"])
-        except (OSError, ValueError, KeyError, EOFError):
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             pass  # not there, or damaged: made anew below
         seen = look(self.judge, images)
         buffer = io.BytesIO()
         np.savez(buffer, features=seen.features, probabilities=seen.probabilities)
-        try:
-            with artifacts.atomic(path) as file:
-                file.write(buffer.getbuffer())
-        except OSError as error:  # a cache is a convenience: a full or read-only home must not end a training
-            print(f"note: what the judge saw could not be kept ({error})", file=sys.stderr)
+        keep(self.cached, buffer.getvalue())
         return seen
 
     def compare(self, seen: Judged) -> dict[str, float]:
@@ -87,7 +84,7 @@ class Reference:
         real = self.seen[np.sort(rng.choice(len(self.seen), min(len(seen), len(self.seen)), replace=False))]
         shares = metrics.class_shares(seen.classes)
         kernel, spread = metrics.kernel_distance(self.seen.features, seen.features, rng)
-        return {
+        found = {
             "frechet": metrics.frechet_distance(*self.moments, *metrics.moments(seen.features)),
             "kernel": kernel,
             "kernel_spread": spread,
@@ -96,8 +93,10 @@ class Reference:
             "class_distance": metrics.class_distance(shares, self.shares),
             "confident": metrics.confident_share(seen.probabilities),
             "nearest": metrics.nearest_distance(self.seen.features, seen.features[:NEIGHBOURS]),
-            "classes": [round(float(share), 4) for share in shares],
         }
+        # Six digits: threads add in no fixed order, and a resumed run's file should be the undisturbed one's.
+        rounded = {name: float(f"{value:.6g}") for name, value in found.items()}
+        return {**rounded, "classes": shares.round(4).tolist()}
 
     def judge_gan(self, gan: GAN, latent: np.ndarray, ema: bool = False) -> dict[str, float]:
         """All metrics of the images that `gan` draws from `latent [N, 100, 1, 1]`."""
@@ -143,17 +142,39 @@ class Examiner:
         return {"raw": self.reference.judge_gan(gan, latent), "ema": self.reference.judge_gan(gan, latent, ema=True)}
 
 
+def keep(path: Path, content: bytes) -> None:
+    """Write into the cache, which is a convenience: a full or read-only home must not end a training."""
+    from common.artifacts import atomic
+
+    try:
+        with atomic(path) as file:
+            file.write(content)
+    except OSError as error:
+        print(f"note: what the judge saw could not be kept ({error})", file=sys.stderr)
+
+
 def anchors(reference: Reference, unseen: np.ndarray, samples: int) -> dict[str, dict]:
-    """What the figures mean: those of unseen real images, of a perfect drawer of one digit, and of noise."""
+    """What the figures mean: those of unseen real images, of a perfect drawer of one digit, and of noise.
+
+    Kept in the cache, since they depend on the judge, the data and the number of samples only.
+    """
     from common.judge import look
+
+    path = reference.cached.with_name(f"{reference.cached.stem}-anchors-{samples}.json")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        pass  # not there, or damaged: made anew below
 
     noise = np.random.default_rng(0).uniform(-1, 1, (min(samples, len(unseen)), *unseen.shape[1:])).astype(np.float32)
     one = reference.seen[np.flatnonzero(reference.seen.classes == 1)[:samples]]
-    return {
+    found = {
         "real, unseen": reference.compare(look(reference.judge, unseen[:samples])),
         "real, only 1s": reference.compare(one),
         "noise": reference.compare(look(reference.judge, noise)),
     }
+    keep(path, json.dumps(found).encode())
+    return found
 
 
 @command

@@ -31,7 +31,12 @@ class Health:
     def __init__(self, real_spread: float) -> None:
         self.real_spread = real_spread
         self._rows: deque[dict[str, float]] = deque(maxlen=WINDOW)
-        self._ongoing: set[str] = set()
+        self.ongoing: set[str] = set()
+
+    def resume(self, rows: list[dict[str, float]], ongoing: list[str]) -> None:
+        """Go on after the steps in `rows`, of which the troubles `ongoing` have been said."""
+        self._rows.extend(rows)
+        self.ongoing = set(ongoing)
 
     def look_at_steps(self, rows: list[dict[str, float]]) -> list[dict]:
         """What begins to be wrong with these steps' losses and scores: a row of `step`, `trouble` and `advice` each."""
@@ -79,11 +84,11 @@ class Health:
 
     def _report(self, step: int, trouble: str, now: bool, advice: str) -> list[dict]:
         if not now:
-            self._ongoing.discard(trouble)
+            self.ongoing.discard(trouble)
             return []
-        if trouble in self._ongoing:
+        if trouble in self.ongoing:
             return []
-        self._ongoing.add(trouble)
+        self.ongoing.add(trouble)
         return [{"step": step, "trouble": trouble, "advice": advice}]
 
 

@@ -119,8 +119,8 @@ def neighbour_distances(features: np.ndarray, k: int) -> np.ndarray:
 def nearest_distance(train: np.ndarray, fake: np.ndarray) -> float:
     """The median distance of `fake` to the nearest of `train`: far below what unseen real images have, the generator
     has memorised."""
-    nearest = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(train)
-    return float(np.median(nearest.kneighbors(fake)[0]))
+    nearest = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(train.astype(np.float64))
+    return float(np.median(nearest.kneighbors(fake.astype(np.float64))[0]))
 
 
 def class_shares(classes: np.ndarray) -> np.ndarray:

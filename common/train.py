@@ -117,7 +117,7 @@ def train(gan: GAN, dataset: Dataset, flags: argparse.Namespace, config: dict) -
         logs = artifacts.Logs(folder, place and place["logs"])
         health, examiner = Health(spread(dataset.images[:1000])), Examiner(dataset)
         if place:
-            health.look_at_steps(load_rows(folder))  # what was said before the stop is not said again
+            health.resume(load_rows(folder), place["troubles"])
         else:
             logs.hyperparameters(config["flags"])
         best = best_distance(folder)
@@ -180,6 +180,7 @@ def train(gan: GAN, dataset: Dataset, flags: argparse.Namespace, config: dict) -
                 for name, network in (*gan.networks.items(), ("generator_ema", gan.ema.network)):
                     artifacts.save_params(folder / f"{name}.params", network.state_dict())
                 place = {"step": step + 1, "logs": logs.flush(), "sample_every": flags.sample_every}
+                place["troubles"] = sorted(health.ongoing)
                 checkpoint.save(folder, gan, {**place, "identity": identity(config)})
                 saved_at = time.monotonic()
             if interrupted:

@@ -30,7 +30,7 @@ def test_the_judges_are_what_their_record_says(dataset):
     assert hashlib.sha256(content).hexdigest() == record["sha256"]
     assert len(content) < 2_000_000
     assert record["accuracy"] >= {"mnist": 0.993, "digits": 0.97}[dataset]
-    assert sum(int(p.size) for p in load_judge(dataset).parameters() if not p.stop_gradient) == 225_962
+    assert sum(int(p.size) for p in load_judge(dataset).parameters() if not p.stop_gradient) == 225_194
 
 
 def test_the_digits_judge_reaches_its_accuracy():
@@ -146,10 +146,11 @@ def test_the_command(run_dir):
 
 def test_compare_shows_the_metrics(run_dir, tmp_path):
     from common.compare import draw, load_run
+    from common.runs import load_metrics
 
     figure = draw([load_run(run_dir)], 0.9)
     texts = [cell.get_text().get_text() for part in figure.subfigs for axes in part.axes for table in axes.tables
              for cell in table.get_celld().values()]  # fmt: skip
-    last = json.loads((run_dir / "metrics.jsonl").read_text().splitlines()[-1])
+    last = load_metrics(run_dir)[-1]
     assert f"{last['raw']['frechet']:.3f}" in texts
     assert f"{last['ema']['frechet']:.3f}" in texts
