@@ -16,7 +16,7 @@ from tests.conftest import ROOT, call
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     for name, steps in (("long", 150), ("short", 5)):
-        flags = ["--dataset", "digits", "--max-steps", steps, "--output-dir", folder / name]
+        flags = ["--dataset", "digits", "--max-steps", steps, "--eval-every", "0", "--output-dir", folder / name]
         assert call("tests/toy.py", *flags).returncode == 0
     return folder
 

@@ -105,8 +105,8 @@ def test_judging_leaves_the_training_alone(tmp_path):
 
 def test_resume_judges_every_epoch_once(tmp_path):
     flags = ["tests/toy.py", "--dataset", "digits", "--threads", "1", "--output-dir"]
-    assert call(*flags, tmp_path / "whole", "--max-steps", "180").returncode == 0
-    for steps in ("70", "180"):
+    assert call(*flags, tmp_path / "whole", "--max-steps", "120").returncode == 0
+    for steps in ("70", "120"):
         assert call(*flags, tmp_path / "parts", "--max-steps", steps, "--resume").returncode == 0
     for name in ("metrics.jsonl", "generator_best.params"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
