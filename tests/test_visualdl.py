@@ -20,8 +20,8 @@ pytestmark = pytest.mark.skipif(
 def logdir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("board")
     for name, rate in (("first", "0.0002"), ("second", "0.002")):
-        done = call("tests/toy.py", "--dataset", "digits", "--max-steps", "200", "--learning-rate", rate, "--eval-every", "0",
-                    "--output-dir", folder / name)  # fmt: skip
+        done = call("tests/toy.py", "--dataset", "digits", "--max-steps", "200", "--learning-rate", rate,
+                    "--eval-every", "0", "--output-dir", folder / name)  # fmt: skip
         assert done.returncode == 0, done.stderr
     return folder
 
