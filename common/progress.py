@@ -23,7 +23,8 @@ class Progress:
         self.steps, self.images, self.epochs, self.line_every = steps, images, epochs, line_every
         self.done, self.started = 0, time.perf_counter()
         self.terminal = sys.stdout.isatty()
-        options = {"disable": not self.terminal, "dynamic_ncols": True, "file": sys.stdout}
+        shown = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}, {rate_fmt}{postfix}"
+        options = {"bar_format": shown, "disable": not self.terminal, "dynamic_ncols": True, "file": sys.stdout}
         self.bar = tqdm(total=steps, unit=" images", unit_scale=images, **options)
 
     def advance(self, rows: list[dict[str, float]]) -> float:
