@@ -70,7 +70,7 @@ class GAN:
             parameter.stop_gradient = True
         loss_g = self.criterion(discriminator(generator(noise_g)), ones)
         loss_g.backward()
-        grad_g = generator.parameters()[-1].grad.norm()  # of the layer that D's gradient reaches first
+        grad_g = generator.parameters()[-1].grad.detach().norm()  # of the layer that D's gradient reaches first
         for parameter in parameters:
             parameter.stop_gradient = False
         self._apply("generator")

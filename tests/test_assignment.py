@@ -55,9 +55,8 @@ def test_adam_makes_the_papers_half_invisible():
     start = make_gan("lsgan")
     mse = gans[1].criterion
     gans[1].criterion = lambda score, target: 0.5 * mse(score, target)
-    for step in range(5):
-        values = [gan.step(real(step), noise(step), noise(50 + step)) for gan in gans]
-        assert float(values[0]["loss_d"]) == pytest.approx(2 * float(values[1]["loss_d"]), rel=2e-2)
+    values = [gan.step(real(), noise(1), noise(2)) for gan in gans]
+    assert float(values[0]["loss_d"]) == pytest.approx(2 * float(values[1]["loss_d"]), rel=1e-3)
     for name in start.networks:
         before, whole, half = (
             np.concatenate([p.numpy().ravel() for p in gan.networks[name].parameters() if not p.stop_gradient])
