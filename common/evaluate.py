@@ -124,6 +124,8 @@ class Examiner:
 
     def examine(self, gan: GAN) -> dict[str, dict] | None:
         """The metrics of both under `raw` and `ema`; None where there is no judge for these images."""
+        from tqdm import tqdm
+
         from common import data
 
         if self.refused:
@@ -133,6 +135,7 @@ class Examiner:
             if name == "digits":  # the judge keeps a quarter unseen
                 images, _, checksum = data.load_labelled(name, "train")
             try:
+                tqdm.write("the judge looks at the real images; kept for later runs", file=sys.stdout)
                 self.reference = Reference(name, images, checksum)
             except UserError as error:
                 self.refused = str(error)
