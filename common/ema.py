@@ -33,7 +33,8 @@ class EMA:
         """Move towards the network's weights; `updates` have been done before."""
         weight = 1 - min(self.decay, (1 + updates) / (10 + updates))
         for mine, theirs in self._pairs:
-            mine.lerp_(theirs, weight)
+            mine.scale_(1 - weight)  # not lerp_: Paddle 3.3 makes a tensor of its weight and never frees its name
+            mine.add_(theirs.scale(weight))
 
     @paddle.no_grad()
     def measure_statistics(self, batches: list[Tensor]) -> None:

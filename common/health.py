@@ -17,7 +17,7 @@ WON_LOSS = 0.004  # of D, median: it tells nearly every fake; healthy windows st
 WRONG_WAY = 0.0  # D's score of real less that of fake; healthy windows stay above 0.3
 STILL = 0.01  # standard deviation of D's loss over its mean; healthy windows stay above 0.3
 SPREAD = 0.35  # of the samples, against that of real images; healthy ones stay above 0.5 from this step on:
-SPREAD_WARM_UP = 1000
+SPREAD_WARM_UP = 1000  # and before it the first epochs of a small data set would look collapsed
 FEW_CLASSES, RARE = 5, 0.01  # digits that make up less than 1% of the samples; healthy epochs have none
 
 
@@ -78,7 +78,7 @@ class Health:
         """What begins to be wrong with the shares of the ten digits among many samples."""
         missing = [digit for digit, share in enumerate(shares) if share < RARE]
         return self._report(
-            step, "digits are missing", len(missing) >= FEW_CLASSES,
+            step, "digits are missing", step >= SPREAD_WARM_UP and len(missing) >= FEW_CLASSES,
             f"less than {RARE:.0%} of the samples are a {', '.join(map(str, missing))}: mode collapse",
         )  # fmt: skip
 

@@ -93,6 +93,7 @@ def train(gan: GAN, dataset: Dataset, flags: argparse.Namespace, config: dict) -
 
     from common import artifacts, checkpoint
     from common.evaluate import Examiner
+    from common.gan import on_device
     from common.health import Health, spread
     from common.progress import Interrupt, Progress
     from common.runs import best_distance, load_rows
@@ -134,7 +135,7 @@ def train(gan: GAN, dataset: Dataset, flags: argparse.Namespace, config: dict) -
             if batch == 0 or step == start:
                 order = random_numbers(flags.seed, SHUFFLE, epoch).permutation(count)
             chosen = order[batch * batch_size : (batch + 1) * batch_size]
-            real = paddle.index_select(images, paddle.to_tensor(chosen))
+            real = paddle.index_select(images, on_device(chosen))
             values = gan.update(real, random_numbers(flags.seed, LATENT, step), step)
             unread.append(({"step": step, "epoch": epoch, "batch": batch}, values))
 

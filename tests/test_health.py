@@ -89,6 +89,7 @@ def test_collapsed_samples(digits):
 
 def test_missing_digits():
     health = Health(1.0)
+    assert health.look_at_classes(56, [1.0] + [0.0] * 9) == []  # the first epoch of digits
     assert health.look_at_classes(5000, [0.1] * 10) == []
     (found,) = health.look_at_classes(7000, [0.2] * 5 + [0.0] * 5)
     assert "5, 6, 7, 8, 9" in found["advice"]
