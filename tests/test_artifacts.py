@@ -72,7 +72,7 @@ def test_logs(tmp_path):
     logs = artifacts.Logs(tmp_path)
     logs.hyperparameters({"epochs": 3, "data_dir": None, "resume": False, "learning_rate": 2e-4})
     rows = [
-        {"step": i, "epoch": 0, "batch": i, "loss_d": np.float32(i) / 3, "score_real": np.float32(0.5)}
+        {"step": i, "epoch": 0, "batch": i, "loss_d": np.float32(i / 3), "score_real": np.float32(0.5)}
         for i in range(45)
     ]
     logs.steps(rows[:30])
