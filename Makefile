@@ -17,7 +17,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-8s %s\n", $$1, $$2}' Makefile
 
 train: setup ## set up, then a first DCGAN training of under 10 minutes: MNIST where it is in reach, else digits
-	$(PYTHON) dcgan/train.py --dataset auto --max-steps 1500 $(ARGS)
+	$(PYTHON) dcgan/train.py --dataset auto --max-steps 1500 --eval-every 5 $(ARGS)
 
 compare: setup ## train both families shortly and draw them side by side in work/compare.png
 	$(PYTHON) dcgan/train.py --dataset auto --max-steps 600 --output-dir work/compare/dcgan $(ARGS)
