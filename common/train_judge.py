@@ -37,14 +37,14 @@ def main(arguments: list[str] | None = None) -> int:
     import paddle
 
     from common import artifacts, data
-    from common.judge import FOLDER
+    from common.judge import FOLDER, look
 
     for dataset in flags.dataset:
         images, labels, checksum = data.load_labelled(dataset, "train", flags.data_dir)
         unseen, answers, _ = data.load_labelled(dataset, "test", flags.data_dir)
         epochs = flags.epochs or EPOCHS[dataset]
         judge = train(images, labels, epochs, flags.learning_rate, flags.seed)
-        accuracy = float((classify(judge, unseen) == answers).mean())
+        accuracy = float((look(judge, unseen).classes == answers).mean())
         print(f"{dataset}: {accuracy:.2%} of {len(unseen):,} unseen images", flush=True)
 
         path = FOLDER / f"{dataset}.params"
@@ -96,13 +96,6 @@ def train(images: np.ndarray, labels: np.ndarray, epochs: int, learning_rate: fl
                 bar.update()
     judge.eval()
     return judge
-
-
-def classify(judge, images: np.ndarray) -> np.ndarray:
-    """The most likely digit of each of `images [N, 1, 32, 32]`, `[N]`."""
-    from common.judge import look
-
-    return look(judge, images).classes
 
 
 if __name__ == "__main__":
