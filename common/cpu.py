@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
+import sys
 import warnings
 from pathlib import Path
 
+conv_threads = 1  # among which `common.conv` shares a batch out; `set_up` sets it
 OFF_SWITCH = "GAN_NO_MKL_SETUP"  # set to 1: leave MKL's choice of code path alone
 
 
@@ -43,6 +46,16 @@ def mkl_code_path(cpuinfo: str) -> str | None:
     return "7" if "avx512f" in flags else "5" if "avx2" in flags else None
 
 
+def keep_freed_memory() -> None:
+    """Make glibc hold on to what is freed. By default it hands blocks of some megabytes back to the kernel, which
+    clears them page by page at the next allocation: for a tensor of 2 MB that takes 16 times as long as adding it up.
+    One heap for all threads: several would each keep their own."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt:
+        for parameter, value in ((-1, 1 << 30), (-3, 1 << 30), (-8, 1)):  # TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX
+            mallopt(parameter, value)
+
+
 def set_up(threads: int | None = None) -> str:
     """Import Paddle, prepared for this processor. What the user has set in the environment stays.
 
@@ -59,18 +72,22 @@ def set_up(threads: int | None = None) -> str:
     if path and "MKL_DEBUG_CPU_TYPE" not in os.environ and os.environ.get(OFF_SWITCH, "") in ("", "0"):
         os.environ["MKL_DEBUG_CPU_TYPE"] = path
 
+    keep_freed_memory()
+
     # Paddle's own, on a normal run: 3.x looks for a compiler cache at import, 2.6 reminds of how its BatchNorm trains.
     warnings.filterwarnings("ignore", message="No ccache found")
     warnings.filterwarnings("ignore", message="When training, we now always track global mean and variance")
 
-    # Paddle warns of any OMP_NUM_THREADS but 1, which it sets where it finds none. The same number set after the
-    # import does the same work and warns of nothing.
+    # Paddle warns of any OMP_NUM_THREADS but 1, which it sets where it finds none. The threads are of use elsewhere:
+    # in MKL's small matrix products two are hardly faster than one.
     asked = os.environ.get("OMP_NUM_THREADS", "")
     count = threads or (int(asked) if asked.isdigit() and int(asked) else usable_cores())
     os.environ["OMP_NUM_THREADS"] = "1"
     import paddle
 
-    paddle.base.core.set_num_threads(count)
+    global conv_threads
+    conv_threads = count
+    paddle.base.core.set_num_threads(1)
 
     chosen = f"{count} thread{'s' if count > 1 else ''}"
     code_path = {"7": "AVX-512", "5": "AVX2"}.get(os.environ.get("MKL_DEBUG_CPU_TYPE", ""))

@@ -14,6 +14,7 @@ import numpy as np
 import paddle
 from paddle import Tensor, nn
 
+from common.conv import Conv2D
 from common.errors import UserError
 from common.weights import load_into
 
@@ -28,14 +29,14 @@ class Judge(nn.Layer):
     def __init__(self) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2D(1, 32, 5, stride=2, padding=2, bias_attr=False),  # 32x32 -> 16x16
+            Conv2D(1, 32, 5, stride=2, padding=2, bias_attr=False),  # 32x32 -> 16x16
             nn.BatchNorm2D(32),
             nn.ReLU(),
-            nn.Conv2D(32, 64, 3, padding=1, bias_attr=False),
+            Conv2D(32, 64, 3, padding=1, bias_attr=False),
             nn.BatchNorm2D(64),
             nn.ReLU(),
             nn.MaxPool2D(2),  # 16x16 -> 8x8
-            nn.Conv2D(64, 128, 3, padding=1, bias_attr=False),
+            Conv2D(64, 128, 3, padding=1, bias_attr=False),
             nn.BatchNorm2D(128),
             nn.ReLU(),
             nn.MaxPool2D(2),  # 8x8 -> 4x4

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from paddle import Tensor, nn
 
+from common.conv import Conv2D, Conv2DTranspose
+
 LATENT_DIM = 100
 
 
@@ -17,15 +19,15 @@ def score_layers() -> list[nn.Layer]:
     No BatchNorm on the first layer, as in the paper: it would hide from D how real and fake differ in brightness.
     """
     return [
-        nn.Conv2D(1, 64, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 32x32 -> 16x16
+        Conv2D(1, 64, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 32x32 -> 16x16
         nn.LeakyReLU(0.2),
-        nn.Conv2D(64, 128, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 16x16 -> 8x8
+        Conv2D(64, 128, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 16x16 -> 8x8
         nn.BatchNorm2D(128),
         nn.LeakyReLU(0.2),
-        nn.Conv2D(128, 256, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 8x8 -> 4x4
+        Conv2D(128, 256, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 8x8 -> 4x4
         nn.BatchNorm2D(256),
         nn.LeakyReLU(0.2),
-        nn.Conv2D(256, 1, kernel_size=4, stride=1, padding=0, bias_attr=False),  # 4x4 -> 1x1
+        Conv2D(256, 1, kernel_size=4, stride=1, padding=0, bias_attr=False),  # 4x4 -> 1x1
     ]
 
 
@@ -35,16 +37,16 @@ class Generator(nn.Layer):
     def __init__(self) -> None:
         super().__init__()
         self.gen = nn.Sequential(
-            nn.Conv2DTranspose(LATENT_DIM, 256, kernel_size=4, stride=1, padding=0, bias_attr=False),  # 1x1 -> 4x4
+            Conv2DTranspose(LATENT_DIM, 256, kernel_size=4, stride=1, padding=0, bias_attr=False),  # 1x1 -> 4x4
             nn.BatchNorm2D(256),
             nn.ReLU(),
-            nn.Conv2DTranspose(256, 128, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 4x4 -> 8x8
+            Conv2DTranspose(256, 128, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 4x4 -> 8x8
             nn.BatchNorm2D(128),
             nn.ReLU(),
-            nn.Conv2DTranspose(128, 64, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 8x8 -> 16x16
+            Conv2DTranspose(128, 64, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 8x8 -> 16x16
             nn.BatchNorm2D(64),
             nn.ReLU(),
-            nn.Conv2DTranspose(64, 1, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 16x16 -> 32x32
+            Conv2DTranspose(64, 1, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 16x16 -> 32x32
             nn.Tanh(),
         )
 
