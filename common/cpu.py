@@ -32,6 +32,11 @@ def usable_cores() -> int:
     return max(1, min(cores, math.ceil(int(quota) / int(period))))
 
 
+def processes() -> int:
+    """How many Paddle's launcher started; 1 without it."""
+    return int(os.environ.get("PADDLE_TRAINERS_NUM", "1"))
+
+
 def mkl_code_path(cpuinfo: str) -> str | None:
     """The value of MKL_DEBUG_CPU_TYPE that fits the processor `/proc/cpuinfo` describes; None to leave it alone.
 
@@ -60,7 +65,8 @@ def set_up(threads: int | None = None) -> str:
     """Import Paddle, prepared for this processor. What the user has set in the environment stays.
 
     Args:
-        threads: CPU threads; None for $OMP_NUM_THREADS, else every core this process may use.
+        threads: CPU threads; None for $OMP_NUM_THREADS, else every core this process may use, or its share of them
+            where Paddle's launcher started several processes.
 
     Returns:
         What was chosen, for the header: "2 threads, MKL code path AVX-512".
@@ -81,7 +87,9 @@ def set_up(threads: int | None = None) -> str:
     # Paddle warns of any OMP_NUM_THREADS but 1, which it sets where it finds none. The threads are of use elsewhere:
     # in MKL's small matrix products two are hardly faster than one.
     asked = os.environ.get("OMP_NUM_THREADS", "")
-    count = threads or (int(asked) if asked.isdigit() and int(asked) else usable_cores())
+    if processes() > 1 or not asked.isdigit():  # the launcher has imported Paddle: its 1 is nobody's wish
+        asked = 0
+    count = threads or int(asked) or max(1, usable_cores() // processes())
     os.environ["OMP_NUM_THREADS"] = "1"
     import paddle
 

@@ -38,5 +38,6 @@ def parse_flags(family: str, arguments: list[str] | None = None) -> argparse.Nam
     add("--resume", action="store_true", help="go on from the last checkpoint in --output-dir")
     add("--checkpoint-minutes", type=number_between(0, 1e6), default=5.0, help="between checkpoints within an epoch")
     add("--device", default="auto", help="auto, cpu, gpu or gpu:N")
-    add("--threads", type=whole_number(1), help="CPU threads (default: all cores)")
+    add("--sync-batchnorm", action="store_true", help="several GPUs: BatchNorm's statistics over all parts of a batch")
+    add("--threads", type=whole_number(1), help="CPU threads of each process (default: all cores)")
     return parser.parse_args(arguments)

@@ -23,8 +23,8 @@ def on_device(array: np.ndarray) -> Tensor:
 class GAN:
     """A generator, a discriminator, a criterion and two Adam optimizers.
 
-    The loop knows only `networks`, `optimizers`, `ema`, `update`, `latent` and `sample`; a family that needs more than
-    a criterion of its own brings another class with these six.
+    The loop knows only `networks`, `optimizers`, `ema`, `update`, `distribute`, `latent` and `sample`; a family that
+    needs more than a criterion of its own brings another class with these seven.
 
     Args:
         generator: `[N, 100, 1, 1]` to `[N, 1, 32, 32]` in [-1, 1].
@@ -48,6 +48,7 @@ class GAN:
             name: Adam(learning_rate, beta1, beta2, parameters=net.parameters()) for name, net in self.networks.items()
         }
         self.ema = EMA(generator)
+        self._trained = self.networks  # the same networks; in several processes each in what averages its gradients
         self._targets: dict[int, tuple[Tensor, Tensor]] = {}
 
     def step(self, real: Tensor, noise_d: Tensor, noise_g: Tensor) -> dict[str, Tensor]:
@@ -63,11 +64,12 @@ class GAN:
             `grad_g`, the norm of its gradient at G's last layer.
         """
         generator, discriminator = self.networks["generator"], self.networks["discriminator"]
+        trained_generator, trained_discriminator = self._trained["generator"], self._trained["discriminator"]
         ones, zeros = self._targets_for(real.shape[0])
 
         with paddle.no_grad():  # D's loss must not reach G: without a graph there is nothing to detach
             fake = generator(noise_d)
-        score_real, score_fake = discriminator(real), discriminator(fake)
+        score_real, score_fake = trained_discriminator(real), trained_discriminator(fake)
         loss_d = self.criterion(score_real, ones) + self.criterion(score_fake, zeros)
         loss_d.backward()
         self._apply("discriminator")
@@ -76,7 +78,7 @@ class GAN:
         parameters = [p for p in discriminator.parameters() if not p.stop_gradient]
         for parameter in parameters:
             parameter.stop_gradient = True
-        loss_g = self.criterion(discriminator(generator(noise_g)), ones)
+        loss_g = self.criterion(discriminator(trained_generator(noise_g)), ones)
         loss_g.backward()
         grad_g = generator.parameters()[-1].grad.detach().norm()  # of the layer that D's gradient reaches first
         for parameter in parameters:
@@ -91,12 +93,25 @@ class GAN:
             "score_fake": score_fake.detach().mean(),
         }
 
-    def update(self, real: Tensor, rng: np.random.Generator, updates: int) -> dict[str, Tensor]:
-        """One `step` on `real` with noise from `rng`, and one update of the average; `updates` are done before."""
-        count = real.shape[0]
-        values = self.step(real, self.latent(rng, count), self.latent(rng, count))
+    def update(
+        self, real: Tensor, rng: np.random.Generator, updates: int, part: slice = slice(None)
+    ) -> dict[str, Tensor]:
+        """One `step` on `real` with noise from `rng`, and one update of the average; `updates` are done before.
+
+        `part` is what of the batch, images and noise alike, this process takes; the others take the rest.
+        """
+        noise_d, noise_g = (self.latent(rng, real.shape[0]) for _ in range(2))
+        values = self.step(real[part], noise_d[part], noise_g[part])
         self.ema.update(updates)
         return values
+
+    def distribute(self, sync_batchnorm: bool = False) -> None:
+        """Average every gradient over all processes from here on. BatchNorm's statistics stay those of this process's
+        part of a batch, unless `sync_batchnorm` (GPU only) takes them over all parts."""
+        if sync_batchnorm:
+            for network in self.networks.values():
+                nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        self._trained = {name: paddle.DataParallel(network) for name, network in self.networks.items()}
 
     def latent(self, rng: np.random.Generator, count: int) -> Tensor:
         """What `sample` turns into `count` images: here standard normal vectors `[count, 100, 1, 1]`."""

@@ -8,6 +8,8 @@ import time
 
 from tqdm import tqdm
 
+from common.cpu import processes
+
 
 class Progress:
     """A bar with losses, speed and time left; where the output is no terminal, a plain line now and then instead.
@@ -51,7 +53,7 @@ class Progress:
 
 class Interrupt:
     """While it is entered, Ctrl-C and SIGTERM ask the loop to stop after the step it is in; a second one ends the
-    program at once."""
+    program at once, except under Paddle's launcher, which sends each twice within a second."""
 
     def __enter__(self) -> Interrupt:
         """Take over both signals."""
@@ -67,5 +69,5 @@ class Interrupt:
     def _ask(self, number: int, frame: object) -> None:
         self.asked = True
         for again in self.before:
-            signal.signal(again, signal.default_int_handler)
+            signal.signal(again, signal.SIG_IGN if processes() > 1 else signal.default_int_handler)
         print("\nstopping after this step and saving; once more stops at once", file=sys.stderr, flush=True)

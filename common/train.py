@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable
 
@@ -13,6 +14,7 @@ import numpy as np
 from common import cpu
 from common.errors import BROKE_DOWN, DONE, INTERRUPTED, UserError, command
 from common.flags import parse_flags
+from common.report import describe, print_end, print_header
 
 if TYPE_CHECKING:
     from common.data import Dataset
@@ -40,9 +42,10 @@ def run(family: str, build: Callable[..., GAN], arguments: list[str] | None = No
     threads = cpu.set_up(flags.threads)
     import paddle
 
-    from common import data
+    from common import data, parallel
 
     device = choose_device(flags.device)
+    rank, world = parallel.start()
     dataset = data.load(flags.dataset, flags.data_dir)
     paddle.seed(flags.seed)
     gan = build(learning_rate=flags.learning_rate, beta1=flags.beta1)
@@ -55,11 +58,12 @@ def run(family: str, build: Callable[..., GAN], arguments: list[str] | None = No
         "versions": {"python": sys.version.split()[0], "paddle": paddle.__version__, "numpy": np.__version__},
         "device": device,
         "threads": threads,
+        "processes": world,
         "parameters": {
             name: sum(p.size for p in net.parameters() if not p.stop_gradient) for name, net in gan.networks.items()
         },
     }
-    return train(gan, dataset, flags, config)
+    return train(gan, dataset, flags, config) if world == 1 else train_together(gan, dataset, flags, config, rank)
 
 
 def choose_device(name: str) -> str:
@@ -87,20 +91,83 @@ def random_numbers(seed: int, stream: int, place: int = 0) -> np.random.Generato
     return np.random.default_rng([seed, stream, place])
 
 
+def length(count: int, flags: argparse.Namespace) -> tuple[int, int]:
+    """Steps in an epoch of `count` images, rounded up since the last, smaller batch is used too, and steps in all."""
+    steps_per_epoch = -(-count // flags.batch_size)
+    return steps_per_epoch, min(flags.epochs * steps_per_epoch, flags.max_steps or sys.maxsize)
+
+
+def play(gan: GAN, dataset: Dataset, flags: argparse.Namespace, start: int) -> Iterator[tuple[int, int, int, dict]]:
+    """Make the steps from `start` to the end; after each, its number, its epoch, its place there and its values.
+
+    Every image is seen once an epoch. Where there are several processes, each takes its part of every batch.
+    """
+    import paddle
+
+    from common import parallel
+    from common.gan import on_device
+
+    count, batch_size = len(dataset.images), flags.batch_size
+    steps_per_epoch, total = length(count, flags)
+    images = paddle.to_tensor(dataset.images)  # on the device, once; from here on a batch is one index into it
+    for step in range(start, total):
+        epoch, batch = divmod(step, steps_per_epoch)
+        if batch == 0 or step == start:
+            order = random_numbers(flags.seed, SHUFFLE, epoch).permutation(count)
+        chosen = order[batch * batch_size : (batch + 1) * batch_size]
+        real = paddle.index_select(images, on_device(chosen))
+        values = gan.update(real, random_numbers(flags.seed, LATENT, step), step, parallel.part(len(chosen)))
+        yield step, epoch, batch, parallel.averaged(values)
+
+
+def train_together(gan: GAN, dataset: Dataset, flags: argparse.Namespace, config: dict, rank: int) -> int:
+    """Train in several processes, of which this is number `rank`; the first does all that `train` does.
+
+    Raises:
+        UserError: flags that do not go together, or another process is gone.
+    """
+    from common import parallel
+
+    world = config["processes"]
+    if flags.sync_batchnorm and config["device"] == "cpu":
+        raise UserError("--sync-batchnorm: Paddle has it for GPUs only; without it each process uses its own part")
+    smallest = len(dataset.images) % flags.batch_size or flags.batch_size
+    if smallest < world:
+        raise UserError(
+            f"--batch-size {flags.batch_size}: it leaves {smallest} images for the {world} processes at an epoch's "
+            "end; choose another"
+        )
+    gan.distribute(flags.sync_batchnorm)
+    words = f"error: process {rank} of {world} was ended: another is gone, or it was killed; --resume goes on"
+    with parallel.last_words(words):
+        return (train if rank == 0 else follow)(gan, dataset, flags, config)
+
+
+def follow(gan: GAN, dataset: Dataset, flags: argparse.Namespace, config: dict) -> int:
+    """What every process but the first does: the same steps, and nothing written. Returns the exit status."""
+    from common import parallel
+    from common.progress import Interrupt
+
+    with Interrupt() as interrupt:
+        place = resume(gan, flags.output_dir, config) if flags.resume else None
+        for step, *_ in play(gan, dataset, flags, place["step"] if place else 0):
+            if parallel.agreed(interrupt.asked, step):
+                return INTERRUPTED
+    return DONE
+
+
 def train(gan: GAN, dataset: Dataset, flags: argparse.Namespace, config: dict) -> int:
     """Train `gan` on `dataset` as `flags` say and write everything to `flags.output_dir`; returns the exit status."""
     import paddle
 
-    from common import artifacts, checkpoint
+    from common import artifacts, checkpoint, parallel
     from common.evaluate import Examiner
-    from common.gan import on_device
     from common.health import Health, spread
     from common.progress import Interrupt, Progress
     from common.runs import best_distance, load_rows
 
-    count, folder, batch_size = len(dataset.images), flags.output_dir, flags.batch_size
-    steps_per_epoch = -(-count // batch_size)  # rounded up: the last, smaller batch is used too
-    total = min(flags.epochs * steps_per_epoch, flags.max_steps or sys.maxsize)
+    count, folder = len(dataset.images), flags.output_dir
+    steps_per_epoch, total = length(count, flags)
     folder.mkdir(parents=True, exist_ok=True)
 
     with artifacts.locked(folder), Interrupt() as interrupt:
@@ -122,7 +189,6 @@ def train(gan: GAN, dataset: Dataset, flags: argparse.Namespace, config: dict) -
         else:
             logs.hyperparameters(config["flags"])
         best = best_distance(folder)
-        images = paddle.to_tensor(dataset.images)  # on the device, once; from here on a batch is one index into it
         fixed_latent = gan.latent(random_numbers(flags.seed, FIXED), artifacts.GRID_COLUMNS**2)
         ema_latent = [gan.latent(random_numbers(flags.seed, EMA, part), 100) for part in range(10)]
         progress = Progress(total - start, count / steps_per_epoch, flags.epochs, flags.sample_every)
@@ -130,16 +196,14 @@ def train(gan: GAN, dataset: Dataset, flags: argparse.Namespace, config: dict) -
         saved_at = time.monotonic()
         status = DONE
 
-        for step in range(start, total):
-            epoch, batch = divmod(step, steps_per_epoch)
-            if batch == 0 or step == start:
-                order = random_numbers(flags.seed, SHUFFLE, epoch).permutation(count)
-            chosen = order[batch * batch_size : (batch + 1) * batch_size]
-            real = paddle.index_select(images, on_device(chosen))
-            values = gan.update(real, random_numbers(flags.seed, LATENT, step), step)
+        for step, epoch, batch, values in play(gan, dataset, flags, start):
             unread.append(({"step": step, "epoch": epoch, "batch": batch}, values))
 
-            last, epoch_ends, interrupted = step == total - 1, batch == steps_per_epoch - 1, interrupt.asked
+            last, epoch_ends, interrupted = (
+                step == total - 1,
+                batch == steps_per_epoch - 1,
+                parallel.agreed(interrupt.asked, step),
+            )
             draws = step % flags.sample_every == 0 or last
             judges = epoch_ends and flags.eval_every > 0 and (epoch + 1) % flags.eval_every == 0
             saves = epoch_ends or last or interrupted or time.monotonic() - saved_at > 60 * flags.checkpoint_minutes
@@ -195,20 +259,12 @@ def train(gan: GAN, dataset: Dataset, flags: argparse.Namespace, config: dict) -
     return status
 
 
-def describe(found: dict[str, dict]) -> str:
-    """A judgement in a line."""
-    raw, ema = found["raw"], found["ema"]
-    distances = f"{raw['frechet']:.2f} (EMA {ema['frechet']:.2f})"
-    return (
-        f"{distances}, precision {raw['precision']:.2f}, recall {raw['recall']:.2f}, {raw['confident']:.0%} recognised"
-    )
-
-
 def identity(config: dict) -> dict:
     """What makes a run this run: with any of it changed, `--resume` would give neither the old run nor a new one."""
     flags = config["flags"]
+    several = {"processes": config["processes"]} if config["processes"] > 1 else {}
     fixed = {f"--{name.replace('_', '-')}": flags[name] for name in ("seed", "batch_size", "learning_rate", "beta1")}
-    return {"family": config["family"], "data set": f"{config['dataset']} {config['checksum']}", **fixed}
+    return {"family": config["family"], "data set": f"{config['dataset']} {config['checksum']}", **several, **fixed}
 
 
 def resume(gan: GAN, folder: Path, config: dict) -> dict | None:
@@ -229,8 +285,9 @@ def resume(gan: GAN, folder: Path, config: dict) -> dict | None:
     content, path, problem = found
     if problem:
         print(f"warning: {problem}; going on from the checkpoint before it", file=sys.stderr)
-    for name, now in identity(config).items():
-        then = content["identity"].get(name)
+    mine, its = identity(config), content["identity"]
+    for name in {**mine, **its}:
+        now, then = mine.get(name), its.get(name)
         if now != then:
             raise UserError(f"{path}: {name} was {then} and is now {now}; resume with {then}, or without --resume")
     checkpoint.restore(gan, content, path)
@@ -244,43 +301,3 @@ def read(steps: list[tuple[dict, dict]]) -> list[dict[str, float]]:
     names = list(steps[0][1])
     table = paddle.stack([values[name] for _, values in steps for name in names]).numpy().reshape(-1, len(names))
     return [{**place, **dict(zip(names, values))} for (place, _), values in zip(steps, table)]
-
-
-def print_header(config: dict, images: int, steps: int, start: int, earlier: Path | None) -> None:
-    """Say what is about to be trained, on what, and where the results go."""
-    flags = config["flags"]
-    if earlier:
-        print(f"an earlier run was here: it is now in {earlier}")
-    family, device, version = config["family"].upper(), config["device"], config["versions"]["paddle"]
-    print(f"{family} on {device} ({config['threads']}), Paddle {version}")
-    print(f"data     {config['dataset']}, {images:,} images")
-    resumed = f", resumed after {start:,}" if start else ""
-    print(f"training {steps:,} steps of {flags['batch_size']} images, seed {flags['seed']}{resumed}")
-    print("networks " + ", ".join(f"{name} {size:,}" for name, size in config["parameters"].items()) + " parameters")
-    print(f"results  {Path(flags['output_dir']).resolve()}", flush=True)
-    print_note(config)
-
-
-def print_note(config: dict) -> None:
-    """The line that nobody can miss, where the data are not what was asked for first."""
-    if config["note"]:
-        print(f"\n{'!' * 20}\n!!! {config['note']}\n{'!' * 20}\n", flush=True)
-
-
-def print_end(config: dict, folder: Path, status: int, step: int) -> None:
-    """Say how the run ended, what it wrote and what to do next."""
-    if status == BROKE_DOWN:
-        print(
-            f"error: training broke down: a loss or score is not finite by step {step - 1}; what {folder} holds is "
-            "from before. A smaller --learning-rate is the usual cure.",
-            file=sys.stderr,
-        )
-        return
-    print(f"{'stopped' if status == INTERRUPTED else 'done'} after {step:,} steps. Written to {folder}:")
-    print("         weights: generator.params, generator_ema.params (their average), discriminator.params")
-    print("         pictures: samples/, progress.gif; curves: losses.csv, VisualDL records")
-    if status == INTERRUPTED:
-        print("next     the same command with --resume goes on from here")
-    print(f"next     python -m common.sample {folder} --out grid.png   (in the repository's folder)")
-    print(f"next     visualdl --logdir {folder.parent}   (or make board)")
-    print_note(config)

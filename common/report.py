@@ -1,0 +1,58 @@
+"""What a training run tells its user in words."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from common.errors import BROKE_DOWN, INTERRUPTED
+
+
+def describe(found: dict[str, dict]) -> str:
+    """A judgement in a line."""
+    raw, ema = found["raw"], found["ema"]
+    distances = f"{raw['frechet']:.2f} (EMA {ema['frechet']:.2f})"
+    return (
+        f"{distances}, precision {raw['precision']:.2f}, recall {raw['recall']:.2f}, {raw['confident']:.0%} recognised"
+    )
+
+
+def print_header(config: dict, images: int, steps: int, start: int, earlier: Path | None) -> None:
+    """Say what is about to be trained, on what, and where the results go."""
+    flags = config["flags"]
+    if earlier:
+        print(f"an earlier run was here: it is now in {earlier}")
+    family, device, version = config["family"].upper(), config["device"], config["versions"]["paddle"]
+    processes = f"{config['processes']} processes of " if config["processes"] > 1 else ""
+    print(f"{family} on {device} ({processes}{config['threads']}), Paddle {version}")
+    print(f"data     {config['dataset']}, {images:,} images")
+    resumed = f", resumed after {start:,}" if start else ""
+    print(f"training {steps:,} steps of {flags['batch_size']} images, seed {flags['seed']}{resumed}")
+    print("networks " + ", ".join(f"{name} {size:,}" for name, size in config["parameters"].items()) + " parameters")
+    print(f"results  {Path(flags['output_dir']).resolve()}", flush=True)
+    print_note(config)
+
+
+def print_note(config: dict) -> None:
+    """The line that nobody can miss, where the data are not what was asked for first."""
+    if config["note"]:
+        print(f"\n{'!' * 20}\n!!! {config['note']}\n{'!' * 20}\n", flush=True)
+
+
+def print_end(config: dict, folder: Path, status: int, step: int) -> None:
+    """Say how the run ended, what it wrote and what to do next."""
+    if status == BROKE_DOWN:
+        print(
+            f"error: training broke down: a loss or score is not finite by step {step - 1}; what {folder} holds is "
+            "from before. A smaller --learning-rate is the usual cure.",
+            file=sys.stderr,
+        )
+        return
+    print(f"{'stopped' if status == INTERRUPTED else 'done'} after {step:,} steps. Written to {folder}:")
+    print("         weights: generator.params, generator_ema.params (their average), discriminator.params")
+    print("         pictures: samples/, progress.gif; curves: losses.csv, VisualDL records")
+    if status == INTERRUPTED:
+        print("next     the same command with --resume goes on from here")
+    print(f"next     python -m common.sample {folder} --out grid.png   (in the repository's folder)")
+    print(f"next     visualdl --logdir {folder.parent}   (or make board)")
+    print_note(config)

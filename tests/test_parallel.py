@@ -1,0 +1,111 @@
+"""Several processes under Paddle's launcher against one."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pytest
+
+from common import parallel
+from common.data import load_digits
+from common.errors import UserError
+from common.flags import parse_flags
+from common.train import train_together
+from tests.conftest import ROOT, call
+
+LAUNCH = ["-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--backend", "gloo"]
+TOY = [*LAUNCH, ROOT / "tests/toy.py", "--dataset", "digits", "--eval-every", "0", "--sample-every", "20"]
+
+
+def printed(text: str) -> dict:
+    """The line of JSON in what the launcher repeats of its first process."""
+    return json.loads(next(line for line in text.splitlines() if line.startswith('{"rows"')))
+
+
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_twice_16_is_once_32(tmp_path, mode):
+    script = ROOT / "tests/two_steps.py"
+    together, alone = call(*LAUNCH, script, mode, cwd=tmp_path), call(script, mode)
+    two, one = printed(together.stdout), printed(alone.stdout)
+    # Without statistics of the batch the same sums in another order; with them, of 16 images each in place of 32.
+    tolerance = {"rtol": 1e-4, "atol": 1e-6} if mode == "eval" else {"rtol": 0.15}
+    for mine, its in zip(two["rows"], one["rows"]):
+        assert mine.keys() == its.keys()
+        for name in mine:
+            # the norm of a mean of gradients is not the mean of the norms
+            if name != "grad_g":
+                np.testing.assert_allclose(mine[name], its[name], **tolerance, err_msg=name)
+    if mode == "eval":
+        np.testing.assert_allclose(two["weights"], one["weights"], rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [2, 5, 32])
+@pytest.mark.parametrize("world", [2, 3])
+def test_the_parts_make_the_batch(monkeypatch, count, world):
+    monkeypatch.setenv("PADDLE_TRAINERS_NUM", str(world))
+    monkeypatch.setattr(paddle.distributed, "get_world_size", lambda: world)
+    parts = []
+    for rank in range(world):
+        monkeypatch.setattr(paddle.distributed, "get_rank", lambda rank=rank: rank)
+        parts.append(list(range(count))[parallel.part(count)])
+    assert [index for part in parts for index in part] == list(range(count))
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def start(folder: Path, *flags: object) -> tuple[subprocess.Popen, Path]:
+    """The toy in two processes, once its 20th step is done; its output goes to the file."""
+    log = folder / "launch.log"
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, *map(str, TOY), *map(str, flags)], cwd=folder, stdout=file, stderr=subprocess.STDOUT
+        )
+    deadline = time.monotonic() + 60
+    while "step 20 " not in log.read_text():
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.05)
+    return process, log
+
+
+def kill_second(process: subprocess.Popen, log: Path) -> None:
+    os.kill(int(re.search(r"proc_id:(\d+) idx:1", log.read_text()).group(1)), signal.SIGKILL)
+
+
+def interrupt(process: subprocess.Popen, log: Path) -> None:
+    process.send_signal(signal.SIGINT)
+
+
+def test_stopped_and_resumed_it_is_the_same_run(tmp_path):
+    """By Ctrl-C and by the loss of a process."""
+    whole = call(*TOY, "--max-steps", "300", "--output-dir", "whole", cwd=tmp_path)
+    assert whole.returncode == 0, whole.stdout + whole.stderr
+    assert "2 processes of " in whole.stdout
+    for stop in (interrupt, kill_second):
+        flags = ["--output-dir", stop.__name__, "--checkpoint-minutes", "0.01", "--max-steps", "300"]
+        process, log = start(tmp_path, *flags)
+        stop(process, log)
+        assert process.wait(60) != 0
+        if stop is kill_second:
+            assert "error: process 0 of 2 was ended: another is gone" in log.read_text()
+        rest = call(*TOY, *flags, "--resume", cwd=tmp_path)
+        assert "resumed after" in rest.stdout
+        for name in ("losses.csv", "generator.params", "generator_ema.params", "discriminator.params"):
+            assert (tmp_path / stop.__name__ / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"), [(["--sync-batchnorm"], "--sync-batchnorm: "), (["--batch-size", "4"], "leaves 1 images")]
+)
+def test_flags_that_do_not_go_together(flags, words):
+    config = {"processes": 2, "device": "cpu"}
+    with pytest.raises(UserError, match=words):
+        train_together(None, load_digits(), parse_flags("dcgan", flags), config, rank=0)
