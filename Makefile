@@ -10,11 +10,11 @@ else
 PYTHON := .venv/bin/python
 endif
 
-.PHONY: help train compare test board clean setup setup-test
+.PHONY: help train compare test board notebooks clean setup setup-test
 
 help: ## this list
 	@echo "make TARGET [ARGS='flags for the command'] [BASE_PYTHON=python3.12]"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-9s %s\n", $$1, $$2}' Makefile
 
 train: setup ## set up, then a first DCGAN training of under 10 minutes: MNIST where it is in reach, else digits
 	$(PYTHON) dcgan/train.py --dataset auto --max-steps 1500 --eval-every 5 $(ARGS)
@@ -30,6 +30,10 @@ test: setup-test ## set up, then ruff and the tests
 
 board: setup ## VisualDL on the runs in work/, reachable from this machine only, telemetry off
 	$(PYTHON) -m visualdl.server.app --logdir work --host 127.0.0.1 --language en --disable-telemetry $(ARGS)
+
+notebooks: setup ## JupyterLab on the four notebooks
+	@$(PYTHON) -m pip install -q -r notebooks/requirements.txt
+	$(PYTHON) -m jupyterlab notebooks $(ARGS)
 
 clean: ## remove .venv and caches; work/ with what was trained stays
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis

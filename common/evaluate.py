@@ -180,6 +180,47 @@ def anchors(reference: Reference, unseen: np.ndarray, samples: int) -> dict[str,
     return found
 
 
+def judge_runs(
+    run_dirs: list[Path], samples: int = 10_000, seed: int = 0, data_dir: str | None = None
+) -> tuple[str, dict[str, dict]]:
+    """The metrics of every generator of some runs, and of the floor and the ceiling.
+
+    Args:
+        run_dirs: what training runs wrote, all on the same data.
+        samples: images of each generator.
+        seed: of the latent vectors.
+        data_dir: folder with MNIST's files, as `--data-dir`.
+
+    Returns:
+        The data set's name, and a row of metrics under each name, for `table`.
+
+    Raises:
+        UserError: the runs saw different data, or one cannot be read.
+    """
+    from common import data
+    from common.runs import load_config, load_gan
+
+    configs = [load_config(run_dir) for run_dir in run_dirs]
+    datasets = {config["dataset"] for config in configs}
+    if len(datasets) > 1:
+        raise UserError(f"these runs saw different data ({', '.join(sorted(datasets))}): evaluate them apart")
+    dataset = datasets.pop()
+    images, _, checksum = data.load_labelled(dataset, "train", data_dir)
+    unseen, _, _ = data.load_labelled(dataset, "test", data_dir)
+    reference = Reference(dataset, images, checksum)
+    del images
+
+    rows = {}
+    for run_dir in run_dirs:
+        for weights, name in WEIGHTS.items():
+            if (run_dir / weights).exists() or name == "raw":
+                gan = load_gan(run_dir, weights)
+                latent = gan.latent(np.random.default_rng(seed), samples).numpy()
+                rows[f"{run_dir} {name}"] = reference.judge_gan(gan, latent)
+    rows.update(anchors(reference, unseen, samples))
+    return dataset, rows
+
+
 @command
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
@@ -196,27 +237,7 @@ def main(arguments: list[str] | None = None) -> int:
     flags = parser.parse_args(arguments)
     cpu.set_up()
 
-    from common import data
-    from common.runs import load_config, load_gan
-
-    configs = [load_config(run_dir) for run_dir in flags.run_dirs]
-    datasets = {config["dataset"] for config in configs}
-    if len(datasets) > 1:
-        raise UserError(f"these runs saw different data ({', '.join(sorted(datasets))}): evaluate them apart")
-    dataset = datasets.pop()
-    images, _, checksum = data.load_labelled(dataset, "train", flags.data_dir)
-    unseen, _, _ = data.load_labelled(dataset, "test", flags.data_dir)
-    reference = Reference(dataset, images, checksum)
-    del images
-
-    rows = {}
-    for run_dir in flags.run_dirs:
-        for weights, name in WEIGHTS.items():
-            if (run_dir / weights).exists() or name == "raw":
-                gan = load_gan(run_dir, weights)
-                latent = gan.latent(np.random.default_rng(flags.seed), flags.samples).numpy()
-                rows[f"{run_dir} {name}"] = reference.judge_gan(gan, latent)
-    rows.update(anchors(reference, unseen, flags.samples))
+    dataset, rows = judge_runs(flags.run_dirs, flags.samples, flags.seed, flags.data_dir)
     if flags.json:
         print(json.dumps({"dataset": dataset, "samples": flags.samples, "rows": rows}, indent=2, ensure_ascii=False))
     else:

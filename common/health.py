@@ -1,8 +1,8 @@
 """Say what is wrong with a training at the step it begins, in words a student understands.
 
 The thresholds come from five healthy epochs of MNIST of either family, which stay clear of them, and from runs made
-sick on purpose: G frozen and labels swapped cross them within some hundred steps (`tests/test_health.py`). They are for
-finished diseases, not for a temper: D's learning rate times 50 or no BatchNorm were not told from health in 500 steps.
+sick on purpose: D's learning rate times 50, G frozen, labels swapped, BatchNorm off. Each of those is named within 600
+steps (`tests/test_health.py` replays them all, `tests/sick.py` makes them).
 """
 
 from __future__ import annotations
@@ -14,10 +14,15 @@ import numpy as np
 WINDOW = 200  # steps looked at together
 WARM_UP = 300  # steps before the first look: the first ones are wild in any run
 WON_LOSS = 0.004  # of D, median: it tells nearly every fake; healthy windows stay above 0.008
-WRONG_WAY = 0.0  # D's score of real less that of fake; healthy windows stay above 0.3
-STILL = 0.01  # standard deviation of D's loss over its mean; healthy windows stay above 0.3
-SPREAD = 0.35  # of the samples, against that of real images; healthy ones stay above 0.5 from this step on:
-SPREAD_WARM_UP = 1000  # and before it the first epochs of a small data set would look collapsed
+WON_GAP = 0.995  # D's score of real less that of fake; 1 is the target, healthy windows stay below 0.99
+NO_GRADIENT = 0.1  # the norm that reaches G, median; healthy windows stay above 0.7
+WRONG_WAY = 0.0  # D's score of real less that of fake; healthy windows stay above 0.2
+STILL = 0.01  # standard deviation of D's loss over its mean; healthy windows stay above 0.18
+LEAP = 2.5  # D's loss in the worst twentieth of the steps; a coin makes 1.39, healthy windows stay below 2.2
+LEAP_WARM_UP = 400  # the first windows leap in any run
+SPREAD = 0.35  # of the samples, against that of real images; healthy ones stay above 0.45 from this step on:
+SAMPLES_WARM_UP = 500
+CLASSES_WARM_UP = 1000  # and before it the first epochs of a small data set lack digits
 FEW_CLASSES, RARE = 5, 0.01  # digits that make up less than 1% of the samples; healthy epochs have none
 
 
@@ -48,11 +53,13 @@ class Health:
             window = {name: np.array([past[name] for past in self._rows]) for name in row if "_" in name}
             loss_d = window["loss_d"]
             gap = window["score_real"].mean() - window["score_fake"].mean()
-            gradient = window["grad_g"].mean()
+            gradient = np.median(window["grad_g"])
+            won = np.median(loss_d) < WON_LOSS or gap > WON_GAP or gradient < NO_GRADIENT
             found += self._report(
-                row["step"], "D has won", np.median(loss_d) < WON_LOSS,
-                f"D's loss is {np.median(loss_d):.4f}: it tells every fake, and the gradient that reaches G is "
-                f"{gradient:.2g}. Take earlier weights, or give D a smaller learning rate",
+                row["step"], "D has won", won,
+                f"its loss is {np.median(loss_d):.4f}, its score of real images {gap:.3f} above that of fakes, 1 is all,"
+                f" and the gradient that reaches G is {gradient:.2g}. Take earlier weights, or give D a smaller "
+                "learning rate",
             )  # fmt: skip
             found += self._report(
                 row["step"], "D answers the wrong way round", gap < WRONG_WAY,
@@ -63,13 +70,19 @@ class Health:
                 f"D's loss has been {loss_d.mean():.3f} for {WINDOW} steps (chance is 1.386 for DCGAN, 0.5 for LSGAN): "
                 "nothing is being learnt. Check the learning rate and the data",
             )  # fmt: skip
+            worst = np.quantile(loss_d, 0.95)
+            found += self._report(
+                row["step"], "D's loss leaps", row["step"] >= LEAP_WARM_UP and worst > LEAP,
+                f"one step in twenty is above {worst:.1f}, where tossing a coin makes 1.4 (DCGAN) or 0.5 (LSGAN): each "
+                "update throws D over. Give D a smaller learning rate",
+            )  # fmt: skip
         return found
 
     def look_at_samples(self, step: int, images: np.ndarray) -> list[dict]:
         """What begins to be wrong with a batch of samples `[N, 1, H, W]`."""
         ratio = spread(images) / self.real_spread
         return self._report(
-            step, "the samples collapse", step >= SPREAD_WARM_UP and ratio < SPREAD,
+            step, "the samples collapse", step >= SAMPLES_WARM_UP and ratio < SPREAD,
             f"they differ from each other {ratio:.0%} as much as real images do: G draws nearly the same for every "
             "latent vector. Take earlier weights, or another seed",
         )  # fmt: skip
@@ -78,7 +91,7 @@ class Health:
         """What begins to be wrong with the shares of the ten digits among many samples."""
         missing = [digit for digit, share in enumerate(shares) if share < RARE]
         return self._report(
-            step, "digits are missing", step >= SPREAD_WARM_UP and len(missing) >= FEW_CLASSES,
+            step, "digits are missing", step >= CLASSES_WARM_UP and len(missing) >= FEW_CLASSES,
             f"less than {RARE:.0%} of the samples are a {', '.join(map(str, missing))}: mode collapse",
         )  # fmt: skip
 

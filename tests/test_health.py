@@ -9,7 +9,7 @@ import paddle
 import pytest
 
 from common import data
-from common.health import SPREAD_WARM_UP, WARM_UP, WINDOW, Health, spread
+from common.health import SAMPLES_WARM_UP, WARM_UP, WINDOW, Health, spread
 from tests.conftest import call, make_gan
 
 
@@ -82,8 +82,8 @@ def test_collapsed_samples(digits):
     one = np.repeat(digits[:1], 64, axis=0)
     blurred = one + np.random.default_rng(0).normal(0, 0.05, one.shape).astype(np.float32)
     assert health.look_at_samples(100, blurred) == []  # the first steps of any run look like this
-    assert health.look_at_samples(SPREAD_WARM_UP, digits[:64]) == []
-    (found,) = health.look_at_samples(SPREAD_WARM_UP + 100, blurred)
+    assert health.look_at_samples(SAMPLES_WARM_UP, digits[:64]) == []
+    (found,) = health.look_at_samples(SAMPLES_WARM_UP + 100, blurred)
     assert found["trouble"] == "the samples collapse"
 
 
@@ -120,13 +120,45 @@ if __name__"""
     assert "text" in LogReader(file_path=str(tmp_path / "run/vdlrecords.run.log")).get_tags()
 
 
-@pytest.mark.parametrize("family", ["dcgan", "lsgan"])
+def replay(name: str) -> list[dict]:
+    """What the watch says of a recorded run, its every step, its samples and what the judge saw in them."""
+    with np.load(Path(__file__).parent / "data" / f"{name}.npz") as recorded:
+        columns = {key: recorded[key] for key in recorded.files}
+    spreads = {int(step): ratio for step, ratio in columns.pop("spread")}
+    classes = {int(step): shares for step, *shares in columns.pop("classes", [])}
+    health, said = Health(1.0), []
+    for step, values in enumerate(zip(*columns.values())):
+        said += health.look_at_steps([{"step": step, "epoch": 0, "batch": 0, **dict(zip(columns, values))}])
+        if step in spreads:
+            said += health.look_at_samples(step, spreads[step] * CHECKERS)
+        if step in classes:
+            said += health.look_at_classes(step, classes[step])
+    return said
+
+
+CHECKERS = np.stack([np.ones((1, 2, 2)), -np.ones((1, 2, 2))])  # two images whose spread is 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "family", "troubles"),
+    [
+        ("d-too-fast", "dcgan", ["D's loss leaps"]),
+        ("d-too-fast", "lsgan", ["D's loss leaps", "the samples collapse"]),
+        ("g-frozen", "dcgan", ["D has won", "the samples collapse"]),
+        ("g-frozen", "lsgan", ["D has won", "the samples collapse"]),
+        ("labels-swapped", "dcgan", ["D answers the wrong way round"]),
+        ("labels-swapped", "lsgan", ["D answers the wrong way round"]),
+        ("batchnorm-off", "dcgan", ["the samples collapse"]),
+        ("batchnorm-off", "lsgan", ["D has won", "the samples collapse"]),
+    ],
+)
+def test_every_sick_run_is_named(kind, family, troubles):
+    """Real runs on MNIST, made sick and recorded by `tests/sick.py`."""
+    said = replay(f"sick-{family}-{kind}")
+    assert [line["trouble"] for line in said] == troubles
+    assert all(line["step"] <= 600 for line in said)
+
+
 def test_no_false_alarm_over_five_healthy_epochs(family):
-    """Every step of a real run: `MNIST_DIR=… python FAMILY/train.py --epochs 5 --threads 1`, its losses to 4 digits."""
-    with np.load(Path(__file__).parent / "data" / f"healthy-{family}.npz") as recorded:
-        columns = {name: recorded[name] for name in recorded.files}
-    assert len(columns["loss_d"]) == 9375
-    steps = zip(columns["loss_d"], columns["score_real"], columns["score_fake"])
-    health = Health(1.0)
-    for step, (loss, real, fake) in enumerate(steps):
-        assert health.look_at_steps(rows([loss], real, fake, start=step)) == []
+    """`MNIST_DIR=… python FAMILY/train.py --epochs 5 --threads 1 --sample-every 250`, recorded to 4 digits."""
+    assert replay(f"healthy-{family}") == []

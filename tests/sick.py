@@ -1,0 +1,78 @@
+"""Make a training sick and record it, for `test_health`: `python -m tests.sick dcgan batchnorm-off` and the like.
+
+700 steps of 32 images of the real MNIST ($MNIST_DIR), one thread, written to `tests/data/sick-FAMILY-KIND.npz`: the
+columns that the health watch reads, and the spread of 64 samples at every 100th step.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from common import cpu
+
+STEPS, COLUMNS = 700, ("loss_d", "grad_g", "score_real", "score_fake")
+
+
+def d_too_fast(gan) -> None:
+    gan.optimizers["discriminator"].set_lr(50 * 2e-4)
+
+
+def g_frozen(gan) -> None:
+    gan.optimizers["generator"].set_lr(0.0)
+
+
+def labels_swapped(gan) -> None:
+    targets = gan._targets_for
+    gan._targets_for = lambda count: targets(count)[::-1]
+
+
+def batchnorm_off(gan) -> None:
+    from paddle import nn
+
+    for network in gan.networks.values():
+        for layer in network.sublayers():
+            if isinstance(layer, nn.BatchNorm2D):
+                layer.forward = lambda x: x
+
+
+KINDS = {
+    "d-too-fast": d_too_fast,
+    "g-frozen": g_frozen,
+    "labels-swapped": labels_swapped,
+    "batchnorm-off": batchnorm_off,
+}
+
+
+def main(family: str, kind: str) -> None:
+    cpu.set_up(1)
+    import paddle
+
+    from common import data
+    from common.health import spread
+    from common.train import FIXED, LATENT, random_numbers
+
+    paddle.seed(0)
+    gan = importlib.import_module(f"{family}.train").build()
+    KINDS[kind](gan)
+    images = data.load("mnist").images
+    fixed, real_spread = gan.latent(random_numbers(0, FIXED), 64), spread(images[:1000])
+    rows, spreads = [], []
+    for step in range(STEPS):
+        rng = random_numbers(0, LATENT, step)
+        real = paddle.to_tensor(images[rng.integers(0, len(images), 32)])
+        values = gan.update(real, rng, step)
+        rows.append([values[name].item() for name in COLUMNS])
+        if step % 100 == 0:
+            spreads.append((step, spread(gan.sample(fixed)) / real_spread))
+            print(family, kind, step, dict(zip(COLUMNS, rows[-1])), spreads[-1][1], flush=True)
+    columns = dict(zip(COLUMNS, np.array(rows, np.float32).T))
+    path = Path(__file__).parent / "data" / f"sick-{family}-{kind}.npz"
+    np.savez_compressed(path, **columns, spread=np.array(spreads, np.float32))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
