@@ -89,6 +89,8 @@ def main() -> None:
     with served(flags.logdir) as address, browser() as driver:
         driver.get(f"{address}/app/scalar")
         wait_for(driver, "loss", "score")
+        driver.find_element("css selector", 'input[placeholder*="RegExp"]').send_keys("^(loss|score)/")
+        time.sleep(4)  # the charts are drawn anew
         driver.save_screenshot(str(flags.out))
 
 

@@ -76,3 +76,17 @@ def test_what_the_user_set_stays():
     assert call("-c", STEP, MKL_DEBUG_CPU_TYPE="5").stderr.strip().endswith("MKL code path AVX2")
     assert call("-c", STEP, OMP_NUM_THREADS="1").stderr.startswith("1 thread")
     assert call("-c", STEP.replace("set_up()", "set_up(3)"), OMP_NUM_THREADS="1").stderr.startswith("3 threads")
+
+
+def test_processes_share_the_cores(monkeypatch):
+    """Under the launcher, whose own import of Paddle leaves OMP_NUM_THREADS=1 behind."""
+    monkeypatch.setattr(cpu, "usable_cores", lambda: 8)
+    monkeypatch.setattr(cpu, "conv_threads", 1)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert cpu.set_up().startswith("1 thread")
+    monkeypatch.setenv("PADDLE_TRAINERS_NUM", "2")
+    assert cpu.set_up().startswith("4 threads")
+    assert cpu.conv_threads == 4
+    assert cpu.set_up(3).startswith("3 threads")
+    monkeypatch.setenv("PADDLE_TRAINERS_NUM", "16")
+    assert cpu.set_up().startswith("1 thread")
