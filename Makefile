@@ -10,7 +10,7 @@ else
 PYTHON := .venv/bin/python
 endif
 
-.PHONY: help train compare test board notebooks clean setup setup-test
+.PHONY: help train compare test board notebooks results clean setup setup-test
 
 help: ## this list
 	@echo "make TARGET [ARGS='flags for the command'] [BASE_PYTHON=python3.12]"
@@ -34,6 +34,9 @@ board: setup ## VisualDL on the runs in work/, reachable from this machine only,
 notebooks: setup ## JupyterLab on the four notebooks
 	@$(PYTHON) -m pip install -q -r notebooks/requirements.txt
 	$(PYTHON) -m jupyterlab notebooks $(ARGS)
+
+results: setup ## hours: three seeds of both families on MNIST, docs/results.md, the pretrained weights; goes on if stopped
+	$(PYTHON) -m common.results $(ARGS)
 
 clean: ## remove .venv and caches; work/ with what was trained stays
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,189 @@
+"""The measured results: `make results`, that is `python -m common.results`.
+
+Trains each family with each seed, two runs at a time of one thread each, judges them, and writes the report and the
+pretrained weights. It can be stopped at any point: the same command goes on. Every figure goes into
+`docs/results.json`, and `docs/results.md` is written from that file alone (`--report-only`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from common import cpu
+from common.errors import DONE, INTERRUPTED, Parser, UserError, command, whole_number
+from common.flags import DATA_DIR_HELP
+from common.results_report import CURVE, KINDS, by_family, draw, model_card, report
+from common.runs import ROOT, families, load_config, load_losses, load_metrics
+
+DOCS = ROOT / "docs"
+
+
+@command
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point; returns the exit status."""
+    parser = Parser(
+        prog="python -m common.results",
+        description="Train all families with several seeds on MNIST, judge them, and write docs/results.md and the "
+        "pretrained weights. Takes hours; stopped at any point, the same command goes on.",
+    )
+    add = parser.add_argument
+    add("--families", nargs="+", choices=families(), default=["dcgan", "lsgan"], help="which to train")
+    add("--seeds", type=whole_number(0), nargs="+", default=[0, 1, 2], help="a run of each family for each")
+    add("--epochs", type=whole_number(1), default=10, help="of each run")
+    add("--at-once", type=whole_number(1), default=2, help="runs side by side, of one thread each")
+    add("--dataset", choices=["mnist", "digits"], default="mnist", help="what to train on")
+    add("--data-dir", help=DATA_DIR_HELP)
+    add("--samples", type=whole_number(100), default=10_000, help="images of each generator for the final table")
+    add("--work-dir", type=Path, default=Path("work/results"), help="where the runs are kept")
+    add("--out", type=Path, default=DOCS, help="folder of results.md, results.json and images/")
+    add("--publish-to", type=Path, default=ROOT, help="where FAMILY/pretrained/ is written")
+    add("--report-only", action="store_true", help="write results.md and its pictures from results.json, train nothing")
+    flags = parser.parse_args(arguments)
+
+    from common.artifacts import save_json
+
+    if not flags.report_only:
+        runs = {
+            f"{family}-{seed}": flags.work_dir / f"{family}-{seed}" for seed in flags.seeds for family in flags.families
+        }
+        status = train_all(runs, flags)
+        if status != DONE:
+            return status
+        results = collect(runs, flags)
+        save_json(flags.out / "results.json", results)
+        publish(results, runs, flags.publish_to)
+    try:
+        results = json.loads((flags.out / "results.json").read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{error.filename}: {error.strerror}; without --report-only the runs are made first") from error
+    write_report(results, flags.out)
+    print(f"{flags.out / 'results.md'}: written from {flags.out / 'results.json'}")
+    return DONE
+
+
+def train_all(runs: dict[str, Path], flags: argparse.Namespace) -> int:
+    """Bring every run to its end; the exit status of the first that did not get there, else 0."""
+
+    def train(name: str, folder: Path) -> int:
+        family, seed = name.split("-")
+        called = [sys.executable, ROOT / family / "train.py", "--seed", seed, "--epochs", flags.epochs, "--threads", 1]
+        called += ["--dataset", flags.dataset, "--sample-every", 1000, "--output-dir", folder, "--resume"]
+        if flags.data_dir:
+            called += ["--data-dir", flags.data_dir]
+        folder.mkdir(parents=True, exist_ok=True)
+        first = folder / "first-epoch.sha256"
+        steps = 1875 if flags.dataset == "mnist" else 57
+        for more in ([] if first.exists() else [["--max-steps", steps]]) + [[]]:
+            with (folder / "train.log").open("a") as log:
+                status = subprocess.run([*map(str, called + more)], stdout=log, stderr=log, check=False).returncode
+            if status != DONE:
+                print(f"{name}: stopped with status {status}; see {folder / 'train.log'}", flush=True)
+                return status
+            if more:
+                first.write_text(sha256(folder / "generator.params"))
+        print(f"{name}: trained", flush=True)
+        return DONE
+
+    print(f"{len(runs)} runs, {flags.at_once} at once; progress: tail -f {flags.work_dir}/*/train.log", flush=True)
+    with ThreadPoolExecutor(flags.at_once) as pool:
+        try:
+            return next((status for status in list(pool.map(train, runs, runs.values())) if status != DONE), DONE)
+        except KeyboardInterrupt:  # the trainings have had it too, and save
+            pool.shutdown(cancel_futures=True)
+            return INTERRUPTED
+
+
+def collect(runs: dict[str, Path], flags: argparse.Namespace) -> dict:
+    """Everything the report needs, of every run: its metrics, curves, hashes and settings."""
+    cpu.set_up()
+    from common import data
+    from common.evaluate import Reference, anchors
+    from common.runs import load_gan
+
+    images, _, checksum = data.load_labelled(flags.dataset, "train", flags.data_dir)
+    unseen, _, _ = data.load_labelled(flags.dataset, "test", flags.data_dir)
+    reference = Reference(flags.dataset, images, checksum)
+    found = {}
+    for name, folder in runs.items():
+        config, losses = load_config(folder), load_losses(folder)
+        whole = len(losses["step"]) // CURVE * CURVE
+        final = {}
+        for kind, weights in KINDS.items():
+            gan = load_gan(folder, weights)
+            latent = gan.latent(np.random.default_rng(0), flags.samples).numpy()
+            final[kind] = reference.judge_gan(gan, latent)
+        print(f"{name}: judged", flush=True)
+        found[name] = {
+            "family": config["family"],
+            "seed": config["flags"]["seed"],
+            "epochs": load_metrics(folder),
+            "final": final,
+            "curves": {
+                column: losses[column][:whole].reshape(-1, CURVE).mean(axis=1).round(4).tolist()
+                for column in ("loss_d", "loss_g", "score_real", "score_fake")
+            },
+            "sha256": {kind: sha256(folder / weights) for kind, weights in KINDS.items()},
+            "sha256 of generator.params after the first epoch": (folder / "first-epoch.sha256").read_text(),
+        }
+    return {
+        "dataset": flags.dataset,
+        "samples": flags.samples,
+        "machine": {"processor": processor(), "threads a run": 1, **config["versions"]},
+        "commit": subprocess.run(
+            ["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+        ).stdout.strip(),
+        "runs": found,
+        "anchors": anchors(reference, unseen, flags.samples),
+    }
+
+
+def publish(results: dict, runs: dict[str, Path], root: Path) -> None:
+    """Write `FAMILY/pretrained/`: the moving average of the seed that the judge likes best, with a model card."""
+    from common.artifacts import atomic, save_json
+
+    for family, members in by_family(results).items():
+        best = min(members, key=lambda run: run["final"]["EMA"]["frechet"])
+        folder, target = runs[f"{family}-{best['seed']}"], root / family / "pretrained"
+        config = load_config(folder)
+        config["flags"] = {**config["flags"], "data_dir": None, "output_dir": f"work/{family}"}  # nobody else's paths
+        save_json(target / "config.json", config)
+        with atomic(target / "generator.params") as file:
+            file.write((folder / KINDS["EMA"]).read_bytes())
+        with atomic(target / "README.md") as file:
+            file.write(model_card(family, best, results, config).encode())
+        print(f"{target}: seed {best['seed']}, Fréchet distance {best['final']['EMA']['frechet']:.2f}")
+
+
+def write_report(results: dict, out: Path) -> None:
+    """`results.md`, the curves and nothing else, from `results` alone."""
+    from common.artifacts import atomic
+
+    with atomic(out / "results.md") as file:
+        file.write(report(results).encode())
+    (out / "images").mkdir(parents=True, exist_ok=True)
+    with atomic(out / "images" / "results.png") as file:
+        draw(results).savefig(file, format="png", dpi=100)
+
+
+def sha256(path: Path) -> str:
+    """The hash of a file, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def processor() -> str:
+    """Its name."""
+    from common.benchmark import machine
+
+    return str(machine()["processor"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

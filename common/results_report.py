@@ -1,0 +1,146 @@
+"""The words and pictures of `common.results`, made from `results.json` alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+KINDS = {"raw": "generator.params", "EMA": "generator_ema.params", "best": "generator_best.params"}
+CURVE = 100  # steps that one point of a curve is the mean of
+
+
+def by_family(results: dict) -> dict[str, list[dict]]:
+    """The runs of each family."""
+    found: dict[str, list[dict]] = {}
+    for run in results["runs"].values():
+        found.setdefault(run["family"], []).append(run)
+    return found
+
+
+def model_card(family: str, run: dict, results: dict, config: dict) -> str:
+    """What a reader must know of published weights."""
+    final, floor = run["final"]["EMA"], results["anchors"]["real, unseen"]
+    figures = "\n".join(f"| {key} | {final[key]} | {floor[key]} |" for key in floor if key != "classes")
+    return f"""# {family.upper()}, pretrained · 预训练权重
+
+```bash
+python -m common.sample {family}/pretrained --out grid.png
+```
+
+| | |
+| --- | --- |
+| network · 网络 | the generator of `{family}/model.py`, `[N, 100, 1, 1]` normal noise to `[N, 1, 32, 32]` in [-1, 1] |
+| weights · 权重 | moving average (0.999) after {len(run["epochs"])} epochs, seed {run["seed"]}, the best of \
+{len(by_family(results)[family])} by Fréchet distance |
+| data · 数据 | {results["dataset"].upper()}, training images ({config["checksum"]}) |
+| recipe · 配方 | batch {config["flags"]["batch_size"]}, Adam {config["flags"]["learning_rate"]}, \
+beta1 {config["flags"]["beta1"]}; `make results` at commit {results["commit"][:12]} |
+| SHA-256 | `{run["sha256"]["EMA"]}` |
+| licence · 许可证 | Apache-2.0 |
+
+{results["samples"]:,} samples by our judge, beside unseen real images · 由评判网络给出,与未见过的真图对照:
+
+| metric · 指标 | these weights · 本权重 | real, unseen · 真图 |
+| --- | --- | --- |
+{figures}
+
+It draws handwritten digits and nothing else; made for teaching. · 只会画手写数字,供教学使用。
+""".replace("\\\n", "")
+
+
+def spread_of(values: list[float], digits: int = 2) -> str:
+    """Mean and, of several runs, standard deviation (n - 1), as "28.36 ± 1.20"."""
+    mean = f"{np.mean(values):.{digits}f}"
+    return f"{mean} ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else mean
+
+
+def report(results: dict) -> str:
+    """The report as Markdown."""
+    families, runs = by_family(results), results["runs"]
+    seeds = sorted({run["seed"] for run in runs.values()})
+    epochs = len(next(iter(runs.values()))["epochs"])
+    machine = ", ".join(f"{name} {value}" for name, value in results["machine"].items())
+    lines = [
+        "# Measured results",
+        "",
+        f"Written by `python -m common.results --report-only` from `results.json`; no figure is typed by hand. "
+        f"{' and '.join(name.upper() for name in families)} on {results['dataset'].upper()}, {epochs} epochs, seeds "
+        f"{', '.join(map(str, seeds))}, the course's hyperparameters. Mean ± standard deviation over the seeds. "
+        f"Commit {results['commit'][:12]}; {machine}.",
+        "",
+        "![curves](images/results.png)",
+        "",
+        f"## After {epochs} epochs, {results['samples']:,} samples each",
+        "",
+    ]
+    columns = {"frechet": "Fréchet ↓", "kernel": "kernel ↓", "score": "score ↑", "precision": "prec. ↑"}
+    columns |= {"recall": "recall ↑", "density": "dens. ↑", "coverage": "cover. ↑", "class_distance": "classes ↓"}
+    columns |= {"confident": "sure ↑", "nearest": "nearest"}
+    places = {"frechet": 2, "kernel": 1, "score": 2, "nearest": 2}
+    lines += ["| | " + " | ".join(columns.values()) + " |", "| --- |" + " --- |" * len(columns)]
+    for family, members in families.items():
+        for kind in KINDS:
+            cells = [spread_of([run["final"][kind][key] for run in members], places.get(key, 3)) for key in columns]
+            lines.append(f"| {family.upper()} {kind} | {' | '.join(cells)} |")
+    for name, row in results["anchors"].items():
+        lines.append(f"| {name} | " + " | ".join(f"{row[key]:.{places.get(key, 3)}f}" for key in columns) + " |")
+    lines += ["", "## Fréchet distance by epoch, 2,000 samples each", ""]
+    heads = [f"{family.upper()} {kind}" for family in families for kind in ("raw", "EMA")]
+    lines += ["| epoch | " + " | ".join(heads) + " |", "| --- |" + " --- |" * len(heads)]
+    for epoch in range(epochs):
+        cells = [
+            spread_of([run["epochs"][epoch][kind]["frechet"] for run in members])
+            for members in families.values()
+            for kind in ("raw", "ema")
+        ]
+        lines.append(f"| {epoch + 1} | {' | '.join(cells)} |")
+    lines += [
+        "",
+        "## Reproduce",
+        "",
+        "```bash",
+        "make results   # hours; stop it whenever you like, it goes on",
+        "```",
+        "",
+    ]
+    lines += ["| run | SHA-256 of `generator.params` after the first epoch | after the last |", "| --- | --- | --- |"]
+    for name, run in runs.items():
+        first = run["sha256 of generator.params after the first epoch"]
+        lines.append(f"| {name} | `{first[:32]}` | `{run['sha256']['raw'][:32]}` |")
+    lines += [
+        "",
+        "The first one takes minutes: `python FAMILY/train.py --seed SEED --threads 1 --max-steps 1875`, then "
+        "`sha256sum work/FAMILY/generator.params`. The same processor type and Paddle version give the same bits.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def draw(results: dict) -> Figure:
+    """Losses and Fréchet distances of all runs, a colour for each family."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(14, 4), layout="constrained")
+    distance, loss_d, gap = figure.subplots(1, 3)
+    for index, (family, members) in enumerate(by_family(results).items()):
+        colour = f"C{index}"
+        for kind, style in (("raw", "-"), ("ema", "--")):
+            table = np.array([[found[kind]["frechet"] for found in run["epochs"]] for run in members])
+            epochs = np.arange(1, table.shape[1] + 1)
+            distance.plot(epochs, table.mean(axis=0), style, color=colour, label=f"{family.upper()} {kind}")
+            distance.fill_between(epochs, table.min(axis=0), table.max(axis=0), color=colour, alpha=0.12)
+        for run in members:
+            curves = {name: np.array(values) for name, values in run["curves"].items()}
+            steps = np.arange(len(curves["loss_d"])) * CURVE
+            loss_d.plot(steps, curves["loss_d"], color=colour, alpha=0.6, linewidth=1)
+            gap.plot(steps, curves["score_real"] - curves["score_fake"], color=colour, alpha=0.6, linewidth=1)
+    distance.set(title="Fréchet distance (band: all seeds)", xlabel="epoch", yscale="log")
+    distance.legend()
+    loss_d.set(title="D's loss, mean of 100 steps", xlabel="step", yscale="log")
+    gap.set(title="D's score of real less that of fakes", xlabel="step")
+    for axes in (distance, loss_d, gap):
+        axes.grid(alpha=0.25)
+    return figure

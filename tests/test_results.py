@@ -1,0 +1,80 @@
+"""`make results`: runs to their end, resumable, and a report that is made of its JSON alone."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from common import results
+from common.results_report import report, spread_of
+from tests.conftest import call
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """One short run of DCGAN on digits, through the command."""
+    folder = tmp_path_factory.mktemp("results")
+    flags = ["--families", "dcgan", "--seeds", "3", "--epochs", "1", "--dataset", "digits", "--samples", "200"]
+    flags += ["--work-dir", folder / "work", "--out", folder / "docs", "--publish-to", folder]
+    done = call("-m", "common.results", *flags)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder, flags
+
+
+def test_everything_is_written(made):
+    folder, _ = made
+    found = json.loads((folder / "docs/results.json").read_text())
+    assert list(found["runs"]) == ["dcgan-3"]
+    run = found["runs"]["dcgan-3"]
+    assert run["sha256 of generator.params after the first epoch"] == run["sha256"]["raw"]  # there is one epoch
+    assert set(run["final"]) == {"raw", "EMA", "best"}
+    assert (folder / "docs/images/results.png").stat().st_size > 10_000
+    card = (folder / "dcgan/pretrained/README.md").read_text()
+    assert run["sha256"]["EMA"] in card
+    assert str(run["final"]["EMA"]["frechet"]) in card
+
+
+def test_the_pretrained_weights_draw(made, tmp_path):
+    folder, _ = made
+    drawn = call("-m", "common.sample", folder / "dcgan/pretrained", "--out", tmp_path / "grid.png")
+    assert drawn.returncode == 0, drawn.stderr
+    assert str(folder) not in (folder / "dcgan/pretrained/config.json").read_text()
+
+
+def test_the_report_is_made_of_the_json_alone(made):
+    folder, flags = made
+    written = (folder / "docs/results.md").read_bytes()
+    (folder / "docs/results.md").unlink()
+    again = call("-m", "common.results", *flags, "--work-dir", "/nowhere", "--report-only")
+    assert again.returncode == 0, again.stderr
+    assert (folder / "docs/results.md").read_bytes() == written
+
+
+def test_figures_are_means_over_seeds(made):
+    folder, _ = made
+    found = json.loads((folder / "docs/results.json").read_text())
+    other = json.loads(json.dumps(found["runs"]["dcgan-3"]))
+    other["seed"], other["final"]["raw"]["frechet"] = 4, found["runs"]["dcgan-3"]["final"]["raw"]["frechet"] + 2
+    found["runs"]["dcgan-4"] = other
+    values = [run["final"]["raw"]["frechet"] for run in found["runs"].values()]
+    assert f"{np.mean(values):.2f} ± 1.41" in report(found)
+    assert spread_of([1.0, 3.0]) == "2.00 ± 1.41"
+    assert spread_of([1.0]) == "1.00"
+
+
+def test_a_run_that_fails_stops_the_report(tmp_path, monkeypatch, capsys):
+    class Failed:
+        returncode = 2
+
+    monkeypatch.setattr(results.subprocess, "run", lambda *_, **__: Failed())
+    status = results.main(["--work-dir", str(tmp_path), "--out", str(tmp_path / "docs")])
+    assert status == 2
+    assert "stopped with status 2" in capsys.readouterr().out
+    assert not (tmp_path / "docs").exists()
+
+
+def test_no_report_without_results(tmp_path, capsys):
+    assert results.main(["--report-only", "--out", str(tmp_path)]) == 2
+    assert "results.json" in capsys.readouterr().err
