@@ -63,10 +63,11 @@ def last_words(text: str) -> Iterator[None]:
     """Have `text` on stderr if this process dies while the block runs.
 
     Where a process is lost, Paddle ends the others by `abort` and a C++ trace, past every `except`. A child that holds
-    the other end of a pipe outlives that.
+    the other end of a pipe outlives that, and, in a session of its own, the launcher's signals too.
     """
     reader, writer = os.pipe()
     if os.fork() == 0:
+        os.setsid()
         os.close(writer)
         if os.read(reader, 1) == b"":  # the pipe broke: nobody said the end was a proper one
             os.write(sys.stderr.fileno(), f"\n{text}\n".encode())
@@ -75,6 +76,5 @@ def last_words(text: str) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(BrokenPipeError):  # the signal that ends this process may have ended the child
-            os.write(writer, b".")
+        os.write(writer, b".")
         os.close(writer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import struct
 import subprocess
@@ -15,7 +16,9 @@ from hypothesis import settings
 
 from common import cpu
 
-SET_UP = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE")}  # as the user has them
+# As the user has them; pytest-xdist's workers start after the first process has set itself up.
+names = ("OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE")
+SET_UP = json.loads(os.environ.setdefault("TESTS_SET_UP", json.dumps({name: os.environ.get(name) for name in names})))
 cpu.set_up()
 
 import paddle  # noqa: E402
