@@ -285,7 +285,8 @@ def report(speeds: dict, around: dict) -> str:
             to_torch = f"{found['to PyTorch']:.2f}" if "to PyTorch" in found else ""
             cells = [size, ROWS[row][0], f"{found['images a second']:.0f}"]
             cells += [f"{found['slowest']:.0f} to {found['fastest']:.0f}", f"{found['to the course']:.2f}", to_torch]
-            lines.append(f"| {' | '.join(cells)} | {found['peak MB']:.0f} MB |")
+            each = " each" if row == "two" else ""
+            lines.append(f"| {' | '.join(cells)} | {found['peak MB']:.0f} MB{each} |")
     lines += ["", "| around the step | |", "| --- | --- |"]
     for name, value in around.items():
         lines.append(f"| {name} | {f'{value:.1%}' if 'share' in name else f'{value:.4g}'} |")

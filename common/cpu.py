@@ -86,10 +86,9 @@ def set_up(threads: int | None = None) -> str:
 
     # Paddle warns of any OMP_NUM_THREADS but 1, which it sets where it finds none. The threads are of use elsewhere:
     # in MKL's small matrix products two are hardly faster than one.
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    if processes() > 1 or not asked.isdigit():  # the launcher has imported Paddle: its 1 is nobody's wish
-        asked = 0
-    count = threads or int(asked) or max(1, usable_cores() // processes())
+    asked = os.environ.get("OMP_NUM_THREADS", "") if processes() == 1 else ""  # the launcher's 1 is nobody's wish
+    wish = int(asked) if asked.isdigit() else 0
+    count = threads or wish or max(1, usable_cores() // processes())
     os.environ["OMP_NUM_THREADS"] = "1"
     import paddle
 

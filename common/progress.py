@@ -68,6 +68,8 @@ class Interrupt:
 
     def _ask(self, number: int, frame: object) -> None:
         self.asked = True
+        launched = processes() > 1
         for again in self.before:
-            signal.signal(again, signal.SIG_IGN if processes() > 1 else signal.default_int_handler)
-        print("\nstopping after this step and saving; once more stops at once", file=sys.stderr, flush=True)
+            signal.signal(again, signal.SIG_IGN if launched else signal.default_int_handler)
+        more = "" if launched else "; once more stops at once"
+        print(f"\nstopping after this step and saving{more}", file=sys.stderr, flush=True)

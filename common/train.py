@@ -124,7 +124,7 @@ def train_together(gan: GAN, dataset: Dataset, flags: argparse.Namespace, config
     """Train in several processes, of which this is number `rank`; the first does all that `train` does.
 
     Raises:
-        UserError: flags that do not go together, or another process is gone.
+        UserError: flags that do not go together.
     """
     from common import parallel
 
@@ -199,11 +199,8 @@ def train(gan: GAN, dataset: Dataset, flags: argparse.Namespace, config: dict) -
         for step, epoch, batch, values in play(gan, dataset, flags, start):
             unread.append(({"step": step, "epoch": epoch, "batch": batch}, values))
 
-            last, epoch_ends, interrupted = (
-                step == total - 1,
-                batch == steps_per_epoch - 1,
-                parallel.agreed(interrupt.asked, step),
-            )
+            last, epoch_ends = step == total - 1, batch == steps_per_epoch - 1
+            interrupted = parallel.agreed(interrupt.asked, step)
             draws = step % flags.sample_every == 0 or last
             judges = epoch_ends and flags.eval_every > 0 and (epoch + 1) % flags.eval_every == 0
             saves = epoch_ends or last or interrupted or time.monotonic() - saved_at > 60 * flags.checkpoint_minutes
