@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     add("--samples", type=whole_number(100), default=10_000, help="images of each generator for the final table")
     add("--work-dir", type=Path, default=Path("work/results"), help="where the runs are kept")
     add("--out", type=Path, default=DOCS, help="folder of results.md, results.json and images/")
-    add("--publish-to", type=Path, default=ROOT, help="where FAMILY/pretrained/ is written")
+    add("--publish-to", type=Path, help="where FAMILY/pretrained/ is written (default: the repository, MNIST's only)")
     add("--report-only", action="store_true", help="write results.md and its pictures from results.json, train nothing")
     flags = parser.parse_args(arguments)
 
@@ -59,7 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
             return status
         results = collect(runs, flags)
         save_json(flags.out / "results.json", results)
-        publish(results, runs, flags.publish_to)
+        if flags.publish_to or flags.dataset == "mnist":
+            publish(results, runs, flags.publish_to or ROOT)
     try:
         results = json.loads((flags.out / "results.json").read_text(encoding="utf-8"))
     except OSError as error:

@@ -61,18 +61,18 @@ def test_the_parts_make_the_batch(monkeypatch, count, world):
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
-def start(folder: Path, *flags: object) -> tuple[subprocess.Popen, Path]:
-    """The toy in two processes, once its 20th step is done; its output goes to the file."""
+def start(folder: Path, name: str, *flags: object) -> tuple[subprocess.Popen, Path]:
+    """The toy in two processes, once it has made a checkpoint; the launcher's output goes to the file."""
     log = folder / "launch.log"
     with log.open("w") as file:
         process = subprocess.Popen(
             [sys.executable, *map(str, TOY), *map(str, flags)], cwd=folder, stdout=file, stderr=subprocess.STDOUT
         )
     deadline = time.monotonic() + 60
-    while "step 20 " not in log.read_text():
+    while not (folder / name / "checkpoint.params").exists():
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.05)
+        time.sleep(0.02)
     return process, log
 
 
@@ -86,12 +86,12 @@ def interrupt(process: subprocess.Popen, log: Path) -> None:
 
 def test_stopped_and_resumed_it_is_the_same_run(tmp_path):
     """By Ctrl-C and by the loss of a process."""
-    whole = call(*TOY, "--max-steps", "300", "--output-dir", "whole", cwd=tmp_path)
+    whole = call(*TOY, "--max-steps", "600", "--output-dir", "whole", cwd=tmp_path)
     assert whole.returncode == 0, whole.stdout + whole.stderr
     assert "2 processes of " in whole.stdout
     for stop in (interrupt, kill_second):
-        flags = ["--output-dir", stop.__name__, "--checkpoint-minutes", "0.01", "--max-steps", "300"]
-        process, log = start(tmp_path, *flags)
+        flags = ["--output-dir", stop.__name__, "--checkpoint-minutes", "0.01", "--max-steps", "600"]
+        process, log = start(tmp_path, stop.__name__, *flags)
         stop(process, log)
         assert process.wait(60) != 0
         if stop is kill_second:
