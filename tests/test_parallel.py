@@ -66,7 +66,11 @@ def start(folder: Path, name: str, *flags: object) -> tuple[subprocess.Popen, Pa
     log = folder / "launch.log"
     with log.open("w") as file:
         process = subprocess.Popen(
-            [sys.executable, *map(str, TOY), *map(str, flags)], cwd=folder, stdout=file, stderr=subprocess.STDOUT
+            [sys.executable, *map(str, TOY), *map(str, flags)],
+            cwd=folder,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where a shell runs us with &
         )
     deadline = time.monotonic() + 60
     while not (folder / name / "checkpoint.params").exists():
