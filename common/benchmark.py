@@ -39,7 +39,7 @@ TRAINING_STEPS = 300
 
 def child(kind: str, *arguments) -> None:
     """Measure in this process, which is nobody else's, and print the result as JSON."""
-    result = MEASURES.get(kind, measure_steps)(kind, *arguments)
+    result = MEASURES[kind](*arguments) if kind in MEASURES else measure_steps(kind, *arguments)
     if result is not None:
         result["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(json.dumps({"result": result}), flush=True)
@@ -86,7 +86,7 @@ def our_step(batch_size: int) -> tuple:
     return step, rank
 
 
-def measure_training(kind: str, folder: str, dataset: str, *flags: str) -> dict:
+def measure_training(folder: str, dataset: str, *flags: str) -> dict:
     """`dcgan/train.py` itself: when its first step was done, and how much of the time was not spent in steps."""
     from common.train import run
     from dcgan.train import build
@@ -118,7 +118,7 @@ def measure_training(kind: str, folder: str, dataset: str, *flags: str) -> dict:
     return {"outside": 1 - inside / whole, "speed": 32 * len(kept) / whole, "bare": 32 * len(kept) / inside}
 
 
-def measure_data(kind: str, dataset: str, data_dir: str | None) -> dict:
+def measure_data(dataset: str, data_dir: str | None) -> dict:
     """Seconds to read the images and make them ready."""
     from common import cpu, data
 
@@ -128,7 +128,7 @@ def measure_data(kind: str, dataset: str, data_dir: str | None) -> dict:
     return {"seconds": time.perf_counter() - started}
 
 
-def measure_judging(kind: str, dataset: str, data_dir: str | None) -> dict:
+def measure_judging(dataset: str, data_dir: str | None) -> dict:
     """Seconds of a judgement in training, the real images known already."""
     from common import cpu, data
 

@@ -15,12 +15,10 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
-
 from common import cpu
 from common.errors import DONE, INTERRUPTED, Parser, UserError, command, whole_number
 from common.flags import DATA_DIR_HELP
-from common.results_report import CURVE, KINDS, by_family, draw, model_card, report
+from common.results_report import CURVE, by_family, draw, model_card, report
 from common.runs import ROOT, families, load_config, load_losses, load_metrics
 
 DOCS = ROOT / "docs"
@@ -75,20 +73,20 @@ def train_all(runs: dict[str, Path], flags: argparse.Namespace) -> int:
 
     def train(name: str, folder: Path) -> int:
         family, seed = name.split("-")
-        called = [sys.executable, ROOT / family / "train.py", "--seed", seed, "--epochs", flags.epochs, "--threads", 1]
-        called += ["--dataset", flags.dataset, "--sample-every", 1000, "--output-dir", folder, "--resume"]
+        called = [sys.executable, ROOT / family / "train.py", "--seed", seed, "--threads", 1, "--sample-every", 1000]
+        called += ["--dataset", flags.dataset, "--output-dir", folder, "--resume"]
         if flags.data_dir:
             called += ["--data-dir", flags.data_dir]
         folder.mkdir(parents=True, exist_ok=True)
         first = folder / "first-epoch.sha256"
-        steps = 1875 if flags.dataset == "mnist" else 57
-        for more in ([] if first.exists() else [["--max-steps", steps]]) + [[]]:
+        for epochs in (flags.epochs,) if first.exists() else (1, flags.epochs):
             with (folder / "train.log").open("a") as log:
-                status = subprocess.run([*map(str, called + more)], stdout=log, stderr=log, check=False).returncode
+                whole = [*map(str, called), "--epochs", str(epochs)]
+                status = subprocess.run(whole, stdout=log, stderr=log, check=False).returncode
             if status != DONE:
                 print(f"{name}: stopped with status {status}; see {folder / 'train.log'}", flush=True)
                 return status
-            if more:
+            if not first.exists():
                 first.write_text(sha256(folder / "generator.params"))
         print(f"{name}: trained", flush=True)
         return DONE
@@ -105,44 +103,35 @@ def train_all(runs: dict[str, Path], flags: argparse.Namespace) -> int:
 def collect(runs: dict[str, Path], flags: argparse.Namespace) -> dict:
     """Everything the report needs, of every run: its metrics, curves, hashes and settings."""
     cpu.set_up()
-    from common import data
-    from common.evaluate import Reference, anchors
-    from common.runs import load_gan
+    from common.benchmark import machine
+    from common.evaluate import WEIGHTS, judge_runs
 
-    images, _, checksum = data.load_labelled(flags.dataset, "train", flags.data_dir)
-    unseen, _, _ = data.load_labelled(flags.dataset, "test", flags.data_dir)
-    reference = Reference(flags.dataset, images, checksum)
+    _, rows = judge_runs(list(runs.values()), flags.samples, data_dir=flags.data_dir)
     found = {}
     for name, folder in runs.items():
         config, losses = load_config(folder), load_losses(folder)
         whole = len(losses["step"]) // CURVE * CURVE
-        final = {}
-        for kind, weights in KINDS.items():
-            gan = load_gan(folder, weights)
-            latent = gan.latent(np.random.default_rng(0), flags.samples).numpy()
-            final[kind] = reference.judge_gan(gan, latent)
-        print(f"{name}: judged", flush=True)
         found[name] = {
             "family": config["family"],
             "seed": config["flags"]["seed"],
             "epochs": load_metrics(folder),
-            "final": final,
+            "final": {kind: rows.pop(f"{folder} {kind}") for kind in WEIGHTS.values()},
             "curves": {
                 column: losses[column][:whole].reshape(-1, CURVE).mean(axis=1).round(4).tolist()
                 for column in ("loss_d", "loss_g", "score_real", "score_fake")
             },
-            "sha256": {kind: sha256(folder / weights) for kind, weights in KINDS.items()},
+            "sha256": {kind: sha256(folder / weights) for weights, kind in WEIGHTS.items()},
             "sha256 of generator.params after the first epoch": (folder / "first-epoch.sha256").read_text(),
         }
     return {
         "dataset": flags.dataset,
         "samples": flags.samples,
-        "machine": {"processor": processor(), "threads a run": 1, **config["versions"]},
+        "machine": {"processor": machine()["processor"], "threads a run": 1, **config["versions"]},
         "commit": subprocess.run(
             ["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
         ).stdout.strip(),
         "runs": found,
-        "anchors": anchors(reference, unseen, flags.samples),
+        "anchors": rows,  # what is left: the floor and the ceiling
     }
 
 
@@ -157,7 +146,7 @@ def publish(results: dict, runs: dict[str, Path], root: Path) -> None:
         config["flags"] = {**config["flags"], "data_dir": None, "output_dir": f"work/{family}"}  # nobody else's paths
         save_json(target / "config.json", config)
         with atomic(target / "generator.params") as file:
-            file.write((folder / KINDS["EMA"]).read_bytes())
+            file.write((folder / "generator_ema.params").read_bytes())
         with atomic(target / "README.md") as file:
             file.write(model_card(family, best, results, config).encode())
         print(f"{target}: seed {best['seed']}, Fréchet distance {best['final']['EMA']['frechet']:.2f}")
@@ -177,13 +166,6 @@ def write_report(results: dict, out: Path) -> None:
 def sha256(path: Path) -> str:
     """The hash of a file, in hexadecimal."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def processor() -> str:
-    """Its name."""
-    from common.benchmark import machine
-
-    return str(machine()["processor"])
 
 
 if __name__ == "__main__":

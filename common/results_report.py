@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from common.evaluate import COLUMNS
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-KINDS = {"raw": "generator.params", "EMA": "generator_ema.params", "best": "generator_best.params"}
 CURVE = 100  # steps that one point of a curve is the mean of
 
 
@@ -52,10 +53,10 @@ It draws handwritten digits and nothing else; made for teaching. · 只会画手
 """.replace("\\\n", "")
 
 
-def spread_of(values: list[float], digits: int = 2) -> str:
+def spread_of(values: list[float], form: str = "{:.2f}") -> str:
     """Mean and, of several runs, standard deviation (n - 1), as "28.36 ± 1.20"."""
-    mean = f"{np.mean(values):.{digits}f}"
-    return f"{mean} ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else mean
+    mean = form.format(np.mean(values))
+    return f"{mean} ± {form.format(np.std(values, ddof=1))}" if len(values) > 1 else mean
 
 
 def report(results: dict) -> str:
@@ -77,17 +78,16 @@ def report(results: dict) -> str:
         f"## After {epochs} epochs, {results['samples']:,} samples each",
         "",
     ]
-    columns = {"frechet": "Fréchet ↓", "kernel": "kernel ↓", "score": "score ↑", "precision": "prec. ↑"}
-    columns |= {"recall": "recall ↑", "density": "dens. ↑", "coverage": "cover. ↑", "class_distance": "classes ↓"}
-    columns |= {"confident": "sure ↑", "nearest": "nearest"}
-    places = {"frechet": 2, "kernel": 1, "score": 2, "nearest": 2}
-    lines += ["| | " + " | ".join(columns.values()) + " |", "| --- |" + " --- |" * len(columns)]
+    columns = {key: column for key, column in COLUMNS.items() if key != "kernel_spread"}
+    lines += [f"| | {' | '.join(title for title, _ in columns.values())} |", "| --- |" + " --- |" * len(columns)]
     for family, members in families.items():
-        for kind in KINDS:
-            cells = [spread_of([run["final"][kind][key] for run in members], places.get(key, 3)) for key in columns]
+        for kind in members[0]["final"]:
+            cells = [
+                spread_of([run["final"][kind][key] for run in members], form) for key, (_, form) in columns.items()
+            ]
             lines.append(f"| {family.upper()} {kind} | {' | '.join(cells)} |")
     for name, row in results["anchors"].items():
-        lines.append(f"| {name} | " + " | ".join(f"{row[key]:.{places.get(key, 3)}f}" for key in columns) + " |")
+        lines.append(f"| {name} | {' | '.join(form.format(row[key]) for key, (_, form) in columns.items())} |")
     lines += ["", "## Fréchet distance by epoch, 2,000 samples each", ""]
     heads = [f"{family.upper()} {kind}" for family in families for kind in ("raw", "EMA")]
     lines += ["| epoch | " + " | ".join(heads) + " |", "| --- |" + " --- |" * len(heads)]
@@ -113,7 +113,7 @@ def report(results: dict) -> str:
         lines.append(f"| {name} | `{first[:32]}` | `{run['sha256']['raw'][:32]}` |")
     lines += [
         "",
-        "The first one takes minutes: `python FAMILY/train.py --seed SEED --threads 1 --max-steps 1875`, then "
+        "The first one takes minutes: `python FAMILY/train.py --seed SEED --threads 1 --epochs 1`, then "
         "`sha256sum work/FAMILY/generator.params`. The same processor type and Paddle version give the same bits.",
     ]
     return "\n".join(lines) + "\n"
