@@ -1,7 +1,7 @@
 """The measured results: `make results`, that is `python -m common.results`.
 
-Trains each family with each seed, two runs at a time of one thread each, judges them, and writes the report and the
-pretrained weights. It can be stopped at any point: the same command goes on. Every figure goes into
+Trains each family with each seed, two runs at a time of one thread each, judges them, and writes the report, a grid of
+every run and the pretrained weights. It can be stopped at any point: the same command goes on. Every figure goes into
 `docs/results.json`, and `docs/results.md` is written from that file alone (`--report-only`).
 """
 
@@ -10,16 +10,20 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import signal
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+import numpy as np
 
 from common import cpu
 from common.errors import DONE, INTERRUPTED, Parser, UserError, command, whole_number
 from common.flags import DATA_DIR_HELP
-from common.results_report import CURVE, by_family, draw, model_card, report
-from common.runs import ROOT, families, load_config, load_losses, load_metrics
+from common.results_report import CURVE, LOSSES, by_family, draw, model_card, report
+from common.runs import ROOT, families, load_config, load_losses, load_metrics, load_troubles
 
 DOCS = ROOT / "docs"
 
@@ -56,6 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
         if status != DONE:
             return status
         results = collect(runs, flags)
+        draw_grids(runs, flags.out / "images")
         save_json(flags.out / "results.json", results)
         if flags.publish_to or flags.dataset == "mnist":
             publish(results, runs, flags.publish_to or ROOT)
@@ -69,7 +74,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def train_all(runs: dict[str, Path], flags: argparse.Namespace) -> int:
-    """Bring every run to its end; the exit status of the first that did not get there, else 0."""
+    """Bring every run to its end; the exit status of the first that did not get there, else 0.
+
+    Ctrl-C, which the trainings hear as well, and SIGTERM, which they are told of: all of them save and stop.
+    """
+    trainings: list[subprocess.Popen] = []
+    stopped = threading.Event()
 
     def train(name: str, folder: Path) -> int:
         family, seed = name.split("-")
@@ -80,24 +90,39 @@ def train_all(runs: dict[str, Path], flags: argparse.Namespace) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         first = folder / "first-epoch.sha256"
         for epochs in (flags.epochs,) if first.exists() else (1, flags.epochs):
+            if stopped.is_set():
+                return INTERRUPTED
             with (folder / "train.log").open("a") as log:
                 whole = [*map(str, called), "--epochs", str(epochs)]
-                status = subprocess.run(whole, stdout=log, stderr=log, check=False).returncode
+                training = subprocess.Popen(whole, stdout=log, stderr=log)
+                trainings.append(training)
+                status = training.wait()
             if status != DONE:
                 print(f"{name}: stopped with status {status}; see {folder / 'train.log'}", flush=True)
+                if status == INTERRUPTED:
+                    stopped.set()
                 return status
             if not first.exists():
                 first.write_text(sha256(folder / "generator.params"))
         print(f"{name}: trained", flush=True)
         return DONE
 
+    def stop(*_: object) -> None:
+        stopped.set()
+        for training in trainings:
+            training.terminate()
+
     print(f"{len(runs)} runs, {flags.at_once} at once; progress: tail -f {flags.work_dir}/*/train.log", flush=True)
-    with ThreadPoolExecutor(flags.at_once) as pool:
-        try:
-            return next((status for status in list(pool.map(train, runs, runs.values())) if status != DONE), DONE)
-        except KeyboardInterrupt:  # the trainings have had it too, and save
-            pool.shutdown(cancel_futures=True)
-            return INTERRUPTED
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        with ThreadPoolExecutor(flags.at_once) as pool:
+            try:
+                statuses = list(pool.map(train, runs, runs.values()))
+            except KeyboardInterrupt:
+                stopped.set()  # and leaving the pool waits for what is being saved
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return INTERRUPTED if stopped.is_set() else next((status for status in statuses if status != DONE), DONE)
 
 
 def collect(runs: dict[str, Path], flags: argparse.Namespace) -> dict:
@@ -117,9 +142,15 @@ def collect(runs: dict[str, Path], flags: argparse.Namespace) -> dict:
             "epochs": load_metrics(folder),
             "final": {kind: rows.pop(f"{folder} {kind}") for kind in WEIGHTS.values()},
             "curves": {
-                column: losses[column][:whole].reshape(-1, CURVE).mean(axis=1).round(4).tolist()
-                for column in ("loss_d", "loss_g", "score_real", "score_fake")
+                column: losses[column][:whole].reshape(-1, CURVE).mean(axis=1).round(4).tolist() for column in LOSSES
             },
+            "epoch means": {
+                column: [
+                    float(losses[column][losses["epoch"] == epoch].mean().round(4)) for epoch in range(flags.epochs)
+                ]
+                for column in LOSSES
+            },
+            "troubles": load_troubles(folder),
             "sha256": {kind: sha256(folder / weights) for weights, kind in WEIGHTS.items()},
             "sha256 of generator.params after the first epoch": (folder / "first-epoch.sha256").read_text(),
         }
@@ -133,6 +164,17 @@ def collect(runs: dict[str, Path], flags: argparse.Namespace) -> dict:
         "runs": found,
         "anchors": rows,  # what is left: the floor and the ceiling
     }
+
+
+def draw_grids(runs: dict[str, Path], out: Path) -> None:
+    """`results_RUN.png`: what each run's moving average draws of the same 64 latent vectors."""
+    from common import artifacts
+    from common.runs import load_gan
+
+    for name, folder in runs.items():
+        gan = load_gan(folder, "generator_ema.params")
+        images = gan.sample(gan.latent(np.random.default_rng(0), artifacts.GRID_COLUMNS**2))
+        artifacts.save_image(out / f"results_{name}.png", artifacts.grid(images))
 
 
 def publish(results: dict, runs: dict[str, Path], root: Path) -> None:
@@ -153,7 +195,7 @@ def publish(results: dict, runs: dict[str, Path], root: Path) -> None:
 
 
 def write_report(results: dict, out: Path) -> None:
-    """`results.md`, the curves and nothing else, from `results` alone."""
+    """`results.md` and its curves, from `results` alone."""
     from common.artifacts import atomic
 
     with atomic(out / "results.md") as file:

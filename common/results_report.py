@@ -11,6 +11,7 @@ from common.evaluate import COLUMNS
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+LOSSES = ("loss_d", "loss_g", "score_real", "score_fake")  # the columns of `losses.csv` that are reported
 CURVE = 100  # steps that one point of a curve is the mean of
 
 
@@ -88,16 +89,18 @@ def report(results: dict) -> str:
             lines.append(f"| {family.upper()} {kind} | {' | '.join(cells)} |")
     for name, row in results["anchors"].items():
         lines.append(f"| {name} | {' | '.join(form.format(row[key]) for key, (_, form) in columns.items())} |")
-    lines += ["", "## Fréchet distance by epoch, 2,000 samples each", ""]
-    heads = [f"{family.upper()} {kind}" for family in families for kind in ("raw", "EMA")]
-    lines += ["| epoch | " + " | ".join(heads) + " |", "| --- |" + " --- |" * len(heads)]
-    for epoch in range(epochs):
-        cells = [
-            spread_of([run["epochs"][epoch][kind]["frechet"] for run in members])
-            for members in families.values()
-            for kind in ("raw", "ema")
-        ]
-        lines.append(f"| {epoch + 1} | {' | '.join(cells)} |")
+    lines += ["", *(line for family, members in families.items() for line in by_epoch(family, members, epochs))]
+    lines += ["## What the health watch said", ""]
+    lines += [
+        f"- {name}, step {line['step']:,}: {line['trouble']}: {line['advice']}."
+        for name, run in runs.items()
+        for line in run["troubles"]
+    ] or ["Nothing, in no run."]
+    lines += ["", "## What they draw", "", "Each run's moving average, the same 64 latent vectors.", ""]
+    lines += ["| |" + "".join(f" seed {seed} |" for seed in seeds), "| --- |" + " --- |" * len(seeds)]
+    for family in families:
+        cells = [f"![{family}, seed {seed}](images/results_{family}-{seed}.png)" for seed in seeds]
+        lines.append(f"| {family.upper()} | {' | '.join(cells)} |")
     lines += [
         "",
         "## Reproduce",
@@ -117,6 +120,23 @@ def report(results: dict) -> str:
         "`sha256sum work/FAMILY/generator.params`. The same processor type and Paddle version give the same bits.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def by_epoch(family: str, members: list[dict], epochs: int) -> list[str]:
+    """A family's section with a row for each epoch."""
+    lines = [
+        f"## {family.upper()} by epoch",
+        "",
+        "Fréchet distance of 2,000 samples; losses and scores as the mean over the epoch's steps.",
+        "",
+        "| epoch | Fréchet raw ↓ | Fréchet EMA ↓ | D's loss | G's loss | D of real | D of fakes |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for epoch in range(epochs):
+        cells = [spread_of([run["epochs"][epoch][kind]["frechet"] for run in members]) for kind in ("raw", "ema")]
+        cells += [spread_of([run["epoch means"][column][epoch] for run in members], "{:.3f}") for column in LOSSES]
+        lines.append(f"| {epoch + 1} | {' | '.join(cells)} |")
+    return [*lines, ""]
 
 
 def draw(results: dict) -> Figure:

@@ -72,9 +72,17 @@ def load_rows(run_dir: Path) -> list[dict[str, float]]:
 
 def load_metrics(run_dir: Path) -> list[dict[str, Any]]:
     """The judgements in a run's `metrics.jsonl`, oldest first; none where there is no such file."""
+    return [line for line in _logged(run_dir) if "raw" in line]
+
+
+def load_troubles(run_dir: Path) -> list[dict[str, Any]]:
+    """What the health watch said in a run's `metrics.jsonl`: `step`, `trouble` and `advice`, oldest first."""
+    return [line for line in _logged(run_dir) if "trouble" in line]
+
+
+def _logged(run_dir: Path) -> list[dict[str, Any]]:
     try:
-        lines = (run_dir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        return [found for found in map(json.loads, lines) if "raw" in found]
+        return [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     except OSError:
         return []
     except ValueError as error:

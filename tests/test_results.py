@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
 
 from common import results
 from common.results_report import report, spread_of
-from tests.conftest import call
+from tests.conftest import ROOT, call
 
 
 @pytest.fixture(scope="module")
@@ -64,15 +67,30 @@ def test_figures_are_means_over_seeds(made):
     assert spread_of([1.0]) == "1.00"
 
 
-def test_a_run_that_fails_stops_the_report(tmp_path, monkeypatch, capsys):
-    class Failed:
-        returncode = 2
-
-    monkeypatch.setattr(results.subprocess, "run", lambda *_, **__: Failed())
-    status = results.main(["--work-dir", str(tmp_path), "--out", str(tmp_path / "docs")])
+def test_a_run_that_fails_stops_the_report(tmp_path, capsys):
+    flags = ["--seeds", "0", "--data-dir", str(tmp_path), "--work-dir", str(tmp_path), "--out", str(tmp_path / "docs")]
+    status = results.main(flags)
     assert status == 2
-    assert "stopped with status 2" in capsys.readouterr().out
+    assert capsys.readouterr().out.count("stopped with status 2") == 2
     assert not (tmp_path / "docs").exists()
+
+
+def test_told_to_stop_it_saves_and_the_same_command_goes_on(tmp_path):
+    flags = ["--families", "lsgan", "--epochs", "1", "--dataset", "digits", "--samples", "100"]
+    flags += ["--work-dir", tmp_path / "work", "--out", tmp_path / "docs"]
+    both = [sys.executable, "-m", "common.results", *map(str, flags), "--seeds", "0", "1", "--at-once", "1"]
+    losses = tmp_path / "work/lsgan-0/losses.csv"
+    with subprocess.Popen(both, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
+        while running.poll() is None and not (losses.exists() and losses.read_text().count("\n") > 20):
+            time.sleep(0.1)
+        running.terminate()
+        said, _ = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "lsgan-0: stopped with status 130" in said
+    assert not (tmp_path / "work/lsgan-1/config.json").exists()  # not even begun
+    done = call("-m", "common.results", *flags, "--seeds", 0)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "resumed after" in losses.with_name("train.log").read_text()
 
 
 def test_no_report_without_results(tmp_path, capsys):
