@@ -22,6 +22,7 @@ def parse_flags(family: str, arguments: list[str] | None = None) -> argparse.Nam
     add("--epochs", type=whole_number(1), default=100, help="passes over the data set")
     add("--batch-size", type=whole_number(2), default=32, help="images a step")
     add("--learning-rate", type=number_between(0, 1), default=2e-4, help="Adam's step size, both networks")
+    add("--learning-rate-d", type=number_between(0, 1), help="Adam's step size for D alone (default: --learning-rate)")
     add("--beta1", type=number_between(0, 1), default=0.5, help="Adam's first decay rate, both networks")
     add(
         "--dataset",
@@ -29,6 +30,8 @@ def parse_flags(family: str, arguments: list[str] | None = None) -> argparse.Nam
         default="mnist",
         help="digits: scikit-learn's 1,797 digits, no network needed; auto: MNIST where it can be had, else digits",
     )
+    add("--label-smoothing", type=number_between(0, 0.5), default=0.0, help="D's target for real images is 1 less this")
+    add("--linear-decay", action="store_true", help="let the step sizes fall epoch by epoch, to 0 after --epochs")
     add("--data-dir", help=DATA_DIR_HELP)
     add("--output-dir", type=Path, default=Path("work", family), help="everything the run writes")
     add("--seed", type=whole_number(0), default=42, help="of every source of randomness")

@@ -31,6 +31,8 @@ class GAN:
         discriminator: `[N, 1, 32, 32]` to scores `[N, 1, 1, 1]`.
         criterion: (scores, targets of the same shape) to a scalar; targets are 1 for real, 0 for fake.
         learning_rate, beta1, beta2: Adam's, for both networks; the defaults are the DCGAN paper's.
+        learning_rate_d: Adam's for D, where it is another (Heusel et al. 2017, arXiv 1706.08500).
+        label_smoothing: D's target for real images is 1 less this (Salimans et al. 2016, arXiv 1606.03498, 3.4).
     """
 
     def __init__(
@@ -41,12 +43,17 @@ class GAN:
         learning_rate: float = 2e-4,
         beta1: float = 0.5,
         beta2: float = 0.999,
+        learning_rate_d: float | None = None,
+        label_smoothing: float = 0.0,
     ) -> None:
         self.networks = {"generator": generator, "discriminator": discriminator}
         self.criterion = criterion
+        learning_rates = {"generator": learning_rate, "discriminator": learning_rate_d or learning_rate}
         self.optimizers = {
-            name: Adam(learning_rate, beta1, beta2, parameters=net.parameters()) for name, net in self.networks.items()
+            name: Adam(rate, beta1, beta2, parameters=self.networks[name].parameters())
+            for name, rate in learning_rates.items()
         }
+        self.label_smoothing = label_smoothing
         self.ema = EMA(generator)
         self._trained = self.networks  # the same networks; in several processes each in what averages its gradients
         self._targets: dict[int, tuple[Tensor, Tensor]] = {}
@@ -70,7 +77,7 @@ class GAN:
         with paddle.no_grad():  # D's loss must not reach G: without a graph there is nothing to detach
             fake = generator(noise_d)
         score_real, score_fake = trained_discriminator(real), trained_discriminator(fake)
-        loss_d = self.criterion(score_real, ones) + self.criterion(score_fake, zeros)
+        loss_d = self.criterion(score_real, ones * (1 - self.label_smoothing)) + self.criterion(score_fake, zeros)
         loss_d.backward()
         self._apply("discriminator")
 

@@ -48,7 +48,8 @@ def run(family: str, build: Callable[..., GAN], arguments: list[str] | None = No
     rank, world = parallel.start()
     dataset = data.load(flags.dataset, flags.data_dir)
     paddle.seed(flags.seed)
-    gan = build(learning_rate=flags.learning_rate, beta1=flags.beta1)
+    adam = {"learning_rate": flags.learning_rate, "learning_rate_d": flags.learning_rate_d, "beta1": flags.beta1}
+    gan = build(**adam, label_smoothing=flags.label_smoothing)
     config = {
         "family": family,
         "flags": {name: str(value) if isinstance(value, Path) else value for name, value in vars(flags).items()},
@@ -109,11 +110,15 @@ def play(gan: GAN, dataset: Dataset, flags: argparse.Namespace, start: int) -> I
 
     count, batch_size = len(dataset.images), flags.batch_size
     steps_per_epoch, total = length(count, flags)
+    learning_rates = {name: optimizer.get_lr() for name, optimizer in gan.optimizers.items()}
     images = paddle.to_tensor(dataset.images)  # on the device, once; from here on a batch is one index into it
     for step in range(start, total):
         epoch, batch = divmod(step, steps_per_epoch)
         if batch == 0 or step == start:
             order = random_numbers(flags.seed, SHUFFLE, epoch).permutation(count)
+            if flags.linear_decay:
+                for name, optimizer in gan.optimizers.items():
+                    optimizer.set_lr(learning_rates[name] * (1 - epoch / flags.epochs))
         chosen = order[batch * batch_size : (batch + 1) * batch_size]
         real = paddle.index_select(images, on_device(chosen))
         values = gan.update(real, random_numbers(flags.seed, LATENT, step), step, parallel.part(len(chosen)))
@@ -260,7 +265,10 @@ def identity(config: dict) -> dict:
     """What makes a run this run: with any of it changed, `--resume` would give neither the old run nor a new one."""
     flags = config["flags"]
     several = {"processes": config["processes"]} if config["processes"] > 1 else {}
-    fixed = {f"--{name.replace('_', '-')}": flags[name] for name in ("seed", "batch_size", "learning_rate", "beta1")}
+    names = ["seed", "batch_size", "learning_rate", "beta1"]
+    names += [name for name in ("learning_rate_d", "label_smoothing", "linear_decay") if flags[name]]
+    names += ["epochs"] if flags["linear_decay"] else []  # the end that the step sizes fall to
+    fixed = {f"--{name.replace('_', '-')}": flags[name] for name in names}
     return {"family": config["family"], "data set": f"{config['dataset']} {config['checksum']}", **several, **fixed}
 
 
@@ -284,7 +292,7 @@ def resume(gan: GAN, folder: Path, config: dict) -> dict | None:
         print(f"warning: {problem}; going on from the checkpoint before it", file=sys.stderr)
     mine, its = identity(config), content["identity"]
     for name in {**mine, **its}:
-        now, then = mine.get(name), its.get(name)
+        now, then = mine.get(name, "off"), its.get(name, "off")
         if now != then:
             raise UserError(f"{path}: {name} was {then} and is now {now}; resume with {then}, or without --resume")
     checkpoint.restore(gan, content, path)

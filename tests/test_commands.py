@@ -132,6 +132,7 @@ def test_help_comes_fast_and_from_any_folder(tmp_path, script):
         (["--learning-rate", "-1"], "--learning-rate"),
         (["--learning-rate", "nan"], "--learning-rate"),
         (["--beta1", "1"], "--beta1"),
+        (["--label-smoothing", "0.5"], "--label-smoothing"),
         (["--dataset", "cifar"], "--dataset"),
         (["--seed", "-1"], "--seed"),
         (["--max-steps", "0"], "--max-steps"),

@@ -138,6 +138,42 @@ def test_sample_leaves_no_trace_and_is_per_image(gan):
     assert gan.networks["generator"].training
 
 
+def test_label_smoothing_moves_the_target_of_real_images_for_d_alone(family):
+    plain, smooth = make_gan(family), make_gan(family)
+    smooth.label_smoothing = 0.25
+    losses = [gan.step(real(), noise(1), noise(2)) for gan in (plain, smooth)]
+    score = make_gan(family).networks["discriminator"](real())
+    ones = paddle.ones(score.shape)
+    difference = float(plain.criterion(score, 0.75 * ones) - plain.criterion(score, ones))
+    assert float(losses[1]["loss_d"] - losses[0]["loss_d"]) == pytest.approx(difference, rel=1e-3)
+
+    discriminator, generator = smooth.networks["discriminator"], make_gan(family).networks["generator"]
+    loss_g = plain.criterion(discriminator(generator(noise(2))), ones)  # G still wants 1
+    assert float(losses[1]["loss_g"]) == pytest.approx(float(loss_g), rel=1e-4)
+
+
+def test_d_may_have_a_learning_rate_of_its_own(family):
+    from importlib import import_module
+
+    build = import_module(f"{family}.train").build
+    rates = {name: optimizer.get_lr() for name, optimizer in build(learning_rate_d=1e-5).optimizers.items()}
+    assert rates == {"generator": 2e-4, "discriminator": 1e-5}
+
+
+@pytest.mark.parametrize("start", [0, 2, 3, 7])
+def test_linear_decay_is_a_function_of_the_epoch_alone(start):
+    from common.data import Dataset
+    from common.flags import parse_flags
+    from common.train import play
+
+    gan = make_gan("dcgan")
+    gan.update = lambda *_: {"rate": paddle.to_tensor(gan.optimizers["generator"].get_lr())}
+    dataset = Dataset("digits", np.zeros([4, 1, 32, 32], np.float32), "checksum", "")
+    flags = parse_flags("dcgan", ["--linear-decay", "--epochs", "4", "--batch-size", "2"])
+    rates = [float(values["rate"]) for *_, values in play(gan, dataset, flags, start)]
+    assert rates == pytest.approx(np.repeat([2e-4, 1.5e-4, 1e-4, 0.5e-4], 2)[start:])
+
+
 def test_latent_repeats(gan):
     first, second = (gan.latent(np.random.default_rng(5), 4).numpy() for _ in range(2))
     assert first.shape == (4, 100, 1, 1)
