@@ -1,8 +1,9 @@
 """The measured results: `make results`, that is `python -m common.results`.
 
-Trains each family with each seed, two runs at a time of one thread each, judges them, and writes the report, a grid of
-every run and the pretrained weights. It can be stopped at any point: the same command goes on. Every figure goes into
-`docs/results.json`, and `docs/results.md` is written from that file alone (`--report-only`).
+Trains each recipe with each seed, two runs at a time of one thread each, judges them, and writes the report, a grid of
+every run and the pretrained weights. A recipe is a family, "dcgan", or one with flags of its `train.py`, "dcgan
+--linear-decay". It can be stopped at any point: the same command goes on. Every figure goes into `docs/results.json`,
+and `docs/results.md` is written from that file alone (`--report-only`).
 """
 
 from __future__ import annotations
@@ -16,16 +17,32 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from common import cpu
 from common.errors import DONE, INTERRUPTED, Parser, UserError, command, whole_number
 from common.flags import DATA_DIR_HELP
-from common.results_report import CURVE, LOSSES, by_family, draw, model_card, report
+from common.results_report import CURVE, LOSSES, by_recipe, draw, model_card, report
 from common.runs import ROOT, families, load_config, load_losses, load_metrics, load_troubles
 
 DOCS = ROOT / "docs"
+
+
+class Run(NamedTuple):
+    """A training: a family with flags of its `train.py`, a seed, and where it is kept."""
+
+    recipe: str
+    seed: int
+    folder: Path
+
+
+def recipe(text: str) -> str:
+    """An argparse type: a family, with flags or without."""
+    if text.split(" ")[0] not in families():
+        raise argparse.ArgumentTypeError(f"{text!r} does not begin with one of {', '.join(families())}")
+    return text
 
 
 @command
@@ -37,8 +54,14 @@ def main(arguments: list[str] | None = None) -> int:
         "pretrained weights. Takes hours; stopped at any point, the same command goes on.",
     )
     add = parser.add_argument
-    add("--families", nargs="+", choices=families(), default=["dcgan", "lsgan"], help="which to train")
-    add("--seeds", type=whole_number(0), nargs="+", default=[0, 1, 2], help="a run of each family for each")
+    add(
+        "--recipes",
+        type=recipe,
+        nargs="+",
+        default=["dcgan", "lsgan"],
+        help='families, with flags: "dcgan --linear-decay"',
+    )
+    add("--seeds", type=whole_number(0), nargs="+", default=[0, 1, 2], help="a run of each recipe for each")
     add("--epochs", type=whole_number(1), default=10, help="of each run")
     add("--at-once", type=whole_number(1), default=2, help="runs side by side, of one thread each")
     add("--dataset", choices=["mnist", "digits"], default="mnist", help="what to train on")
@@ -54,7 +77,10 @@ def main(arguments: list[str] | None = None) -> int:
 
     if not flags.report_only:
         runs = {
-            f"{family}-{seed}": flags.work_dir / f"{family}-{seed}" for seed in flags.seeds for family in flags.families
+            name: Run(recipe, seed, flags.work_dir / name)
+            for seed in flags.seeds
+            for recipe in flags.recipes
+            for name in [f"{recipe.replace(' --', '-').replace(' ', '-')}-{seed}"]
         }
         status = train_all(runs, flags)
         if status != DONE:
@@ -73,7 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
     return DONE
 
 
-def train_all(runs: dict[str, Path], flags: argparse.Namespace) -> int:
+def train_all(runs: dict[str, Run], flags: argparse.Namespace) -> int:
     """Bring every run to its end; the exit status of the first that did not get there, else 0.
 
     Ctrl-C, which the trainings hear as well, and SIGTERM, which they are told of: all of them save and stop.
@@ -81,15 +107,16 @@ def train_all(runs: dict[str, Path], flags: argparse.Namespace) -> int:
     trainings: list[subprocess.Popen] = []
     stopped = threading.Event()
 
-    def train(name: str, folder: Path) -> int:
-        family, seed = name.split("-")
-        called = [sys.executable, ROOT / family / "train.py", "--seed", seed, "--threads", 1, "--sample-every", 1000]
-        called += ["--dataset", flags.dataset, "--output-dir", folder, "--resume"]
+    def train(name: str, run: Run) -> int:
+        family, *changes = run.recipe.split()
+        folder = run.folder
+        called = [sys.executable, ROOT / family / "train.py", "--seed", run.seed, *changes, "--threads", 1]
+        called += ["--sample-every", 1000, "--dataset", flags.dataset, "--output-dir", folder, "--resume"]
         if flags.data_dir:
             called += ["--data-dir", flags.data_dir]
         folder.mkdir(parents=True, exist_ok=True)
         first = folder / "first-epoch.sha256"
-        for epochs in (flags.epochs,) if first.exists() else (1, flags.epochs):
+        for epochs in (flags.epochs,) if changes or first.exists() else (1, flags.epochs):
             if stopped.is_set():
                 return INTERRUPTED
             with (folder / "train.log").open("a") as log:
@@ -102,7 +129,7 @@ def train_all(runs: dict[str, Path], flags: argparse.Namespace) -> int:
                 if status == INTERRUPTED:
                     stopped.set()
                 return status
-            if not first.exists():
+            if not changes and not first.exists():
                 first.write_text(sha256(folder / "generator.params"))
         print(f"{name}: trained", flush=True)
         return DONE
@@ -125,20 +152,21 @@ def train_all(runs: dict[str, Path], flags: argparse.Namespace) -> int:
     return INTERRUPTED if stopped.is_set() else next((status for status in statuses if status != DONE), DONE)
 
 
-def collect(runs: dict[str, Path], flags: argparse.Namespace) -> dict:
+def collect(runs: dict[str, Run], flags: argparse.Namespace) -> dict:
     """Everything the report needs, of every run: its metrics, curves, hashes and settings."""
     cpu.set_up()
     from common.benchmark import machine
     from common.evaluate import WEIGHTS, judge_runs
 
-    _, rows = judge_runs(list(runs.values()), flags.samples, data_dir=flags.data_dir)
+    _, rows = judge_runs([run.folder for run in runs.values()], flags.samples, data_dir=flags.data_dir)
     found = {}
-    for name, folder in runs.items():
+    for name, (recipe, seed, folder) in runs.items():
         config, losses = load_config(folder), load_losses(folder)
+        first = folder / "first-epoch.sha256"
         whole = len(losses["step"]) // CURVE * CURVE
         found[name] = {
-            "family": config["family"],
-            "seed": config["flags"]["seed"],
+            "recipe": recipe,
+            "seed": seed,
             "epochs": load_metrics(folder),
             "final": {kind: rows.pop(f"{folder} {kind}") for kind in WEIGHTS.values()},
             "curves": {
@@ -152,7 +180,7 @@ def collect(runs: dict[str, Path], flags: argparse.Namespace) -> dict:
             },
             "troubles": load_troubles(folder),
             "sha256": {kind: sha256(folder / weights) for weights, kind in WEIGHTS.items()},
-            "sha256 of generator.params after the first epoch": (folder / "first-epoch.sha256").read_text(),
+            "sha256 of generator.params after the first epoch": first.read_text() if first.exists() else None,
         }
     return {
         "dataset": flags.dataset,
@@ -166,24 +194,28 @@ def collect(runs: dict[str, Path], flags: argparse.Namespace) -> dict:
     }
 
 
-def draw_grids(runs: dict[str, Path], out: Path) -> None:
+def draw_grids(runs: dict[str, Run], out: Path) -> None:
     """`results_RUN.png`: what each run's moving average draws of the same 64 latent vectors."""
     from common import artifacts
     from common.runs import load_gan
 
-    for name, folder in runs.items():
-        gan = load_gan(folder, "generator_ema.params")
+    for name, run in runs.items():
+        gan = load_gan(run.folder, "generator_ema.params")
         images = gan.sample(gan.latent(np.random.default_rng(0), artifacts.GRID_COLUMNS**2))
         artifacts.save_image(out / f"results_{name}.png", artifacts.grid(images))
 
 
-def publish(results: dict, runs: dict[str, Path], root: Path) -> None:
-    """Write `FAMILY/pretrained/`: the moving average of the seed that the judge likes best, with a model card."""
+def publish(results: dict, runs: dict[str, Run], root: Path) -> None:
+    """Write `FAMILY/pretrained/`: the moving average of the seed that the judge likes best, with a model card. Of the
+    families as they are: what is changed by a flag is no family's weights."""
     from common.artifacts import atomic, save_json
 
-    for family, members in by_family(results).items():
+    for family in families():
+        members = by_recipe(results).get(family, [])
+        if not members:
+            continue
         best = min(members, key=lambda run: run["final"]["EMA"]["frechet"])
-        folder, target = runs[f"{family}-{best['seed']}"], root / family / "pretrained"
+        folder, target = runs[f"{family}-{best['seed']}"].folder, root / family / "pretrained"
         config = load_config(folder)
         config["flags"] = {**config["flags"], "data_dir": None, "output_dir": f"work/{family}"}  # nobody else's paths
         save_json(target / "config.json", config)

@@ -15,12 +15,18 @@ LOSSES = ("loss_d", "loss_g", "score_real", "score_fake")  # the columns of `los
 CURVE = 100  # steps that one point of a curve is the mean of
 
 
-def by_family(results: dict) -> dict[str, list[dict]]:
-    """The runs of each family."""
+def by_recipe(results: dict) -> dict[str, list[dict]]:
+    """The runs of each recipe, with their names."""
     found: dict[str, list[dict]] = {}
-    for run in results["runs"].values():
-        found.setdefault(run["family"], []).append(run)
+    for name, run in results["runs"].items():
+        found.setdefault(run["recipe"], []).append({"name": name, **run})
     return found
+
+
+def title(recipe: str) -> str:
+    """ "dcgan --linear-decay" as "DCGAN --linear-decay"."""
+    family, *changes = recipe.split()
+    return " ".join([family.upper(), *changes])
 
 
 def model_card(family: str, run: dict, results: dict, config: dict) -> str:
@@ -37,7 +43,7 @@ python -m common.sample {family}/pretrained --out grid.png
 | --- | --- |
 | network · 网络 | the generator of `{family}/model.py`, `[N, 100, 1, 1]` normal noise to `[N, 1, 32, 32]` in [-1, 1] |
 | weights · 权重 | moving average (0.999) after {len(run["epochs"])} epochs, seed {run["seed"]}, the best of \
-{len(by_family(results)[family])} by Fréchet distance |
+{len(by_recipe(results)[family])} by Fréchet distance |
 | data · 数据 | {results["dataset"].upper()}, training images ({config["checksum"]}) |
 | recipe · 配方 | batch {config["flags"]["batch_size"]}, Adam {config["flags"]["learning_rate"]}, \
 beta1 {config["flags"]["beta1"]}; `make results` at commit {results["commit"][:12]} |
@@ -62,7 +68,7 @@ def spread_of(values: list[float], form: str = "{:.2f}") -> str:
 
 def report(results: dict) -> str:
     """The report as Markdown."""
-    families, runs = by_family(results), results["runs"]
+    recipes, runs = by_recipe(results), results["runs"]
     seeds = sorted({run["seed"] for run in runs.values()})
     epochs = len(next(iter(runs.values()))["epochs"])
     machine = ", ".join(f"{name} {value}" for name, value in results["machine"].items())
@@ -70,8 +76,8 @@ def report(results: dict) -> str:
         "# Measured results",
         "",
         f"Written by `python -m common.results --report-only` from `results.json`; no figure is typed by hand. "
-        f"{' and '.join(name.upper() for name in families)} on {results['dataset'].upper()}, {epochs} epochs, seeds "
-        f"{', '.join(map(str, seeds))}, the course's hyperparameters. Mean ± standard deviation over the seeds. "
+        f"{results['dataset'].upper()}, {epochs} epochs, seeds {', '.join(map(str, seeds))}, the course's "
+        f"hyperparameters but for the flags that a row names. Mean ± standard deviation over the seeds. "
         f"Commit {results['commit'][:12]}; {machine}.",
         "",
         "![curves](images/results.png)",
@@ -81,15 +87,15 @@ def report(results: dict) -> str:
     ]
     columns = {key: column for key, column in COLUMNS.items() if key != "kernel_spread"}
     lines += [f"| | {' | '.join(title for title, _ in columns.values())} |", "| --- |" + " --- |" * len(columns)]
-    for family, members in families.items():
+    for recipe, members in recipes.items():
         for kind in members[0]["final"]:
             cells = [
                 spread_of([run["final"][kind][key] for run in members], form) for key, (_, form) in columns.items()
             ]
-            lines.append(f"| {family.upper()} {kind} | {' | '.join(cells)} |")
+            lines.append(f"| {title(recipe)} {kind} | {' | '.join(cells)} |")
     for name, row in results["anchors"].items():
         lines.append(f"| {name} | {' | '.join(form.format(row[key]) for key, (_, form) in columns.items())} |")
-    lines += ["", *(line for family, members in families.items() for line in by_epoch(family, members, epochs))]
+    lines += ["", *(line for recipe, members in recipes.items() for line in by_epoch(recipe, members, epochs))]
     lines += ["## What the health watch said", ""]
     lines += [
         f"- {name}, step {line['step']:,}: {line['trouble']}: {line['advice']}."
@@ -98,9 +104,9 @@ def report(results: dict) -> str:
     ] or ["Nothing, in no run."]
     lines += ["", "## What they draw", "", "Each run's moving average, the same 64 latent vectors.", ""]
     lines += ["| |" + "".join(f" seed {seed} |" for seed in seeds), "| --- |" + " --- |" * len(seeds)]
-    for family in families:
-        cells = [f"![{family}, seed {seed}](images/results_{family}-{seed}.png)" for seed in seeds]
-        lines.append(f"| {family.upper()} | {' | '.join(cells)} |")
+    for recipe, members in recipes.items():
+        cells = [f"![{run['name']}](images/results_{run['name']}.png)" for run in members]
+        lines.append(f"| {title(recipe)} | {' | '.join(cells)} |")
     lines += [
         "",
         "## Reproduce",
@@ -113,7 +119,7 @@ def report(results: dict) -> str:
     lines += ["| run | SHA-256 of `generator.params` after the first epoch | after the last |", "| --- | --- | --- |"]
     for name, run in runs.items():
         first = run["sha256 of generator.params after the first epoch"]
-        lines.append(f"| {name} | `{first[:32]}` | `{run['sha256']['raw'][:32]}` |")
+        lines.append(f"| {name} | {f'`{first[:32]}`' if first else ''} | `{run['sha256']['raw'][:32]}` |")
     lines += [
         "",
         "The first one takes minutes: `python FAMILY/train.py --seed SEED --threads 1 --epochs 1`, then "
@@ -122,10 +128,10 @@ def report(results: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
-def by_epoch(family: str, members: list[dict], epochs: int) -> list[str]:
-    """A family's section with a row for each epoch."""
+def by_epoch(recipe: str, members: list[dict], epochs: int) -> list[str]:
+    """A recipe's section with a row for each epoch."""
     lines = [
-        f"## {family.upper()} by epoch",
+        f"## {title(recipe)} by epoch",
         "",
         "Fréchet distance of 2,000 samples; losses and scores as the mean over the epoch's steps.",
         "",
@@ -140,17 +146,17 @@ def by_epoch(family: str, members: list[dict], epochs: int) -> list[str]:
 
 
 def draw(results: dict) -> Figure:
-    """Losses and Fréchet distances of all runs, a colour for each family."""
+    """Losses and Fréchet distances of all runs, a colour for each recipe."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(14, 4), layout="constrained")
     distance, loss_d, gap = figure.subplots(1, 3)
-    for index, (family, members) in enumerate(by_family(results).items()):
+    for index, (recipe, members) in enumerate(by_recipe(results).items()):
         colour = f"C{index}"
         for kind, style in (("raw", "-"), ("ema", "--")):
             table = np.array([[found[kind]["frechet"] for found in run["epochs"]] for run in members])
             epochs = np.arange(1, table.shape[1] + 1)
-            distance.plot(epochs, table.mean(axis=0), style, color=colour, label=f"{family.upper()} {kind}")
+            distance.plot(epochs, table.mean(axis=0), style, color=colour, label=f"{title(recipe)} {kind}")
             distance.fill_between(epochs, table.min(axis=0), table.max(axis=0), color=colour, alpha=0.12)
         for run in members:
             curves = {name: np.array(values) for name, values in run["curves"].items()}

@@ -19,7 +19,7 @@ from tests.conftest import ROOT, call
 def made(tmp_path_factory):
     """One short run of DCGAN on digits, through the command."""
     folder = tmp_path_factory.mktemp("results")
-    flags = ["--families", "dcgan", "--seeds", "3", "--epochs", "1", "--dataset", "digits", "--samples", "200"]
+    flags = ["--recipes", "dcgan", "--seeds", "3", "--epochs", "1", "--dataset", "digits", "--samples", "200"]
     flags += ["--work-dir", folder / "work", "--out", folder / "docs", "--publish-to", folder]
     done = call("-m", "common.results", *flags)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -76,21 +76,22 @@ def test_a_run_that_fails_stops_the_report(tmp_path, capsys):
 
 
 def test_told_to_stop_it_saves_and_the_same_command_goes_on(tmp_path):
-    flags = ["--families", "lsgan", "--epochs", "1", "--dataset", "digits", "--samples", "100"]
+    flags = ["--recipes", "lsgan --linear-decay", "--epochs", "1", "--dataset", "digits", "--samples", "100"]
     flags += ["--work-dir", tmp_path / "work", "--out", tmp_path / "docs"]
     both = [sys.executable, "-m", "common.results", *map(str, flags), "--seeds", "0", "1", "--at-once", "1"]
-    losses = tmp_path / "work/lsgan-0/losses.csv"
+    losses = tmp_path / "work/lsgan-linear-decay-0/losses.csv"
     with subprocess.Popen(both, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
         while running.poll() is None and not (losses.exists() and losses.read_text().count("\n") > 20):
             time.sleep(0.1)
         running.terminate()
         said, _ = running.communicate(timeout=60)
     assert running.returncode == 130
-    assert "lsgan-0: stopped with status 130" in said
-    assert not (tmp_path / "work/lsgan-1/config.json").exists()  # not even begun
+    assert "lsgan-linear-decay-0: stopped with status 130" in said
+    assert not (tmp_path / "work/lsgan-linear-decay-1/config.json").exists()  # not even begun
     done = call("-m", "common.results", *flags, "--seeds", 0)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "resumed after" in losses.with_name("train.log").read_text()
+    assert "| LSGAN --linear-decay EMA |" in (tmp_path / "docs/results.md").read_text()
 
 
 def test_no_report_without_results(tmp_path, capsys):
