@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 LOSSES = ("loss_d", "loss_g", "score_real", "score_fake")  # the columns of `losses.csv` that are reported
 CURVE = 100  # steps that one point of a curve is the mean of
+WON = 0.95  # D has all but won where its mean score of real images is this far above that of fakes
+SHOWN = {key: column for key, column in COLUMNS.items() if key != "kernel_spread"}
 
 
 def by_recipe(results: dict) -> dict[str, list[dict]]:
@@ -32,7 +34,9 @@ def title(recipe: str) -> str:
 def model_card(family: str, run: dict, results: dict, config: dict) -> str:
     """What a reader must know of published weights."""
     final, floor = run["final"]["EMA"], results["anchors"]["real, unseen"]
-    figures = "\n".join(f"| {key} | {final[key]} | {floor[key]} |" for key in floor if key != "classes")
+    figures = "\n".join(
+        f"| {name} | {form.format(final[key])} | {form.format(floor[key])} |" for key, (name, form) in SHOWN.items()
+    )
     return f"""# {family.upper()}, pretrained · 预训练权重
 
 ```bash
@@ -85,16 +89,14 @@ def report(results: dict) -> str:
         f"## After {epochs} epochs, {results['samples']:,} samples each",
         "",
     ]
-    columns = {key: column for key, column in COLUMNS.items() if key != "kernel_spread"}
-    lines += [f"| | {' | '.join(title for title, _ in columns.values())} |", "| --- |" + " --- |" * len(columns)]
+    lines += [f"| | {' | '.join(name for name, _ in SHOWN.values())} |", "| --- |" + " --- |" * len(SHOWN)]
     for recipe, members in recipes.items():
         for kind in members[0]["final"]:
-            cells = [
-                spread_of([run["final"][kind][key] for run in members], form) for key, (_, form) in columns.items()
-            ]
+            cells = [spread_of([run["final"][kind][key] for run in members], form) for key, (_, form) in SHOWN.items()]
             lines.append(f"| {title(recipe)} {kind} | {' | '.join(cells)} |")
     for name, row in results["anchors"].items():
-        lines.append(f"| {name} | {' | '.join(form.format(row[key]) for key, (_, form) in columns.items())} |")
+        lines.append(f"| {name} | {' | '.join(form.format(row[key]) for key, (_, form) in SHOWN.items())} |")
+    lines += ["", *winning(recipes)]
     lines += ["", *(line for recipe, members in recipes.items() for line in by_epoch(recipe, members, epochs))]
     lines += ["## What the health watch said", ""]
     lines += [
@@ -128,6 +130,24 @@ def report(results: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
+def winning(recipes: dict[str, list[dict]]) -> list[str]:
+    """The section that says where D begins to win."""
+    lines = [
+        "## Where D begins to win",
+        "",
+        f"{CURVE} steps are D's where its mean score of real images is more than {WON} above that of fakes.",
+        "",
+        "| | D's for the first time at step | share of the first half | of the second half |",
+        "| --- | --- | --- | --- |",
+    ]
+    for recipe, members in recipes.items():
+        won = [np.subtract(run["curves"]["score_real"], run["curves"]["score_fake"]) > WON for run in members]
+        first = ", ".join(f"{np.argmax(parts) * CURVE:,}" if parts.any() else "never" for parts in won)
+        halves = zip(*([100 * half.mean() for half in np.array_split(parts, 2)] for parts in won))
+        lines.append(f"| {title(recipe)} | {first} | {' | '.join(spread_of(half, '{:.0f} %') for half in halves)} |")
+    return lines
+
+
 def by_epoch(recipe: str, members: list[dict], epochs: int) -> list[str]:
     """A recipe's section with a row for each epoch."""
     lines = [
@@ -156,7 +176,8 @@ def draw(results: dict) -> Figure:
         for kind, style in (("raw", "-"), ("ema", "--")):
             table = np.array([[found[kind]["frechet"] for found in run["epochs"]] for run in members])
             epochs = np.arange(1, table.shape[1] + 1)
-            distance.plot(epochs, table.mean(axis=0), style, color=colour, label=f"{title(recipe)} {kind}")
+            label = f"{title(recipe)} {'EMA' if kind == 'ema' else kind}"
+            distance.plot(epochs, table.mean(axis=0), style, color=colour, label=label)
             distance.fill_between(epochs, table.min(axis=0), table.max(axis=0), color=colour, alpha=0.12)
         for run in members:
             curves = {name: np.array(values) for name, values in run["curves"].items()}
@@ -164,6 +185,8 @@ def draw(results: dict) -> Figure:
             loss_d.plot(steps, curves["loss_d"], color=colour, alpha=0.6, linewidth=1)
             gap.plot(steps, curves["score_real"] - curves["score_fake"], color=colour, alpha=0.6, linewidth=1)
     distance.set(title="Fréchet distance (band: all seeds)", xlabel="epoch", yscale="log")
+    for set_formatter in (distance.yaxis.set_major_formatter, distance.yaxis.set_minor_formatter):
+        set_formatter("{x:.0f}")
     distance.legend()
     loss_d.set(title="D's loss, mean of 100 steps", xlabel="step", yscale="log")
     gap.set(title="D's score of real less that of fakes", xlabel="step")

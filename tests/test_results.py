@@ -36,7 +36,7 @@ def test_everything_is_written(made):
     assert (folder / "docs/images/results.png").stat().st_size > 10_000
     card = (folder / "dcgan/pretrained/README.md").read_text()
     assert run["sha256"]["EMA"] in card
-    assert str(run["final"]["EMA"]["frechet"]) in card
+    assert f"| {run['final']['EMA']['frechet']:.2f} |" in card
 
 
 def test_the_pretrained_weights_draw(made, tmp_path):
