@@ -163,19 +163,17 @@ def collect(runs: dict[str, Run], flags: argparse.Namespace) -> dict:
     for name, (recipe, seed, folder) in runs.items():
         config, losses = load_config(folder), load_losses(folder)
         first = folder / "first-epoch.sha256"
-        whole = len(losses["step"]) // CURVE * CURVE
+        points, epochs = np.arange(0, len(losses["step"]), CURVE), range(flags.epochs)
         found[name] = {
             "recipe": recipe,
             "seed": seed,
             "epochs": load_metrics(folder),
             "final": {kind: rows.pop(f"{folder} {kind}") for kind in WEIGHTS.values()},
             "curves": {
-                column: losses[column][:whole].reshape(-1, CURVE).mean(axis=1).round(4).tolist() for column in LOSSES
+                column: [round(losses[column][at : at + CURVE].mean(), 4) for at in points] for column in LOSSES
             },
             "epoch means": {
-                column: [
-                    float(losses[column][losses["epoch"] == epoch].mean().round(4)) for epoch in range(flags.epochs)
-                ]
+                column: [round(losses[column][losses["epoch"] == epoch].mean(), 4) for epoch in epochs]
                 for column in LOSSES
             },
             "troubles": load_troubles(folder),

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LOSSES = ("loss_d", "loss_g", "score_real", "score_fake")  # the columns of `losses.csv` that are reported
-CURVE = 100  # steps that one point of a curve is the mean of
+CURVE = 100  # steps that one point of a curve is the mean of, the last one perhaps of fewer
 WON = 0.95  # D has all but won where its mean score of real images is this far above that of fakes
 SHOWN = {key: column for key, column in COLUMNS.items() if key != "kernel_spread"}
 
@@ -137,14 +137,13 @@ def winning(recipes: dict[str, list[dict]]) -> list[str]:
         "",
         f"{CURVE} steps are D's where its mean score of real images is more than {WON} above that of fakes.",
         "",
-        "| | D's for the first time at step | share of the first half | of the second half |",
-        "| --- | --- | --- | --- |",
+        "| | D's for the first time at step | share of all steps |",
+        "| --- | --- | --- |",
     ]
     for recipe, members in recipes.items():
         won = [np.subtract(run["curves"]["score_real"], run["curves"]["score_fake"]) > WON for run in members]
         first = ", ".join(f"{np.argmax(parts) * CURVE:,}" if parts.any() else "never" for parts in won)
-        halves = zip(*([100 * half.mean() for half in np.array_split(parts, 2)] for parts in won))
-        lines.append(f"| {title(recipe)} | {first} | {' | '.join(spread_of(half, '{:.0f} %') for half in halves)} |")
+        lines.append(f"| {title(recipe)} | {first} | {spread_of([100 * parts.mean() for parts in won], '{:.0f}')} % |")
     return lines
 
 
