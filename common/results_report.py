@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,6 +76,9 @@ def report(results: dict) -> str:
     recipes, runs = by_recipe(results), results["runs"]
     seeds = sorted({run["seed"] for run in runs.values()})
     epochs = len(next(iter(runs.values()))["epochs"])
+    called = shlex.join(
+        ["python", "-m", "common.results", "--recipes", *recipes, "--seeds", *map(str, seeds), "--epochs", str(epochs)]
+    )
     machine = ", ".join(f"{name} {value}" for name, value in results["machine"].items())
     lines = [
         "# Measured results",
@@ -114,11 +118,12 @@ def report(results: dict) -> str:
         "## Reproduce",
         "",
         "```bash",
-        "make results   # hours; stop it whenever you like, it goes on",
+        f"{called}   # hours; stop it whenever you like, it goes on",
         "```",
         "",
     ]
-    lines += ["| run | SHA-256 of `generator.params` after the first epoch | after the last |", "| --- | --- | --- |"]
+    lines += ["| run | `generator.params` after the first epoch: SHA-256 begins with | after the last |"]
+    lines += ["| --- | --- | --- |"]
     for name, run in runs.items():
         first = run["sha256 of generator.params after the first epoch"]
         lines.append(f"| {name} | {f'`{first[:32]}`' if first else ''} | `{run['sha256']['raw'][:32]}` |")
