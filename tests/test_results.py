@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -97,3 +99,23 @@ def test_told_to_stop_it_saves_and_the_same_command_goes_on(tmp_path):
 def test_no_report_without_results(tmp_path, capsys):
     assert results.main(["--report-only", "--out", str(tmp_path)]) == 2
     assert "results.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_the_readmes_quote_the_report(name):
+    quoted = [line for line in (ROOT / name).read_text().splitlines() if line.startswith(("| DCGAN ", "| LSGAN "))]
+    assert len(quoted) >= 6
+    assert set(quoted) <= set((ROOT / "docs/results.md").read_text().splitlines())
+
+
+@pytest.mark.parametrize("family", ["dcgan", "lsgan"])
+def test_what_is_published_is_what_the_report_says(family, tmp_path):
+    """The weights of the repository itself, not of a run made here."""
+    content = (ROOT / family / "pretrained/generator.params").read_bytes()
+    assert len(content) < 5_000_000
+    found = json.loads((ROOT / "docs/results.json").read_text())
+    hashes = [run["sha256"]["EMA"] for run in found["runs"].values() if run["recipe"] == family]
+    assert hashlib.sha256(content).hexdigest() in hashes
+    again = call("-m", "common.results", "--report-only", "--out", shutil.copytree(ROOT / "docs", tmp_path / "docs"))
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "docs/results.md").read_bytes() == (ROOT / "docs/results.md").read_bytes()
