@@ -56,7 +56,7 @@ class GAN:
         self.label_smoothing = label_smoothing
         self.ema = EMA(generator)
         self._trained = self.networks  # the same networks; in several processes each in what averages its gradients
-        self._targets: dict[int, tuple[Tensor, Tensor]] = {}
+        self._targets: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
 
     def step(self, real: Tensor, noise_d: Tensor, noise_g: Tensor) -> dict[str, Tensor]:
         """Update D on `real` against G(`noise_d`), then G on G(`noise_g`) through the updated D.
@@ -72,12 +72,12 @@ class GAN:
         """
         generator, discriminator = self.networks["generator"], self.networks["discriminator"]
         trained_generator, trained_discriminator = self._trained["generator"], self._trained["discriminator"]
-        ones, zeros = self._targets_for(real.shape[0])
+        ones, zeros, smooth = self._targets_for(real.shape[0])
 
         with paddle.no_grad():  # D's loss must not reach G: without a graph there is nothing to detach
             fake = generator(noise_d)
         score_real, score_fake = trained_discriminator(real), trained_discriminator(fake)
-        loss_d = self.criterion(score_real, ones * (1 - self.label_smoothing)) + self.criterion(score_fake, zeros)
+        loss_d = self.criterion(score_real, smooth) + self.criterion(score_fake, zeros)
         loss_d.backward()
         self._apply("discriminator")
 
@@ -143,8 +143,9 @@ class GAN:
         self.optimizers[name].step()
         self.optimizers[name].clear_grad()
 
-    def _targets_for(self, count: int) -> tuple[Tensor, Tensor]:
-        """Targets 1 and 0 `[count, 1, 1, 1]`, made once for each batch size that occurs."""
+    def _targets_for(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Targets 1, 0 and D's for real images `[count, 1, 1, 1]`, made once for each batch size that occurs."""
         if count not in self._targets:
-            self._targets[count] = paddle.ones([count, 1, 1, 1]), paddle.zeros([count, 1, 1, 1])
+            values = 1.0, 0.0, 1 - self.label_smoothing
+            self._targets[count] = tuple(paddle.full([count, 1, 1, 1], value) for value in values)
         return self._targets[count]

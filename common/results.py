@@ -38,7 +38,7 @@ class Run(NamedTuple):
     folder: Path
 
 
-def recipe(text: str) -> str:
+def known_recipe(text: str) -> str:
     """An argparse type: a family, with flags or without."""
     if text.split(" ")[0] not in families():
         raise argparse.ArgumentTypeError(f"{text!r} does not begin with one of {', '.join(families())}")
@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     add = parser.add_argument
     add(
         "--recipes",
-        type=recipe,
+        type=known_recipe,
         nargs="+",
         default=["dcgan", "lsgan"],
         help='families, with flags: "dcgan --linear-decay"',
