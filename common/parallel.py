@@ -18,6 +18,7 @@ import paddle
 from paddle import Tensor
 
 from common.cpu import processes
+from common.errors import UserError
 
 VOTE_EVERY = 4  # steps between questions whether to stop; the launcher kills what has not ended 4 s after its signal
 
@@ -60,21 +61,28 @@ def agreed(asked: bool, step: int) -> bool:
 
 @contextlib.contextmanager
 def last_words(text: str) -> Iterator[None]:
-    """Have `text` on stderr if this process dies while the block runs.
+    """Have `text` on stderr if this process ends while the block runs, by whatever but a `UserError`.
 
-    Where a process is lost, Paddle ends the others by `abort` and a C++ trace, past every `except`. A child that holds
-    the other end of a pipe outlives that, and, in a session of its own, the launcher's signals too.
+    Where a process is lost, Paddle either raises one of several errors in the others or ends them by `abort` and a C++
+    trace, past every `except`. A child that holds the other end of a pipe outlives that, and, in a session of its own,
+    the launcher's signals too.
     """
     reader, writer = os.pipe()
     if os.fork() == 0:
         os.setsid()
         os.close(writer)
-        if os.read(reader, 1) == b"":  # the pipe broke: nobody said the end was a proper one
+        if os.read(reader, 1) == b"":  # the pipe broke: nobody said that the end was a proper one
             os.write(sys.stderr.fileno(), f"\n{text}\n".encode())
         os._exit(0)
     os.close(reader)
+    proper = False
     try:
         yield
+        proper = True
+    except UserError:  # says itself what is wrong
+        proper = True
+        raise
     finally:
-        os.write(writer, b".")
-        os.close(writer)
+        if proper:  # else the pipe breaks at this process's end: after Python's own traceback
+            os.write(writer, b".")
+            os.close(writer)

@@ -143,7 +143,9 @@ def train_together(gan: GAN, dataset: Dataset, flags: argparse.Namespace, config
             "end; choose another"
         )
     gan.distribute(flags.sync_batchnorm)
-    words = f"error: process {rank} of {world} was ended: another is gone, or it was killed; --resume goes on"
+    words = (
+        f"error: process {rank} of {world} ended early: another is gone, it was killed, or see above; --resume goes on"
+    )
     with parallel.last_words(words):
         return (train if rank == 0 else follow)(gan, dataset, flags, config)
 

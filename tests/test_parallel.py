@@ -80,6 +80,22 @@ def start(folder: Path, name: str, *flags: object) -> tuple[subprocess.Popen, Pa
     return process, log
 
 
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        ("pass", False),
+        ("raise UserError('wrong flag')", False),
+        ("raise RuntimeError('Connection reset by peer')", True),
+        ("raise KeyboardInterrupt", True),
+        ("os.abort()", True),
+        ("os.kill(os.getpid(), signal.SIGKILL)", True),
+    ],
+)
+def test_last_words(end, said):
+    code = f"import os, signal; from common.parallel import *\nwith last_words('another is gone'): {end}"
+    assert ("another is gone" in call("-c", code).stderr.splitlines()) == said
+
+
 def kill_second(process: subprocess.Popen, log: Path) -> None:
     os.kill(int(re.search(r"proc_id:(\d+) idx:1", log.read_text()).group(1)), signal.SIGKILL)
 
@@ -103,7 +119,7 @@ def test_stopped_and_resumed_it_is_the_same_run(tmp_path):
         if stop is kill_second:  # after Ctrl-C the launcher says 0 or 1 as it happens to be doing this or that
             assert status != 0
             assert "rank=[" in log.read_text()  # the launcher's own line
-            assert "error: process 0 of 2 was ended: another is gone" in (tmp_path / "log/workerlog.0").read_text()
+            assert "error: process 0 of 2 ended early: another is gone" in (tmp_path / "log/workerlog.0").read_text()
         rest = call(*TOY, *flags, "--resume", cwd=tmp_path)
         assert "resumed after" in rest.stdout
         for name in ("losses.csv", "generator.params", "generator_ema.params", "discriminator.params"):
