@@ -70,6 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
     add("--work-dir", type=Path, default=Path("work/results"), help="where the runs are kept")
     add("--out", type=Path, default=DOCS, help="folder of results.md, results.json and images/")
     add("--publish-to", type=Path, help="where FAMILY/pretrained/ is written (default: the repository, MNIST's only)")
+    add("--finished", action="store_true", help="train nothing, report on the runs that are at their end")
     add("--report-only", action="store_true", help="write results.md and its pictures from results.json, train nothing")
     flags = parser.parse_args(arguments)
 
@@ -82,9 +83,14 @@ def main(arguments: list[str] | None = None) -> int:
             for recipe in flags.recipes
             for name in [f"{recipe.replace(' --', '-').replace(' ', '-')}-{seed}"]
         }
-        status = train_all(runs, flags)
-        if status != DONE:
-            return status
+        if flags.finished:
+            runs = {name: run for name, run in runs.items() if len(load_metrics(run.folder)) == flags.epochs}
+            if not runs:
+                raise UserError(f"{flags.work_dir}: no finished run; without --finished they are made first")
+        else:
+            status = train_all(runs, flags)
+            if status != DONE:
+                return status
         results = collect(runs, flags)
         draw_grids(runs, flags.out / "images")
         save_json(flags.out / "results.json", results)

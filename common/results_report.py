@@ -76,6 +76,9 @@ def report(results: dict) -> str:
     recipes, runs = by_recipe(results), results["runs"]
     seeds = sorted({run["seed"] for run in runs.values()})
     epochs = len(next(iter(runs.values()))["epochs"])
+    there = {(run["recipe"], run["seed"]) for run in runs.values()}
+    missing = [f"{title(recipe)} seed {seed}" for recipe in recipes for seed in seeds if (recipe, seed) not in there]
+    left_out = f" Not finished, and left out: {', '.join(missing)}." if missing else ""
     called = shlex.join(
         ["python", "-m", "common.results", "--recipes", *recipes, "--seeds", *map(str, seeds), "--epochs", str(epochs)]
     )
@@ -85,7 +88,7 @@ def report(results: dict) -> str:
         "",
         f"Written by `python -m common.results --report-only` from `results.json`; no figure is typed by hand. "
         f"{results['dataset'].upper()}, {epochs} epochs, seeds {', '.join(map(str, seeds))}, the course's "
-        f"hyperparameters but for the flags that a row names. Mean ± standard deviation over the seeds. "
+        f"hyperparameters but for the flags that a row names. Mean ± standard deviation over the seeds.{left_out} "
         f"Commit {results['commit'][:12]}; {machine}.",
         "",
         "![curves](images/results.png)",
@@ -111,7 +114,8 @@ def report(results: dict) -> str:
     lines += ["", "## What they draw", "", "Each run's moving average, the same 64 latent vectors.", ""]
     lines += ["| |" + "".join(f" seed {seed} |" for seed in seeds), "| --- |" + " --- |" * len(seeds)]
     for recipe, members in recipes.items():
-        cells = [f"![{run['name']}](images/results_{run['name']}.png)" for run in members]
+        grids = {run["seed"]: f"![{run['name']}](images/results_{run['name']}.png)" for run in members}
+        cells = [grids.get(seed, "") for seed in seeds]
         lines.append(f"| {title(recipe)} | {' | '.join(cells)} |")
     lines += [
         "",
