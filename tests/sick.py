@@ -27,7 +27,12 @@ def g_frozen(gan) -> None:
 
 def labels_swapped(gan) -> None:
     targets = gan._targets_for
-    gan._targets_for = lambda count: targets(count)[::-1]
+
+    def swapped(count):
+        ones, zeros, _ = targets(count)
+        return zeros, ones, zeros
+
+    gan._targets_for = swapped
 
 
 def batchnorm_off(gan) -> None:

@@ -11,6 +11,7 @@ import pytest
 from common import data
 from common.health import SAMPLES_WARM_UP, WARM_UP, WINDOW, Health, spread
 from tests.conftest import call, make_gan
+from tests.sick import g_frozen, labels_swapped
 
 
 @pytest.fixture(scope="module")
@@ -32,20 +33,11 @@ def sick(family: str, digits: np.ndarray, make_sick, steps: int) -> list[dict]:
     return []
 
 
-def freeze_g(gan) -> None:
-    gan.optimizers["generator"].set_lr(0.0)
-
-
-def swap_labels(gan) -> None:
-    targets = gan._targets_for
-    gan._targets_for = lambda count: targets(count)[::-1]
-
-
 @pytest.mark.parametrize(
     ("family", "make_sick", "trouble"),
     [
-        ("dcgan", freeze_g, "D has won"),
-        ("lsgan", swap_labels, "D answers the wrong way round"),
+        ("dcgan", g_frozen, "D has won"),
+        ("lsgan", labels_swapped, "D answers the wrong way round"),
     ],
 )
 def test_sick_runs_are_named(family, make_sick, trouble, digits):
