@@ -3,7 +3,8 @@
 Trains each recipe with each seed, two runs at a time of one thread each, judges them, and writes the report, a grid of
 every run and the pretrained weights. A recipe is a family, "dcgan", or one with flags of its `train.py`, "dcgan
 --linear-decay". It can be stopped at any point: the same command goes on. Every figure goes into `docs/results.json`,
-and `docs/results.md` is written from that file alone (`--report-only`).
+and `docs/results.md` is written from that file alone (`--report-only`). Runs of another day or machine are joined by
+`--add`.
 """
 
 from __future__ import annotations
@@ -71,12 +72,15 @@ def main(arguments: list[str] | None = None) -> int:
     add("--out", type=Path, default=DOCS, help="folder of results.md, results.json and images/")
     add("--publish-to", type=Path, help="where FAMILY/pretrained/ is written (default: the repository, MNIST's only)")
     add("--finished", action="store_true", help="train nothing, report on the runs that are at their end")
+    add("--add", action="store_true", help="to the runs that results.json has, in place of starting it anew")
     add("--report-only", action="store_true", help="write results.md and its pictures from results.json, train nothing")
     flags = parser.parse_args(arguments)
 
     from common.artifacts import save_json
 
     if not flags.report_only:
+        if flags.add:  # looked at now, not after hours
+            check_fits(load_results(flags.out), dataset=flags.dataset, epochs=flags.epochs, samples=flags.samples)
         runs = {
             name: Run(recipe, seed, flags.work_dir / name)
             for seed in flags.seeds
@@ -92,17 +96,37 @@ def main(arguments: list[str] | None = None) -> int:
             if status != DONE:
                 return status
         results = collect(runs, flags)
+        if flags.add:
+            kept = load_results(flags.out)
+            check_fits(kept, judge=results["judge"])
+            both = {**kept["runs"], **results["runs"]}  # of a run in both, the new one
+            results["runs"] = dict(sorted(both.items(), key=lambda named: named[1]["seed"]))
         draw_grids(runs, flags.out / "images")
         save_json(flags.out / "results.json", results)
         if flags.publish_to or flags.dataset == "mnist":
             publish(results, runs, flags.publish_to or ROOT)
-    try:
-        results = json.loads((flags.out / "results.json").read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{error.filename}: {error.strerror}; without --report-only the runs are made first") from error
-    write_report(results, flags.out)
+    write_report(load_results(flags.out), flags.out)
     print(f"{flags.out / 'results.md'}: written from {flags.out / 'results.json'}")
     return DONE
+
+
+def load_results(out: Path) -> dict:
+    """What `results.json` holds."""
+    path = out / "results.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; without --add and --report-only it is made") from error
+    except ValueError as error:
+        raise UserError(f"{path}: damaged ({error}); without --add and --report-only it is made anew") from error
+
+
+def check_fits(kept: dict, **settings: object) -> None:
+    """Raise `UserError` where what `--add` adds to was made otherwise: its figures could not stand beside these."""
+    for key, value in settings.items():
+        before = kept.get(key)
+        if before != value:
+            raise UserError(f"--add: {key} was {before} in results.json and is now {value}; give the same, or no --add")
 
 
 def train_all(runs: dict[str, Run], flags: argparse.Namespace) -> int:
@@ -110,6 +134,10 @@ def train_all(runs: dict[str, Run], flags: argparse.Namespace) -> int:
 
     Ctrl-C, which the trainings hear as well, and SIGTERM, which they are told of: all of them save and stop.
     """
+    from common.artifacts import save_json
+    from common.benchmark import machine
+
+    origin = {"commit": commit(), "processor": machine()["processor"]}
     trainings: list[subprocess.Popen] = []
     stopped = threading.Event()
 
@@ -121,6 +149,8 @@ def train_all(runs: dict[str, Run], flags: argparse.Namespace) -> int:
         if flags.data_dir:
             called += ["--data-dir", flags.data_dir]
         folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "origin.json").exists():
+            save_json(folder / "origin.json", origin)
         first = folder / "first-epoch.sha256"
         for epochs in (flags.epochs,) if changes or first.exists() else (1, flags.epochs):
             if stopped.is_set():
@@ -161,8 +191,8 @@ def train_all(runs: dict[str, Run], flags: argparse.Namespace) -> int:
 def collect(runs: dict[str, Run], flags: argparse.Namespace) -> dict:
     """Everything the report needs, of every run: its metrics, curves, hashes and settings."""
     cpu.set_up()
-    from common.benchmark import machine
     from common.evaluate import WEIGHTS, judge_runs
+    from common.judge import load_record
 
     _, rows = judge_runs([run.folder for run in runs.values()], flags.samples, data_dir=flags.data_dir)
     found = {}
@@ -173,6 +203,8 @@ def collect(runs: dict[str, Run], flags: argparse.Namespace) -> dict:
         found[name] = {
             "recipe": recipe,
             "seed": seed,
+            **json.loads((folder / "origin.json").read_text(encoding="utf-8")),
+            "versions": config["versions"],
             "epochs": load_metrics(folder),
             "final": {kind: rows.pop(f"{folder} {kind}") for kind in WEIGHTS.values()},
             "curves": {
@@ -189,10 +221,8 @@ def collect(runs: dict[str, Run], flags: argparse.Namespace) -> dict:
     return {
         "dataset": flags.dataset,
         "samples": flags.samples,
-        "machine": {"processor": machine()["processor"], "threads a run": 1, **config["versions"]},
-        "commit": subprocess.run(
-            ["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-        ).stdout.strip(),
+        "epochs": flags.epochs,
+        "judge": load_record(flags.dataset)["sha256"],
         "runs": found,
         "anchors": rows,  # what is left: the floor and the ceiling
     }
@@ -219,7 +249,9 @@ def publish(results: dict, runs: dict[str, Run], root: Path) -> None:
         if not members:
             continue
         best = min(members, key=lambda run: run["final"]["EMA"]["frechet"])
-        folder, target = runs[f"{family}-{best['seed']}"].folder, root / family / "pretrained"
+        if best["name"] not in runs:
+            continue  # published when it was made
+        folder, target = runs[best["name"]].folder, root / family / "pretrained"
         config = load_config(folder)
         config["flags"] = {**config["flags"], "data_dir": None, "output_dir": f"work/{family}"}  # nobody else's paths
         save_json(target / "config.json", config)
@@ -239,6 +271,12 @@ def write_report(results: dict, out: Path) -> None:
     (out / "images").mkdir(parents=True, exist_ok=True)
     with atomic(out / "images" / "results.png") as file:
         draw(results).savefig(file, format="png", dpi=100)
+
+
+def commit() -> str:
+    """What is checked out here; empty in a folder that is no checkout."""
+    called = ["git", "-C", ROOT, "rev-parse", "HEAD"]
+    return subprocess.run(called, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def sha256(path: Path) -> str:

@@ -51,7 +51,7 @@ python -m common.sample {family}/pretrained --out grid.png
 {len(by_recipe(results)[family])} by Fréchet distance |
 | data · 数据 | {results["dataset"].upper()}, training images ({config["checksum"]}) |
 | recipe · 配方 | batch {config["flags"]["batch_size"]}, Adam {config["flags"]["learning_rate"]}, \
-beta1 {config["flags"]["beta1"]}; `make results` at commit {results["commit"][:12]} |
+beta1 {config["flags"]["beta1"]}; `make results` at commit {run["commit"][:12]} |
 | SHA-256 | `{run["sha256"]["EMA"]}` |
 | licence · 许可证 | Apache-2.0 |
 
@@ -75,21 +75,20 @@ def report(results: dict) -> str:
     """The report as Markdown."""
     recipes, runs = by_recipe(results), results["runs"]
     seeds = sorted({run["seed"] for run in runs.values()})
-    epochs = len(next(iter(runs.values()))["epochs"])
+    epochs = results["epochs"]
     there = {(run["recipe"], run["seed"]) for run in runs.values()}
     missing = [f"{title(recipe)} seed {seed}" for recipe in recipes for seed in seeds if (recipe, seed) not in there]
     left_out = f" Not finished, and left out: {', '.join(missing)}." if missing else ""
     called = shlex.join(
         ["python", "-m", "common.results", "--recipes", *recipes, "--seeds", *map(str, seeds), "--epochs", str(epochs)]
     )
-    machine = ", ".join(f"{name} {value}" for name, value in results["machine"].items())
     lines = [
         "# Measured results",
         "",
         f"Written by `python -m common.results --report-only` from `results.json`; no figure is typed by hand. "
         f"{results['dataset'].upper()}, {epochs} epochs, seeds {', '.join(map(str, seeds))}, the course's "
         f"hyperparameters but for the flags that a row names. Mean ± standard deviation over the seeds.{left_out} "
-        f"Commit {results['commit'][:12]}; {machine}.",
+        "One CPU thread a run.",
         "",
         "![curves](images/results.png)",
         "",
@@ -125,12 +124,16 @@ def report(results: dict) -> str:
         f"{called}   # hours; stop it whenever you like, it goes on",
         "```",
         "",
+        "SHA-256 of `generator.params` begins with:",
+        "",
+        "| run | after the first epoch | after the last | trained on | with | at commit |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
-    lines += ["| run | `generator.params` after the first epoch: SHA-256 begins with | after the last |"]
-    lines += ["| --- | --- | --- |"]
     for name, run in runs.items():
         first = run["sha256 of generator.params after the first epoch"]
-        lines.append(f"| {name} | {f'`{first[:32]}`' if first else ''} | `{run['sha256']['raw'][:32]}` |")
+        versions = ", ".join(f"{package} {version}" for package, version in run["versions"].items())
+        cells = [f"`{first[:32]}`" if first else "", f"`{run['sha256']['raw'][:32]}`", run["processor"], versions]
+        lines.append(f"| {' | '.join([name, *cells, run['commit'][:12]])} |")
     lines += [
         "",
         "The first one takes minutes: `python FAMILY/train.py --seed SEED --threads 1 --epochs 1`, then "

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from common import results
+from common.errors import UserError
 from common.results_report import report, spread_of
 from tests.conftest import ROOT, call
 
@@ -72,6 +73,28 @@ def test_what_is_not_finished_is_left_out_by_name(made, tmp_path):
     assert "| LSGAN |  | ![lsgan-4](images/results_lsgan-4.png) |" in report(found)
 
 
+def test_runs_of_another_day_are_joined_by_add(made, tmp_path):
+    folder, flags = made
+    kept = json.loads((folder / "docs/results.json").read_text())
+    kept["runs"] = {"lsgan-1": {**kept["runs"]["dcgan-3"], "recipe": "lsgan", "seed": 1, "processor": "another"}}
+    (tmp_path / "results.json").write_text(json.dumps(kept))
+    both = [*flags, "--out", tmp_path, "--publish-to", tmp_path, "--finished", "--add"]
+    done = call("-m", "common.results", *both)
+    assert done.returncode == 0, done.stderr
+    written = (tmp_path / "results.json").read_bytes()
+    found = json.loads(written)
+    assert list(found["runs"]) == ["lsgan-1", "dcgan-3"]  # by seed
+    assert found["runs"]["lsgan-1"] == kept["runs"]["lsgan-1"]
+    assert "| another |" in (tmp_path / "results.md").read_text()
+    assert not (tmp_path / "lsgan").exists()  # whose weights are not here
+    other = call("-m", "common.results", *both, "--samples", 100)
+    assert other.returncode == 2
+    assert "samples was 200 in results.json and is now 100" in other.stderr
+    assert (tmp_path / "results.json").read_bytes() == written
+    with pytest.raises(UserError, match="judge was"):
+        results.check_fits(kept, judge="another")
+
+
 def test_figures_are_means_over_seeds(made):
     folder, _ = made
     found = json.loads((folder / "docs/results.json").read_text())
@@ -112,8 +135,12 @@ def test_told_to_stop_it_saves_and_the_same_command_goes_on(tmp_path):
 
 
 def test_no_report_without_results(tmp_path, capsys):
-    assert results.main(["--report-only", "--out", str(tmp_path)]) == 2
-    assert "results.json" in capsys.readouterr().err
+    for trouble, content in (("No such file", None), ("damaged", "{")):
+        if content:
+            (tmp_path / "results.json").write_text(content)
+        for flag in ("--report-only", "--add"):
+            assert results.main([flag, "--out", str(tmp_path)]) == 2
+            assert f"results.json: {trouble}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
