@@ -131,6 +131,7 @@ def test_help_comes_fast_and_from_any_folder(tmp_path, script):
         (["--batch-size", "1"], "--batch-size"),
         (["--learning-rate", "-1"], "--learning-rate"),
         (["--learning-rate", "nan"], "--learning-rate"),
+        (["--learning-rate-d", "0"], "--learning-rate-d"),
         (["--beta1", "1"], "--beta1"),
         (["--label-smoothing", "0.5"], "--label-smoothing"),
         (["--dataset", "cifar"], "--dataset"),
