@@ -137,7 +137,8 @@ def report(results: dict) -> str:
     lines += [
         "",
         "The first one takes minutes: `python FAMILY/train.py --seed SEED --threads 1 --epochs 1`, then "
-        "`sha256sum work/FAMILY/generator.params`. The same processor type and Paddle version give the same bits.",
+        "`sha256sum work/FAMILY/generator.params`. The same processor type and Paddle version give the same bits; "
+        "another processor rounds otherwise, and its run soon is another run.",
     ]
     return "\n".join(lines) + "\n"
 
