@@ -22,7 +22,7 @@ def parse_flags(family: str, arguments: list[str] | None = None) -> argparse.Nam
     add("--epochs", type=whole_number(1), default=100, help="passes over the data set")
     add("--batch-size", type=whole_number(2), default=32, help="images a step")
     add("--learning-rate", type=number_between(1e-9, 1), default=2e-4, help="Adam's step size, both networks")
-    add("--learning-rate-d", type=number_between(1e-9, 1), help="Adam's for D alone (default: --learning-rate)")
+    add("--learning-rate-d", type=number_between(1e-9, 1), help="Adam's step size for D (default: --learning-rate)")
     add("--beta1", type=number_between(0, 1), default=0.5, help="Adam's first decay rate, both networks")
     add(
         "--dataset",
