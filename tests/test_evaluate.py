@@ -81,35 +81,41 @@ def test_what_the_judge_saw_is_kept_and_a_damaged_copy_is_not_trusted(cache, tmp
     assert kept.stat().st_size > 1000
 
 
-def test_judging_leaves_the_training_alone(tmp_path):
-    flags = ["tests/toy.py", "--dataset", "digits", "--max-steps", "120", "--threads", "1"]
-    assert call(*flags, "--eval-every", "0", "--output-dir", tmp_path / "off").returncode == 0
-    done = call(*flags, "--eval-every", "1", "--output-dir", tmp_path / "on")
+TOY = ["tests/toy.py", "--dataset", "digits", "--threads", "1", "--output-dir"]
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory) -> Path:
+    """A run of two epochs and a little, judged after each."""
+    folder = tmp_path_factory.mktemp("judged")
+    done = call(*TOY, folder, "--max-steps", "120", XDG_CACHE_HOME=str(tmp_path_factory.getbasetemp() / "cache"))
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Fréchet distance") == 2
-    for name in ("generator.params", "discriminator.params", "generator_ema.params", "losses.csv"):
-        assert (tmp_path / "off" / name).read_bytes() == (tmp_path / "on" / name).read_bytes()
+    return folder
 
-    lines = [json.loads(line) for line in (tmp_path / "on/metrics.jsonl").read_text().splitlines()]
-    judged = [line for line in lines if "raw" in line]
-    assert [(line["step"], line["epoch"]) for line in judged] == [(56, 0), (113, 1)]
-    assert (tmp_path / "on/generator_best.params").exists()
-    assert not (tmp_path / "off/generator_best.params").exists()
+
+def test_judging_leaves_the_training_alone(judged, tmp_path):
+    assert call(*TOY, tmp_path, "--max-steps", "120", "--eval-every", "0").returncode == 0
+    for name in ("generator.params", "discriminator.params", "generator_ema.params", "losses.csv"):
+        assert (tmp_path / name).read_bytes() == (judged / name).read_bytes()
+
+    lines = [json.loads(line) for line in (judged / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["step"], line["epoch"]) for line in lines if "raw" in line] == [(56, 0), (113, 1)]
+    assert (judged / "generator_best.params").exists()
+    assert not (tmp_path / "generator_best.params").exists()
 
     from visualdl import LogReader
 
-    reader = LogReader(file_path=str(tmp_path / "on/vdlrecords.run.log"))
+    reader = LogReader(file_path=str(judged / "vdlrecords.run.log"))
     assert [point.id for point in reader.get_data("scalar", "metric/frechet")] == [56, 113]
     assert {"metric/recall", "metric/frechet EMA", "grad/G"} <= set(reader.get_tags()["scalar"])
 
 
-def test_resume_judges_every_epoch_once(tmp_path):
-    flags = ["tests/toy.py", "--dataset", "digits", "--threads", "1", "--output-dir"]
-    assert call(*flags, tmp_path / "whole", "--max-steps", "120").returncode == 0
+def test_resume_judges_every_epoch_once(judged, tmp_path):
     for steps in ("70", "120"):
-        assert call(*flags, tmp_path / "parts", "--max-steps", steps, "--resume").returncode == 0
+        assert call(*TOY, tmp_path, "--max-steps", steps, "--resume").returncode == 0
     for name in ("metrics.jsonl", "generator_best.params"):
-        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
+        assert (judged / name).read_bytes() == (tmp_path / name).read_bytes()
 
 
 def test_the_best_generator_is_the_one_of_the_least_distance(run_dir):
