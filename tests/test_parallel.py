@@ -61,9 +61,18 @@ def test_the_parts_make_the_batch(monkeypatch, count, world):
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
-def start(folder: Path, name: str, *flags: object) -> tuple[subprocess.Popen, Path]:
-    """The toy in two processes, once it has made a checkpoint; the launcher's output goes to the file."""
-    log = folder / "launch.log"
+def made_at(path: Path) -> int | None:
+    """In nanoseconds; None while the file is not there, as between the two renames of a save."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
+def start(folder: Path, *flags: object) -> tuple[subprocess.Popen, Path]:
+    """The toy in two processes, once it has made a new checkpoint; the launcher's output goes to the file."""
+    log, checkpoint = folder / "launch.log", folder / "run/checkpoint.params"
+    before = made_at(checkpoint)
     with log.open("w") as file:
         process = subprocess.Popen(
             [sys.executable, *map(str, TOY), *map(str, flags)],
@@ -73,7 +82,7 @@ def start(folder: Path, name: str, *flags: object) -> tuple[subprocess.Popen, Pa
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where a shell runs us with &
         )
     deadline = time.monotonic() + 60
-    while not (folder / name / "checkpoint.params").exists():
+    while made_at(checkpoint) in (None, before):
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.02)
@@ -105,25 +114,25 @@ def interrupt(process: subprocess.Popen, log: Path) -> None:
 
 
 def test_stopped_and_resumed_it_is_the_same_run(tmp_path):
-    """By Ctrl-C and by the loss of a process."""
+    """By Ctrl-C, then by the loss of a process."""
     whole = call(*TOY, "--max-steps", "600", "--output-dir", "whole", cwd=tmp_path)
     assert whole.returncode == 0, whole.stdout + whole.stderr
     assert "2 processes of " in whole.stdout
+    flags = ["--output-dir", "run", "--checkpoint-minutes", "0.01", "--max-steps", "600", "--resume"]
     for stop in (interrupt, kill_second):
-        flags = ["--output-dir", stop.__name__, "--checkpoint-minutes", "0.01", "--max-steps", "600"]
-        process, log = start(tmp_path, stop.__name__, *flags)
+        process, log = start(tmp_path, *flags)
         stop(process, log)
         status = process.wait(60)
-        steps = len((tmp_path / stop.__name__ / "losses.csv").read_text().splitlines()) - 1
+        steps = len((tmp_path / "run/losses.csv").read_text().splitlines()) - 1
         assert steps < 600  # it did not get to its end
         if stop is kill_second:  # after Ctrl-C the launcher says 0 or 1 as it happens to be doing this or that
             assert status != 0
             assert "rank=[" in log.read_text()  # the launcher's own line
             assert "error: process 0 of 2 ended early: another is gone" in (tmp_path / "log/workerlog.0").read_text()
-        rest = call(*TOY, *flags, "--resume", cwd=tmp_path)
-        assert "resumed after" in rest.stdout
-        for name in ("losses.csv", "generator.params", "generator_ema.params", "discriminator.params"):
-            assert (tmp_path / stop.__name__ / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+    rest = call(*TOY, *flags, cwd=tmp_path)
+    assert "resumed after" in rest.stdout
+    for name in ("losses.csv", "generator.params", "generator_ema.params", "discriminator.params"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 
 @pytest.mark.parametrize(

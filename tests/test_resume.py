@@ -19,7 +19,7 @@ from common import checkpoint
 from common.errors import UserError
 from tests.conftest import ROOT, call
 
-STEPS = 800
+STEPS = 400
 TOY = ["tests/toy.py", "--eval-every", "0", "--dataset", "digits", "--threads", "1", "--checkpoint-minutes", "0.002"]
 # Compared byte for byte. VisualDL's records hold times, the GIF follows from the grids.
 COMPARED = ("generator.params", "generator_ema.params", "discriminator.params", "losses.csv")
@@ -153,7 +153,7 @@ def test_resume_after_the_end_goes_on_with_more(tmp_path, undisturbed):
     again = start(folder)
     shown, _ = again.communicate(timeout=60)
     assert again.returncode == 0
-    assert "nothing to do: 800 steps are done" in shown
+    assert f"nothing to do: {STEPS} steps are done" in shown
     assert result(folder) == undisturbed
 
 
@@ -281,7 +281,7 @@ def test_a_crafted_checkpoint_runs_nothing(copy, tmp_path):
 
 def test_one_run_at_a_time_and_a_dead_one_does_not_count(tmp_path):
     folder = tmp_path / "run"
-    running = start(folder)
+    running = start(folder, "--max-steps", "9000")  # still at it when the second begins
     for line in running.stdout:
         if "step " in line:
             break
