@@ -57,15 +57,22 @@ def start(folder: Path, *flags: str) -> subprocess.Popen:
 
 
 def test_killed_at_random_moments(tmp_path, undisturbed):
-    """SIGKILL some time after the first step, again and again, until a run reaches the end."""
+    """SIGKILL some steps after the first, again and again, until a run reaches the end."""
     folder, moments, kills = tmp_path / "run", random.Random(7), 0
+
+    def steps() -> int:
+        return (folder / "losses.csv").read_text().count("\n")
+
     while True:
         running = start(folder)
         for line in running.stdout:
             if "step " in line:
                 break
+        goal = steps() + moments.randint(0, 50)
+        while running.poll() is None and steps() < goal:
+            time.sleep(0.002)
         try:
-            running.communicate(timeout=moments.uniform(0.05, 0.6))
+            running.communicate(timeout=moments.uniform(0, 0.05))
             break
         except subprocess.TimeoutExpired:
             running.kill()
