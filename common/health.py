@@ -1,7 +1,7 @@
 """Say what is wrong with a training at the step it begins, in words a student understands.
 
 The thresholds come from five healthy epochs of MNIST of either family, which stay clear of them, and from runs made
-sick on purpose: D's learning rate times 50, G frozen, labels swapped, BatchNorm off. Each of those is named within 600
+sick on purpose: D's learning rate times 50, G frozen, labels swapped, BatchNorm off. Each of those is named within 500
 steps (`tests/test_health.py` replays them all, `tests/sick.py` makes them).
 """
 
