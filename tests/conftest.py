@@ -19,6 +19,8 @@ from common import cpu
 # As the user has them; pytest-xdist's workers start after the first process has set itself up.
 names = ("OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE")
 SET_UP = json.loads(os.environ.setdefault("TESTS_SET_UP", json.dumps({name: os.environ.get(name) for name in names})))
+if "PYTEST_XDIST_WORKER" in os.environ:  # there are as many as cores: a thread more would wait for one of another
+    SET_UP["OMP_NUM_THREADS"] = SET_UP["OMP_NUM_THREADS"] or "1"
 cpu.set_up()
 
 import paddle  # noqa: E402
@@ -97,17 +99,3 @@ def call(*arguments: object, cwd: Path = ROOT, **environment: str) -> subprocess
         timeout=300,
         check=False,
     )
-
-
-@pytest.fixture(scope="session")
-def run_dir(tmp_path_factory) -> Path:
-    """A short DCGAN run on digits, made once by the command itself."""
-    folder = tmp_path_factory.mktemp("run") / "dcgan"
-    done = call(
-        ROOT / "dcgan/train.py", "--dataset", "digits", "--max-steps", "70", "--sample-every", "30",
-        "--output-dir", folder, cwd=folder.parent,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    (folder / "stdout.txt").write_text(done.stdout)
-    (folder / "stderr.txt").write_text(done.stderr)
-    return folder

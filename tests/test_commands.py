@@ -9,12 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import paddle
 import pytest
 from PIL import Image
 
+from common import data
 from tests.conftest import ROOT, call, make_gan
 
 WRITTEN = {
@@ -22,6 +24,20 @@ WRITTEN = {
     "generator_ema.params", "losses.csv", "metrics.jsonl",
     "progress.gif", "samples", "vdlrecords.run.log",
 }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory) -> Path:
+    """A short DCGAN run on digits, made once by the command itself."""
+    folder = tmp_path_factory.mktemp("run") / "dcgan"
+    done = call(
+        ROOT / "dcgan/train.py", "--dataset", "digits", "--max-steps", "70", "--sample-every", "30",
+        "--output-dir", folder, cwd=folder.parent,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (folder / "stdout.txt").write_text(done.stdout)
+    (folder / "stderr.txt").write_text(done.stderr)
+    return folder
 
 
 def test_a_run_writes_what_the_contract_says(run_dir):
@@ -69,11 +85,11 @@ def test_visualdl_records(run_dir):
 
 
 def test_two_runs_with_one_seed_are_equal_and_the_first_is_kept(tmp_path):
-    flags = ["--dataset", "digits", "--max-steps", "25", "--output-dir", tmp_path / "run", "--threads", "1"]
+    flags = ["--dataset", "digits", "--max-steps", "10", "--output-dir", tmp_path / "run", "--threads", "1"]
     for _ in range(2):
         assert call("lsgan/train.py", *flags).returncode == 0
     first, second = tmp_path / "run/earlier-1", tmp_path / "run"
-    for name in ("losses.csv", "generator.params", "discriminator.params", "samples/0000_0024.png"):
+    for name in ("losses.csv", "generator.params", "discriminator.params", "samples/0000_0009.png"):
         assert (first / name).read_bytes() == (second / name).read_bytes(), name
 
 
@@ -186,6 +202,42 @@ def test_sample_bad_input(run_dir, tmp_path, flags, words):
     assert not list(tmp_path.iterdir())
 
 
+def test_the_best_generator_is_the_one_of_the_least_distance(run_dir):
+    """The run's own: its file gives the distance that is least in `metrics.jsonl`."""
+    from common.evaluate import Examiner
+    from common.runs import best_distance, load_gan
+
+    examiner = Examiner(data.load("digits"))
+    found = examiner.examine(load_gan(run_dir, "generator_best.params"))
+    assert found["raw"]["frechet"] == pytest.approx(best_distance(run_dir), rel=1e-3)
+
+
+def test_evaluate(run_dir):
+    done = call("-m", "common.evaluate", run_dir, "--samples", "300")
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.reader(done.stdout.splitlines(), delimiter="|"))
+    names = [row[1].strip() for row in rows[2:]]
+    assert names == [f"{run_dir} raw", f"{run_dir} EMA", f"{run_dir} best", "real, unseen", "real, only 1s", "noise"]
+    done = call("-m", "common.evaluate", run_dir, "--samples", "300", "--json")
+    found = json.loads(done.stdout)
+    assert (found["dataset"], found["samples"]) == ("digits", 300)
+    for row, name in zip(rows[2:], names):
+        assert float(row[2]) == pytest.approx(found["rows"][name]["frechet"], abs=0.006)
+    assert found["rows"]["noise"]["frechet"] > found["rows"]["real, unseen"]["frechet"]
+
+
+def test_compare_shows_the_metrics(run_dir, tmp_path):
+    from common.compare import draw, load_run
+    from common.runs import load_metrics
+
+    figure = draw([load_run(run_dir)], 0.9)
+    texts = [cell.get_text().get_text() for part in figure.subfigs for axes in part.axes for table in axes.tables
+             for cell in table.get_celld().values()]  # fmt: skip
+    last = load_metrics(run_dir)[-1]
+    assert f"{last['raw']['frechet']:.3f}" in texts
+    assert f"{last['ema']['frechet']:.3f}" in texts
+
+
 @pytest.mark.parametrize("family", ['"../../evil"', '"common"', '"tests"', "null", "[]"])
 def test_config_names_no_module_but_a_family(run_dir, tmp_path, family):
     (tmp_path / "config.json").write_text(f'{{"family": {family}}}')
@@ -225,7 +277,7 @@ def test_auto_says_so_at_the_start_at_the_end_and_in_the_config(tmp_path):
 
 
 def test_real_mnist_run(real_mnist, tmp_path):
-    done = call("dcgan/train.py", "--data-dir", real_mnist, "--max-steps", "60", "--output-dir", tmp_path / "run")
+    done = call("dcgan/train.py", "--data-dir", real_mnist, "--max-steps", "30", "--output-dir", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     config = json.loads((tmp_path / "run/config.json").read_text())

@@ -15,17 +15,19 @@ from tests.conftest import ROOT, call
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
-    for name, steps in (("long", 150), ("short", 5)):
+    toy = "tests/toy.py"
+    for name, steps, script in (("long", 150, toy), ("short", 5, toy), ("dcgan", 3, "dcgan/train.py")):
         flags = ["--dataset", "digits", "--max-steps", steps, "--eval-every", "0", "--output-dir", folder / name]
-        assert call("tests/toy.py", *flags).returncode == 0
+        assert call(script, *flags).returncode == 0
     return folder
 
 
-def test_runs_of_different_length_and_family(runs, run_dir, tmp_path):
-    done = call("-m", "common.compare", runs / "long", runs / "short", run_dir, "--out", tmp_path / "compare.png")
+def test_runs_of_different_length_and_family(runs, tmp_path):
+    folders = [runs / name for name in ("long", "short", "dcgan")]
+    done = call("-m", "common.compare", *folders, "--out", tmp_path / "compare.png")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    assert "long (150 steps), short (5 steps), dcgan (70 steps)" in done.stdout
+    assert "long (150 steps), short (5 steps), dcgan (3 steps)" in done.stdout
     with Image.open(tmp_path / "compare.png") as picture:
         assert picture.width > 1500
         assert len(np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0)) > 100

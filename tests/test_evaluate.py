@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from pathlib import Path
@@ -118,45 +117,9 @@ def test_resume_judges_every_epoch_once(judged, tmp_path):
         assert (judged / name).read_bytes() == (tmp_path / name).read_bytes()
 
 
-def test_the_best_generator_is_the_one_of_the_least_distance(run_dir):
-    """The run's own: its file gives the distance that is least in `metrics.jsonl`."""
-    from common.evaluate import Examiner
-    from common.runs import best_distance, load_gan
-
-    examiner = Examiner(data.load("digits"))
-    found = examiner.examine(load_gan(run_dir, "generator_best.params"))
-    assert found["raw"]["frechet"] == pytest.approx(best_distance(run_dir), rel=1e-3)
-
-
 def test_no_judge_for_other_data_is_a_note_not_an_end(tmp_path, mnist_dir):
     done = call("tests/toy.py", "--data-dir", mnist_dir, "--epochs", "3", "--output-dir", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("note: no metrics: the judge knows mnist") == 1
     done = call("-m", "common.evaluate", tmp_path / "run", "--data-dir", mnist_dir)
     assert done.returncode == 2
-
-
-def test_the_command(run_dir):
-    done = call("-m", "common.evaluate", run_dir, "--samples", "300")
-    assert done.returncode == 0, done.stderr
-    rows = list(csv.reader(done.stdout.splitlines(), delimiter="|"))
-    names = [row[1].strip() for row in rows[2:]]
-    assert names == [f"{run_dir} raw", f"{run_dir} EMA", f"{run_dir} best", "real, unseen", "real, only 1s", "noise"]
-    done = call("-m", "common.evaluate", run_dir, "--samples", "300", "--json")
-    found = json.loads(done.stdout)
-    assert (found["dataset"], found["samples"]) == ("digits", 300)
-    for row, name in zip(rows[2:], names):
-        assert float(row[2]) == pytest.approx(found["rows"][name]["frechet"], abs=0.006)
-    assert found["rows"]["noise"]["frechet"] > found["rows"]["real, unseen"]["frechet"]
-
-
-def test_compare_shows_the_metrics(run_dir, tmp_path):
-    from common.compare import draw, load_run
-    from common.runs import load_metrics
-
-    figure = draw([load_run(run_dir)], 0.9)
-    texts = [cell.get_text().get_text() for part in figure.subfigs for axes in part.axes for table in axes.tables
-             for cell in table.get_celld().values()]  # fmt: skip
-    last = load_metrics(run_dir)[-1]
-    assert f"{last['raw']['frechet']:.3f}" in texts
-    assert f"{last['ema']['frechet']:.3f}" in texts

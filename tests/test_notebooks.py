@@ -11,7 +11,7 @@ from nbclient import NotebookClient
 from tests.conftest import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-STEPS = "30"  # of every training on images; what the notebooks assert holds for any number
+STEPS = "10"  # of every training on images; what the notebooks assert holds for any number
 
 
 def code_cells(notebook) -> list:

@@ -17,6 +17,9 @@ import pytest
 
 from common import checkpoint
 from common.errors import UserError
+from common.gan import GAN
+from common.train import run
+from tests import toy
 from tests.conftest import ROOT, call
 
 STEPS = 400
@@ -54,6 +57,11 @@ def start(folder: Path, *flags: str) -> subprocess.Popen:
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )  # fmt: skip
+
+
+def here(*flags: object) -> int:
+    """The toy in this process, without the seconds that a new one takes to start; its exit status."""
+    return run("lsgan", toy.build, list(map(str, [*TOY[1:], *flags])))
 
 
 def test_killed_at_random_moments(tmp_path, undisturbed):
@@ -165,7 +173,7 @@ def test_resume_after_the_end_goes_on_with_more(tmp_path, undisturbed):
 
 
 def test_the_real_networks_resume_bit_for_bit(family, tmp_path):
-    flags = ["--dataset", "digits", "--sample-every", "5", "--batch-size", "16"]
+    flags = ["--dataset", "digits", "--sample-every", "5", "--batch-size", "16", "--threads", "2"]
     script = f"{family}/train.py"
     assert call(script, *flags, "--max-steps", 16, "--output-dir", tmp_path / "whole").returncode == 0
     for steps in (6, 16):
@@ -174,10 +182,9 @@ def test_the_real_networks_resume_bit_for_bit(family, tmp_path):
     assert result(tmp_path / "parts") == result(tmp_path / "whole")
 
 
-def test_nothing_there_starts_new(tmp_path):
-    done = call(*TOY, "--max-steps", 3, "--output-dir", tmp_path / "run", "--resume")
-    assert done.returncode == 0
-    assert "nothing to resume" in done.stdout
+def test_nothing_there_starts_new(tmp_path, capsys):
+    assert here("--max-steps", 3, "--output-dir", tmp_path / "run", "--resume") == 0
+    assert "nothing to resume" in capsys.readouterr().out
 
 
 @pytest.fixture(scope="module")
@@ -207,24 +214,23 @@ def copy(half, tmp_path) -> Path:
         (["--linear-decay"], "--linear-decay was off and is now True"),
     ],
 )
-def test_what_may_not_change_is_refused_with_both_values(copy, flags, words):
+def test_what_may_not_change_is_refused_with_both_values(copy, flags, words, capsys):
     before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
-    done = call(*TOY, "--output-dir", copy, "--resume", *flags)
-    assert done.returncode == 2
-    assert words in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert here("--output-dir", copy, "--resume", *flags) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1
     assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
 
 
-def test_another_family_is_refused(copy):
-    done = call("dcgan/train.py", "--dataset", "digits", "--output-dir", copy, "--resume")
-    assert done.returncode == 2
-    assert "family was lsgan and is now dcgan" in done.stderr
+def test_another_family_is_refused(copy, capsys):
+    assert run("dcgan", toy.build, ["--dataset", "digits", "--output-dir", str(copy), "--resume"]) == 2
+    assert "family was lsgan and is now dcgan" in capsys.readouterr().err
 
 
-def test_data_replaced_cut_or_removed_between_start_and_resume(tmp_path, mnist_dir):
-    flags = ["tests/toy.py", "--data-dir", mnist_dir, "--output-dir", tmp_path / "run"]
-    assert call(*flags, "--max-steps", 3).returncode == 0
+def test_data_replaced_cut_or_removed_between_start_and_resume(tmp_path, mnist_dir, capsys):
+    flags = ["--dataset", "mnist", "--data-dir", mnist_dir, "--output-dir", tmp_path / "run"]
+    assert here(*flags, "--max-steps", 3) == 0
     path = mnist_dir / "train-images-idx3-ubyte.gz"
     sound = path.read_bytes()
     import gzip
@@ -237,11 +243,10 @@ def test_data_replaced_cut_or_removed_between_start_and_resume(tmp_path, mnist_d
         (None, "No such file"),
     ):
         path.unlink() if content is None else path.write_bytes(content)
-        done = call(*flags, "--max-steps", 6, "--resume")
-        assert done.returncode == 2
-        assert words in done.stderr.splitlines()[-1]
+        assert here(*flags, "--max-steps", 6, "--resume") == 2
+        assert words in capsys.readouterr().err.splitlines()[-1]
     path.write_bytes(sound)
-    assert call(*flags, "--max-steps", 6, "--resume").returncode == 0
+    assert here(*flags, "--max-steps", 6, "--resume") == 0
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "gone"])
@@ -264,12 +269,11 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(copy, damage, undistur
     assert result(copy) == undisturbed
 
 
-def test_no_sound_checkpoint_is_an_error_not_a_new_start(copy):
+def test_no_sound_checkpoint_is_an_error_not_a_new_start(copy, capsys):
     for name in (checkpoint.NAME, checkpoint.PREVIOUS):
         (copy / name).write_bytes(b"broken")
-    done = call(*TOY, "--output-dir", copy, "--resume")
-    assert done.returncode == 2
-    assert "start anew without --resume" in done.stderr
+    assert here("--output-dir", copy, "--resume") == 2
+    assert "start anew without --resume" in capsys.readouterr().err
     assert (copy / "losses.csv").read_text().count("\n") == 301
 
 
@@ -286,18 +290,17 @@ def test_a_crafted_checkpoint_runs_nothing(copy, tmp_path):
     assert not (tmp_path / "proof").exists()
 
 
-def test_one_run_at_a_time_and_a_dead_one_does_not_count(tmp_path):
+def test_one_run_at_a_time_and_a_dead_one_does_not_count(tmp_path, capsys):
     folder = tmp_path / "run"
     running = start(folder, "--max-steps", "9000")  # still at it when the second begins
     for line in running.stdout:
         if "step " in line:
             break
-    second = call(*TOY, "--output-dir", folder)
-    assert second.returncode == 2
-    assert "another run writes here" in second.stderr
+    assert here("--output-dir", folder) == 2
+    assert "another run writes here" in capsys.readouterr().err
     running.kill()
     running.communicate()
-    assert call(*TOY, "--output-dir", folder, "--resume", "--max-steps", 300).returncode == 0
+    assert here("--output-dir", folder, "--resume", "--max-steps", 300) == 0
 
 
 def test_a_full_disk_ends_in_one_line_and_keeps_the_last_checkpoint(copy):
@@ -314,12 +317,13 @@ def test_a_full_disk_ends_in_one_line_and_keeps_the_last_checkpoint(copy):
 
 
 @pytest.mark.parametrize("output", ["/proc/run", "file/run", "file"])
-def test_an_output_folder_that_cannot_be(tmp_path, output):
+def test_an_output_folder_that_cannot_be(tmp_path, output, monkeypatch, capsys):
     (tmp_path / "file").write_text("x")
-    done = call(ROOT / "tests/toy.py", "--dataset", "digits", "--output-dir", output, cwd=tmp_path)
-    assert done.returncode == 2
-    assert output in done.stderr
-    assert done.stderr.count("\n") == 1
+    monkeypatch.chdir(tmp_path)
+    assert here("--output-dir", output) == 2
+    said = capsys.readouterr().err
+    assert output in said
+    assert said.count("\n") == 1
 
 
 def test_the_clock_going_back_does_no_harm(tmp_path, undisturbed):
@@ -331,10 +335,6 @@ def test_the_clock_going_back_does_no_harm(tmp_path, undisturbed):
 
 def test_a_breakdown_ends_with_3_and_keeps_what_was_good(tmp_path, monkeypatch):
     """A loss that stops being finite in the second epoch: the weights on disk are the first epoch's."""
-    from common.gan import GAN
-    from common.train import run
-    from tests import toy
-
     step, calls = GAN.step, []
 
     def breaks(self, *arguments):
@@ -346,8 +346,7 @@ def test_a_breakdown_ends_with_3_and_keeps_what_was_good(tmp_path, monkeypatch):
 
     monkeypatch.setattr(GAN, "step", breaks)
     folder = tmp_path / "run"
-    status = run("lsgan", toy.build, ["--dataset", "digits", "--max-steps", "400", "--output-dir", str(folder)])
-    assert status == 3
+    assert here("--max-steps", 400, "--checkpoint-minutes", 5, "--output-dir", folder) == 3
     found, _, _ = checkpoint.load(folder)
     assert found["step"] == 57
     with (folder / "losses.csv").open() as file:
