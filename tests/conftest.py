@@ -19,7 +19,7 @@ from common import cpu
 # As the user has them; pytest-xdist's workers start after the first process has set itself up.
 names = ("OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE")
 SET_UP = json.loads(os.environ.setdefault("TESTS_SET_UP", json.dumps({name: os.environ.get(name) for name in names})))
-if "PYTEST_XDIST_WORKER" in os.environ:  # there are as many as cores: a thread more would wait for one of another
+if "PYTEST_XDIST_WORKER" in os.environ:  # two at once: on two cores a second thread would only wait
     SET_UP["OMP_NUM_THREADS"] = SET_UP["OMP_NUM_THREADS"] or "1"
 cpu.set_up()
 
