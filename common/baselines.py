@@ -1,11 +1,30 @@
 """What the benchmark holds ours against: the same step as the course writes it, and in PyTorch.
 
-Each function makes the networks, and returns a function that makes one step on random images.
+The file is run by its path and imports nothing of this repository: importing `common` would set Paddle up, and what is
+wanted is Paddle as installed. Each function makes the networks, and returns a function that makes one step on random
+images; it imports its framework itself, since the other one may not be installed and takes memory.
 """
 
 from __future__ import annotations
 
+import json
+import resource
+import sys
+import time
 from typing import Callable
+
+IMAGES, WARM_UP = 640, 2  # images timed in each process, and steps before
+
+
+def timed(step: Callable[[], None], steps: int) -> dict:
+    """Seconds of each of `steps` steps after a warm-up, and the peak memory in MB."""
+    seconds = []
+    for _ in range(WARM_UP + steps):
+        started = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - started)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"seconds": seconds[WARM_UP:], "peak": peak}
 
 
 def course(batch_size: int) -> Callable[[], None]:
@@ -14,12 +33,7 @@ def course(batch_size: int) -> Callable[[], None]:
     import paddle
     from paddle import nn
 
-    from common.init import weights_init
-    from common.layers import LATENT_DIM
-
     generator, discriminator = course_networks()
-    generator.apply(weights_init)
-    discriminator.apply(weights_init)
     criterion = nn.BCELoss()
     optimizer_d, optimizer_g = (
         paddle.optimizer.Adam(2e-4, beta1=0.5, beta2=0.999, parameters=network.parameters())
@@ -32,7 +46,7 @@ def course(batch_size: int) -> Callable[[], None]:
         optimizer_d.clear_grad()
         loss_real = criterion(discriminator(real), paddle.full((batch_size, 1, 1, 1), 1.0))
         loss_real.backward()
-        fake = generator(paddle.randn([batch_size, LATENT_DIM, 1, 1]))
+        fake = generator(paddle.randn([batch_size, 100, 1, 1]))
         loss_fake = criterion(discriminator(fake.detach()), paddle.full((batch_size, 1, 1, 1), 0.0))
         loss_fake.backward()
         optimizer_d.step()
@@ -40,7 +54,7 @@ def course(batch_size: int) -> Callable[[], None]:
         losses.append((loss_real + loss_fake).item())
 
         optimizer_g.clear_grad()
-        fake = generator(paddle.randn([batch_size, LATENT_DIM, 1, 1]))
+        fake = generator(paddle.randn([batch_size, 100, 1, 1]))
         loss_g = criterion(discriminator(fake), paddle.full((batch_size, 1, 1, 1), 1.0))
         loss_g.backward()
         optimizer_g.step()
@@ -118,3 +132,9 @@ def pytorch(batch_size: int) -> Callable[[], None]:
         optimizer_g.step()
 
     return step
+
+
+if __name__ == "__main__":
+    kind, batch_size = sys.argv[1], int(sys.argv[2])
+    make, steps = {"course": (course, IMAGES // batch_size // 4), "torch": (pytorch, IMAGES // batch_size)}[kind]
+    print(json.dumps({"result": timed(make(batch_size), max(4, steps))}), flush=True)

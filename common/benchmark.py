@@ -7,6 +7,7 @@ path, glibc's heap) must not reach the others. Ratios within one run mean someth
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import platform
@@ -16,14 +17,26 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
+from common.baselines import IMAGES, WARM_UP, timed
+from common.data import load
 from common.errors import DONE, Parser, UserError, command, whole_number
-from common.flags import DATA_DIR_HELP
+from common.gan import GAN, Batch
+from common.judging.reference import Examiner
+from common.machine import cpu, processes
+from common.rng import LATENT, random_numbers
+from common.run.families import ROOT
+from common.run.flags import DATA_DIR_HELP
+from common.train import run
+from dcgan.train import build
 
-ROOT = Path(__file__).resolve().parents[1]
+import numpy as np
+import paddle
+
 CLEARED = ("OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE", "MKL_NUM_THREADS", "GAN_NO_MKL_SETUP")
 LAUNCH = ["-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--backend", "gloo"]
 ROWS = {  # what is measured, and the threads ours gets: None is all
@@ -33,7 +46,6 @@ ROWS = {  # what is measured, and the threads ours gets: None is all
     "torch": ("(c) the same step in PyTorch", None),
     "two": ("(d) ours, 2 processes x 1 thread", 1),
 }
-IMAGES, WARM_UP = 640, 2  # images timed in each process, and steps before
 TRAINING_STEPS = 300
 
 
@@ -46,68 +58,41 @@ def child(kind: str, *arguments) -> None:
 
 
 def measure_steps(kind: str, batch_size: int) -> dict | None:
-    """Seconds of each step."""
-    from common import baselines, cpu
-
-    rank = 0
-    if kind == "torch":
-        step = baselines.pytorch(batch_size)
-    elif kind == "course":
-        step = baselines.course(batch_size)
-    else:
-        cpu.set_up(ROWS[kind][1])
-        step, rank = our_step(batch_size)
-    seconds = []
-    for _ in range(WARM_UP + max(4, IMAGES // batch_size // (4 if kind == "course" else 1))):
-        started = time.perf_counter()
-        step()
-        seconds.append(time.perf_counter() - started)
-    return {"seconds": seconds[WARM_UP:]} if rank == 0 else None
-
-
-def our_step(batch_size: int) -> tuple:
-    """A function that makes one step of DCGAN as the loop does, and this process's rank."""
-    import paddle
-
-    from common import parallel
-    from common.train import LATENT, random_numbers
-    from dcgan.train import build
-
-    rank, world = parallel.start()
-    gan = build()
-    if world > 1:
-        gan.distribute()
-    real, part, steps = paddle.rand([batch_size, 1, 32, 32]) * 2 - 1, parallel.part(batch_size), iter(range(10**9))
+    """Seconds of each step of DCGAN as the loop makes it."""
+    cpu.use_threads(ROWS[kind][1])
+    rank, _ = processes.start()
+    game = build()
+    data, chosen, steps = (paddle.rand([batch_size, 1, 32, 32]) * 2 - 1, None), np.arange(batch_size), itertools.count()
 
     def step() -> None:
         number = next(steps)
-        parallel.averaged(gan.update(real, random_numbers(0, LATENT, number), number, part))["loss_g"].item()
+        values = game.update(Batch(data, chosen, random_numbers(0, LATENT, number), number))
+        game.ema.update(number)
+        processes.averaged(values)["loss_g"].item()
 
-    return step, rank
+    result = timed(step, max(4, IMAGES // batch_size))
+    return result if rank == 0 else None
 
 
 def measure_training(folder: str, dataset: str, *flags: str) -> dict:
     """`dcgan/train.py` itself: when its first step was done, and how much of the time was not spent in steps."""
-    from common.train import run
-    from dcgan.train import build
-
     moments = []
 
-    def build_timed(**adam):
-        gan = build(**adam)
-        update = gan.update
+    def build_timed(**settings) -> GAN:
+        game = build(**settings)
+        update = game.update
 
-        def timed(*arguments):
+        def timed_update(batch: Batch) -> dict:
             started = time.perf_counter()
-            values = update(*arguments)
+            values = update(batch)
             values["loss_g"].item()  # on a GPU: wait for the step to be done
             if not moments:
                 print(f"first step at {time.time()}", flush=True)
             moments.append((started, time.perf_counter()))
             return values
 
-        gan.update = timed
-        return gan
+        game.update = timed_update
+        return game
 
     sizes = ["--max-steps", str(TRAINING_STEPS), "--eval-every", "0", "--dataset", dataset]
     status = run("dcgan", build_timed, [*sizes, "--output-dir", folder, *flags])
@@ -120,26 +105,17 @@ def measure_training(folder: str, dataset: str, *flags: str) -> dict:
 
 def measure_data(dataset: str, data_dir: str | None) -> dict:
     """Seconds to read the images and make them ready."""
-    from common import cpu, data
-
-    cpu.set_up()
     started = time.perf_counter()
-    data.load(dataset, data_dir)
+    load(dataset, data_dir)
     return {"seconds": time.perf_counter() - started}
 
 
 def measure_judging(dataset: str, data_dir: str | None) -> dict:
     """Seconds of a judgement in training, the real images known already."""
-    from common import cpu, data
-
-    cpu.set_up()
-    from common.evaluate import Examiner
-    from dcgan.train import build
-
-    examiner, gan = Examiner(data.load(dataset, data_dir)), build()
-    examiner.examine(gan)
+    examiner, game = Examiner(load(dataset, data_dir)), build()
+    examiner.examine(game)
     started = time.perf_counter()
-    examiner.examine(gan)
+    examiner.examine(game)
     return {"seconds": time.perf_counter() - started}
 
 
@@ -147,12 +123,17 @@ MEASURES = {"training": measure_training, "data": measure_data, "judging": measu
 
 
 def in_child(folder: Path, *arguments, launcher: Sequence[str] = ()) -> dict:
-    """Run `child(*arguments)` in a process of its own; returns its result, with the time it started and its output."""
-    script = folder / "child.py"
-    lines = ["import sys", f"sys.path[0] = {str(ROOT)!r}", "from common.benchmark import child", f"child(*{arguments})"]
-    script.write_text("\n".join(lines))
+    """Measure `arguments` in a process of its own; returns its result, with the time it started and its output."""
+    called = [sys.executable, "-W", "ignore", *launcher]
+    if arguments[0] in ("course", "torch"):
+        script = ROOT / "common/baselines.py"
+        called += [str(script), *map(str, arguments)]
+    else:
+        script = folder / "child.py"
+        lines = ["import sys", f"sys.path[0] = {str(ROOT)!r}", "from common.benchmark import child"]
+        script.write_text("\n".join([*lines, f"child(*{arguments})"]))
+        called.append(str(script))
     environment = {name: value for name, value in os.environ.items() if name not in CLEARED}
-    called = [sys.executable, "-W", "ignore", *launcher, str(script)]
     started = time.time()
     done = subprocess.run(called, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     for line in done.stdout.splitlines():
@@ -190,7 +171,7 @@ class Load:
 
 @command
 def main(arguments: list[str] | None = None) -> int:
-    """Entry point; returns the exit status."""
+    """The command; returns its exit status."""
     parser = Parser(
         prog="python -m common.benchmark",
         description="Time whole steps (one update of D, one of G) of the course's loop, of ours and of PyTorch's where "
@@ -260,10 +241,6 @@ def compare(seconds: dict[str, list[float]], batch_size: int) -> dict[str, dict[
 
 def machine() -> dict[str, str | int]:
     """What it ran on."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    from common.cpu import usable_cores
-
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         processor = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
@@ -273,7 +250,7 @@ def machine() -> dict[str, str | int]:
     for package in ("paddlepaddle", "paddlepaddle-gpu", "torch"):
         with contextlib.suppress(PackageNotFoundError):
             versions[package] = version(package)
-    return {"processor": processor, "cores": usable_cores(), "python": platform.python_version(), **versions}
+    return {"processor": processor, "cores": cpu.usable_cores(), "python": platform.python_version(), **versions}
 
 
 def report(speeds: dict, around: dict) -> str:

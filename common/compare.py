@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
-
-import numpy as np
+from typing import NamedTuple
 
 from common.errors import DONE, Parser, UserError, command, number_between
-from common.runs import load_config, load_losses, load_metrics
+from common.run.artifacts import atomic, sorted_grids
+from common.run.families import title
+from common.run.runs import load_config, load_losses, load_metrics
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+from scipy.signal import lfilter
 
 SHORTEST = 20  # curves shorter than this are shown as they are
 
@@ -26,11 +29,12 @@ class Run(NamedTuple):
     losses: dict[str, np.ndarray]  # `load_losses`
     last_grid: Path | None
     metrics: list[dict]  # `load_metrics`
+    scores: list[float] | None  # what D is taught to answer for fake and real; None for a critic without such a scale
 
 
 @command
 def main(arguments: list[str] | None = None) -> int:
-    """Entry point; returns the exit status."""
+    """The command; returns its exit status."""
     parser = Parser(
         prog="python -m common.compare",
         description="Draw the losses, D's scores and the last sample grids of any number of runs in one picture. Runs "
@@ -51,8 +55,6 @@ def main(arguments: list[str] | None = None) -> int:
         raise UserError(f"--out {flags.out}: there is no folder {flags.out.parent}")
     runs = [load_run(run_dir) for run_dir in flags.run_dirs]
 
-    from common.artifacts import atomic
-
     with atomic(flags.out) as file:
         draw(runs, flags.smoothing).savefig(file, format=flags.out.suffix[1:], dpi=110)
     lengths = ", ".join(f"{run.label} ({len(run.losses['step']):,} steps)" for run in runs)
@@ -62,26 +64,21 @@ def main(arguments: list[str] | None = None) -> int:
 
 def load_run(run_dir: Path) -> Run:
     """Read a run's folder; raises `UserError` where it is none."""
-    from common.artifacts import sorted_grids
-
     config, losses = load_config(run_dir), load_losses(run_dir)
     grids = sorted_grids(run_dir / "samples")
     last_grid = grids[-1] if grids else None
-    return Run(run_dir.resolve().name, config["family"], losses, last_grid, load_metrics(run_dir))
+    scores = config.get("scores", [0.0, 1.0])  # runs made before there were other families do not say
+    return Run(run_dir.resolve().name, config["family"], losses, last_grid, load_metrics(run_dir), scores)
 
 
 def smooth(values: np.ndarray, weight: float) -> np.ndarray:
     """The exponential moving average of `values [N]`, without the pull to 0 at its start (Adam's bias correction)."""
-    from scipy.signal import lfilter
-
     average = lfilter([1 - weight], [1, -weight], values)
     return average / (1 - weight ** np.arange(1, len(values) + 1))
 
 
 def draw(runs: list[Run], smoothing: float) -> Figure:
     """The picture: losses with an axis for each family, scores, last grids, and last metrics where there are."""
-    from matplotlib.figure import Figure
-
     families = sorted({run.family for run in runs})
     columns = max(len(families), len(runs), 2)
     judged = [run for run in runs if run.metrics]
@@ -94,27 +91,54 @@ def draw(runs: list[Run], smoothing: float) -> Figure:
     # BCE and squared errors are not on one scale: one family's curves would flatten the other's.
     for axes, family in zip(losses.subplots(1, len(families), squeeze=False)[0], families):
         members = [run for run in runs if run.family == family]
-        for run, (dark, light) in zip(members, colours()):
-            name = f" {run.label}" if len(members) > 1 else ""
-            curve(axes, run, "loss_d", f"D{name}", dark, smoothing)
-            curve(axes, run, "loss_g", f"G{name}", light, smoothing)
-        finish(axes, f"{family.upper()}: losses", members)
+        for run, shades in zip(members, colours()):
+            for name, shade in zip(loss_names(run), shades):
+                label = name[len("loss_") :].upper()
+                curve(axes, run, name, f"{label} {run.label}" if len(members) > 1 else label, shade, smoothing)
+        finish(axes, f"{title(family)}: losses")
+        shown = np.concatenate([run.losses[name] for run in members for name in loss_names(run)])
+        limit(axes, shown)
     for axes, run in zip(scores.subplots(1, len(runs), squeeze=False)[0], runs):
-        curve(axes, run, "score_real", "D(x), real", "tab:green", smoothing)
-        curve(axes, run, "score_fake", "D(G(z)), fake", "tab:red", smoothing)
-        axes.axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
-        axes.set_ylim(-0.2, 1.2)
-        finish(axes, f"{run.label}: D's mean scores (0.5: D cannot tell)", [run])
+        if run.scores and {"score_real", "score_fake"} <= set(run.losses):
+            draw_scores(axes, run, smoothing)
+        else:
+            draw_others(axes, run, smoothing)
     for axes, run in zip(grids.subplots(1, len(runs), squeeze=False)[0], runs):
         axes.set_axis_off()
         if run.last_grid:
-            from PIL import Image
-
             with Image.open(run.last_grid) as grid:
                 axes.imshow(np.asarray(grid), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             epoch, batch = run.last_grid.stem.split("_")
             axes.set_title(f"{run.label}: epoch {int(epoch) + 1}, batch {int(batch)}")
     return figure
+
+
+def loss_names(run: Run) -> list[str]:
+    """The columns that are losses, in the order in which the family reports them."""
+    return [name for name in run.losses if name.startswith("loss_")]
+
+
+def draw_scores(axes: Axes, run: Run, smoothing: float) -> None:
+    """D's scores, on the scale that it is taught."""
+    low, high = run.scores
+    middle, margin = (low + high) / 2, 0.2 * (high - low)
+    curve(axes, run, "score_real", "D(x), real", "tab:green", smoothing)
+    curve(axes, run, "score_fake", "D(G(z)), fake", "tab:red", smoothing)
+    axes.axhline(middle, color="grey", linewidth=0.8, linestyle=":")
+    axes.set_ylim(low - margin, high + margin)
+    finish(axes, f"{run.label}: D's mean scores ({middle:g}: D cannot tell)")
+
+
+def draw_others(axes: Axes, run: Run, smoothing: float) -> None:
+    """What else a family reports, where its critic's scores have no scale to be read on."""
+    names = [name for name in run.losses if name not in ("step", "epoch", "batch") and not name.startswith("loss_")]
+    for name, colour in zip(names, matplotlib.colormaps["tab10"].colors):
+        curve(axes, run, name, name, colour, smoothing)
+    if names:
+        limit(axes, np.concatenate([run.losses[name] for name in names]))
+        finish(axes, f"{run.label}: no scores to compare, but")
+    else:
+        axes.set_axis_off()
 
 
 def metrics_table(axes: Axes, runs: list[Run]) -> None:
@@ -129,20 +153,18 @@ def metrics_table(axes: Axes, runs: list[Run]) -> None:
         ]
         for run in runs
         for key, which in (("raw", "raw"), ("ema", "EMA"))
+        if key in run.metrics[-1]
     ]
     axes.set_axis_off()
     axes.table(rows, colLabels=["", "epoch", *names.values()], loc="center", cellLoc="center").scale(1, 1.3)
 
 
-def colours() -> list[tuple[str, str]]:
-    """Pairs of colours, for D and for G, run by run."""
-    import matplotlib
-
-    palette = [matplotlib.colors.to_hex(colour) for colour in matplotlib.colormaps["tab20"].colors]
-    return list(zip(palette[0::2], palette[1::2])) * 10
+def colours() -> list[np.ndarray]:
+    """Four shades of one colour for each run: one for each player's loss."""
+    return [*np.array(matplotlib.colormaps["tab20c"].colors).reshape(5, 4, 3)] * 10
 
 
-def curve(axes: Axes, run: Run, name: str, label: str, colour: str, smoothing: float) -> None:
+def curve(axes: Axes, run: Run, name: str, label: str, colour: str | np.ndarray, smoothing: float) -> None:
     """Draw one value of a run: faint as it is, bold smoothed."""
     steps, values = run.losses["step"], run.losses[name]
     if len(steps) >= SHORTEST and smoothing:
@@ -151,16 +173,20 @@ def curve(axes: Axes, run: Run, name: str, label: str, colour: str, smoothing: f
     axes.plot(steps, values, color=colour, linewidth=1.6, label=label)
 
 
-def finish(axes: Axes, title: str, runs: list[Run]) -> None:
-    """Title, legend, epochs on top of the steps, and a height that outliers do not set."""
+def finish(axes: Axes, title: str) -> None:
+    """Title, legend and grid."""
     axes.set_title(title)
     axes.set_xlabel("step")
     axes.grid(alpha=0.25)
     axes.legend(loc="upper right", fontsize="small")
-    if "losses" in title:
-        shown = np.concatenate([run.losses[name] for run in runs for name in ("loss_d", "loss_g")])
-        shown = shown[np.isfinite(shown)]
-        axes.set_ylim(0, 1.15 * np.percentile(shown, 99) if len(shown) else 1)
+
+
+def limit(axes: Axes, values: np.ndarray) -> None:
+    """A height that outliers do not set."""
+    values = values[np.isfinite(values)]
+    if len(values):
+        low, high = np.percentile(values, [1, 99])
+        axes.set_ylim(min(0, 1.15 * low), max(0, 1.15 * high) or 1)
 
 
 if __name__ == "__main__":

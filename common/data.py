@@ -11,11 +11,15 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from common.errors import UserError
+from common.machine.download import fetch
 
-IMAGE_SIZE = 32
+import numpy as np
+from paddle.dataset.common import DATA_HOME
+from paddle.vision.datasets import MNIST
+
+IMAGE = (1, 32, 32)  # channels, height, width, where a family says nothing else
+DATASETS = ["mnist", "digits", "auto"]
 
 # The four files of http://yann.lecun.com/exdb/mnist and the MD5 that every public loader checks them by.
 MNIST_MD5 = {
@@ -33,46 +37,65 @@ class Dataset(NamedTuple):
 
     Attributes:
         name: `mnist` or `digits`.
-        images: float32 `[N, 1, 32, 32]` in [-1, 1].
+        images: float32 `[N, C, H, W]` in [-1, 1].
         checksum: `md5:…` of the image file, or of the array where there is no file.
         note: what the user should know at the start and at the end, else "".
+        labels: int64 `[N]`, or None where they were not asked for.
     """
 
     name: str
     images: np.ndarray
     checksum: str
     note: str = ""
+    labels: np.ndarray | None = None
 
 
-def load(name: str, data_dir: str | None = None) -> Dataset:
+def load(
+    name: str, data_dir: str | None = None, image: tuple[int, int, int] = IMAGE, labelled: bool = False
+) -> Dataset:
     """Load the training images of `mnist`, `digits` or `auto` (MNIST, else digits with a note that says why).
 
+    Args:
+        image: the shape wanted, (channels, height, width).
+        labelled: whether the labels are wanted as well.
+
     Raises:
-        UserError: MNIST is not to be had or a file is damaged. A damaged file is an error for `auto` too: the user
-            has MNIST and means it.
+        UserError: MNIST is not to be had, a file is damaged, or there are no images of that shape. A damaged file is
+            an error for `auto` too: the user has MNIST and means it.
     """
+    channels, height, width = image
+    if channels != 1 or height != width:
+        raise UserError(f"--dataset {name}: its images are grey and square, this family takes {image}")
     if name == "digits":
-        return load_digits()
+        return load_digits(size=height, labelled=labelled)
     try:
         folder = find_mnist(data_dir)
     except UserError as error:
         if name != "auto":
             raise
-        return load_digits(f"NOT MNIST: these are scikit-learn's 1,797 digits, since MNIST was not to be had ({error})")
+        note = f"NOT MNIST: these are scikit-learn's 1,797 digits, since MNIST was not to be had ({error})"
+        return load_digits(note, height, labelled)
+    if labelled:
+        images, labels, checksum = load_labelled("mnist", "train", data_dir, height)
+        return Dataset("mnist", images, checksum, labels=labels)
     path = folder / "train-images-idx3-ubyte.gz"
     checksum = checked_md5(path)
-    return Dataset("mnist", to_images(read_idx(path, "images")), f"md5:{checksum}")
+    return Dataset("mnist", to_images(read_idx(path, "images"), height), f"md5:{checksum}")
 
 
-def load_digits(note: str = "") -> Dataset:
+def load_digits(note: str = "", size: int = IMAGE[1], labelled: bool = False) -> Dataset:
     """scikit-learn's 1,797 handwritten digits of 8x8 pixels and 17 grey levels; part of the package, no network."""
-    from sklearn import datasets
+    from sklearn.datasets import load_digits as load_sklearn  # takes 1.4 s, which MNIST needs not wait for
 
-    images = to_images(datasets.load_digits().images * (255 / 16))
-    return Dataset("digits", images, f"md5:{hashlib.md5(images.tobytes()).hexdigest()}", note)
+    digits = load_sklearn()
+    images = to_images(digits.images * (255 / 16), size)
+    labels = digits.target.astype(np.int64) if labelled else None
+    return Dataset("digits", images, f"md5:{hashlib.md5(images.tobytes()).hexdigest()}", note, labels)
 
 
-def load_labelled(name: str, part: str, data_dir: str | None = None) -> tuple[np.ndarray, np.ndarray, str]:
+def load_labelled(
+    name: str, part: str, data_dir: str | None = None, size: int = IMAGE[1]
+) -> tuple[np.ndarray, np.ndarray, str]:
     """Images with their labels, split in `train` and `test`.
 
     MNIST's own split; of digits a quarter, drawn once and for all, is the test part.
@@ -81,12 +104,10 @@ def load_labelled(name: str, part: str, data_dir: str | None = None) -> tuple[np
         Images as `Dataset`'s, labels int64 `[N]`, and the checksum of the image file or array.
     """
     if name == "digits":
-        from sklearn.datasets import load_digits as load_sklearn_digits
-
-        digits, labels = load_digits(), load_sklearn_digits().target.astype(np.int64)
-        order = np.random.default_rng(0).permutation(len(labels))
+        digits = load_digits(size=size, labelled=True)
+        order = np.random.default_rng(0).permutation(len(digits.labels))
         chosen = np.sort(order[: len(order) // 4] if part == "test" else order[len(order) // 4 :])
-        return digits.images[chosen], labels[chosen], digits.checksum
+        return digits.images[chosen], digits.labels[chosen], digits.checksum
     prefix = "t10k" if part == "test" else "train"
     names = f"{prefix}-images-idx3-ubyte.gz", f"{prefix}-labels-idx1-ubyte.gz"
     folder = find_mnist(data_dir, names)
@@ -96,17 +117,17 @@ def load_labelled(name: str, part: str, data_dir: str | None = None) -> tuple[np
         raise UserError(
             f"{folder}: {len(images):,} {prefix} images but {len(labels):,} labels; they do not belong together"
         )
-    return to_images(images), labels.astype(np.int64), f"md5:{checksum}"
+    return to_images(images, size), labels.astype(np.int64), f"md5:{checksum}"
 
 
-def to_images(pixels: np.ndarray) -> np.ndarray:
-    """Pixels `[N, H, W]` in 0..255 to float32 `[N, 1, 32, 32]` in [-1, 1], all at once.
+def to_images(pixels: np.ndarray, size: int = IMAGE[1]) -> np.ndarray:
+    """Pixels `[N, H, W]` in 0..255 to float32 `[N, 1, size, size]` in [-1, 1], all at once.
 
     Bilinear with half-pixel centres, as PIL and `paddle.nn.functional.interpolate(align_corners=False)` enlarge.
     Interpolation is linear in rows and in columns, so that the whole set is two matrix products.
     """
-    rows, columns = (interpolation_matrix(size) for size in pixels.shape[1:])
-    images = np.empty((len(pixels), 1, IMAGE_SIZE, IMAGE_SIZE), np.float32)
+    rows, columns = (interpolation_matrix(length, size) for length in pixels.shape[1:])
+    images = np.empty((len(pixels), 1, size, size), np.float32)
     for start in range(0, len(pixels), 4096):  # in parts, so that the scratch space stays small beside the result
         part = pixels[start : start + 4096].astype(np.float32)
         images[start : start + 4096, 0] = rows @ part @ columns.T
@@ -115,10 +136,18 @@ def to_images(pixels: np.ndarray) -> np.ndarray:
     return np.clip(images, -1.0, 1.0, out=images)
 
 
-def interpolation_matrix(size: int) -> np.ndarray:
-    """The `[32, size]` matrix of bilinear interpolation along one axis, borders repeated."""
-    centres = np.clip((np.arange(IMAGE_SIZE) + 0.5) * size / IMAGE_SIZE - 0.5, 0, size - 1)
-    return np.stack([np.interp(centres, np.arange(size), unit) for unit in np.eye(size)], axis=1).astype(np.float32)
+def to_size(images: np.ndarray, size: int) -> np.ndarray:
+    """Images `[N, C, H, H]` as `[N, C, size, size]`, by the same interpolation."""
+    if images.shape[-1] == size:
+        return images
+    matrix = interpolation_matrix(images.shape[-1], size)
+    return matrix @ images @ matrix.T
+
+
+def interpolation_matrix(length: int, size: int) -> np.ndarray:
+    """The `[size, length]` matrix of bilinear interpolation along one axis, borders repeated."""
+    centres = np.clip((np.arange(size) + 0.5) * length / size - 0.5, 0, length - 1)
+    return np.stack([np.interp(centres, np.arange(length), unit) for unit in np.eye(length)], axis=1).astype(np.float32)
 
 
 def find_mnist(data_dir: str | None = None, names: tuple[str, ...] = ("train-images-idx3-ubyte.gz",)) -> Path:
@@ -135,11 +164,6 @@ def find_mnist(data_dir: str | None = None, names: tuple[str, ...] = ("train-ima
         if not folder.is_dir():
             raise UserError(f"{source}: no folder {folder}; name the folder that holds {', '.join(MNIST_MD5)}")
         return folder
-
-    from paddle.dataset.common import DATA_HOME
-    from paddle.vision.datasets import MNIST
-
-    from common.download import fetch
 
     folder = Path(DATA_HOME) / "mnist"
     for name in names:

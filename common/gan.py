@@ -1,15 +1,27 @@
-"""The game itself: one update of the discriminator, one of the generator (Goodfellow et al. 2014, arXiv 1406.2661,
-algorithm 1 with k = 1, and the non-saturating generator loss of its section 3)."""
+"""The contract of a family, `Game`, and the game of DCGAN and LSGAN, `GAN`."""
 
 from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Callable, NamedTuple
+
+from common.ema import EMA
+from common.layers import LATENT_DIM
+from common.machine import processes
+from common.settings import Decay, OptionalRate, Range, Rate
 
 import numpy as np
 import paddle
 from paddle import Tensor, nn
-from paddle.optimizer import Adam
+from paddle.optimizer import Adam, Optimizer
 
-from common.ema import EMA
-from common.layers import LATENT_DIM
+if TYPE_CHECKING:
+    from common.judging.reference import Reference
+
+AT_ONCE = 500  # images a forward pass when drawing; bounds the memory
 
 
 def on_device(array: np.ndarray) -> Tensor:
@@ -20,19 +32,186 @@ def on_device(array: np.ndarray) -> Tensor:
     return tensor
 
 
-class GAN:
-    """A generator, a discriminator, a criterion and two Adam optimizers.
+class Batch:
+    """What one update is made of: real images, their labels, and random numbers.
 
-    The loop knows only `networks`, `optimizers`, `ema`, `update`, `distribute`, `latent` and `sample`; a family that
-    needs more than a criterion of its own brings another class with these seven.
+    Images, labels and draws are this process's share of the whole batch. All of it is a function of seed and step.
+
+    Args:
+        data: all training images `[M, C, H, W]`, on the device, and their labels `[M]` or None.
+        chosen: which of them, `[N]`, for all processes together.
+        rng: where `draw` takes its random numbers from.
+        step: updates done before this one.
+        share: the part of the batch that is this process's.
+    """
+
+    def __init__(
+        self,
+        data: tuple[Tensor, Tensor | None],
+        chosen: np.ndarray,
+        rng: np.random.Generator,
+        step: int = 0,
+        share: Callable[[int], slice] = processes.share,
+    ) -> None:
+        self.data, self.chosen, self.rng, self.step, self.share = data, chosen, rng, step, share
+
+    @cached_property
+    def _mine(self) -> Tensor:
+        return on_device(self.chosen[self.share(len(self.chosen))])
+
+    @cached_property
+    def images(self) -> Tensor:
+        """`[n, C, H, W]` in [-1, 1]."""
+        return paddle.index_select(self.data[0], self._mine)
+
+    @cached_property
+    def labels(self) -> Tensor:
+        """`[n]`, int64; for a family that says `labelled`."""
+        return paddle.index_select(self.data[1], self._mine)
+
+    def split(self, parts: int) -> list[Batch]:
+        """This batch in `parts` even ones, for a player that moves as many times in one update."""
+        size = len(self.chosen) // parts
+        cuts = (self.chosen[size * part : size * (part + 1)] for part in range(parts))
+        return [Batch(self.data, cut, self.rng, self.step, self.share) for cut in cuts]
+
+    def draw(self, make: Callable[[np.random.Generator, int], np.ndarray]) -> Tensor:
+        """This process's share of the random numbers that `make(rng, count)` gives for the whole batch."""
+        count = len(self.chosen)
+        return on_device(np.ascontiguousarray(make(self.rng, count)[self.share(count)]))
+
+
+class Yardstick(NamedTuple):
+    """A figure by which anyone can say that a family works, beside its floor: the figure where nothing was learnt."""
+
+    figure: float
+    floor: float
+    meaning: str
+
+
+class Game:
+    """What the loop, the checkpoint, the judge and the commands ask of a family. A family is a subclass with
+    `networks`, `optimizers` and `update`; all else has a default.
+
+    Attributes:
+        networks: name to layer: all that is saved and resumed. `generator` where pictures are drawn from noise.
+        optimizers: player to optimizer. A player may own several networks.
+        ema: the moving average of the generator, or None.
+        image: the shape of one image, (channels, height, width).
+        labelled: whether `update` reads `batch.labels`.
+        batches: batches of real images that one update takes; where more than one, an epoch's remainder is left out.
+        scores: what D is taught to answer for fake and for real images; None where it has no such scale.
+        latent_dim: the length of a latent vector.
+    """
+
+    networks: dict[str, nn.Layer]
+    optimizers: dict[str, Optimizer]
+    ema: EMA | None = None
+    image: tuple[int, int, int] = (1, 32, 32)
+    labelled: bool = False
+    batches: int = 1
+    scores: tuple[float, float] | None = (0.0, 1.0)
+    latent_dim: int = LATENT_DIM
+
+    def update(self, batch: Batch) -> dict[str, Tensor]:
+        """One update of every player. Returns 0-D tensors, left on the device: a row of `losses.csv`, the same names
+        each time, `loss_*` first."""
+        raise NotImplementedError
+
+    @contextlib.contextmanager
+    def turn(self, player: str) -> Iterator[None]:
+        """The move of one player: `with self.turn("generator"): …; loss.backward()`.
+
+        Inside, only the parameters of this player's optimizer have gradients; nothing is computed for the others, and
+        no graph is kept behind what they alone make. At the end the gradients are averaged over all processes, the
+        optimizer steps and the gradients are cleared. After an exception nothing has moved.
+
+        Raises:
+            RuntimeError: nothing inside gave this player a gradient.
+        """
+        movers, others = self._sides[player]
+        optimizer = self.optimizers[player]
+        optimizer.clear_grad(set_to_zero=False)  # what a loss outside of all turns may have left
+        try:
+            for parameter in others:
+                parameter.stop_gradient = True
+            yield
+            if all(parameter.grad is None for parameter in movers):
+                raise RuntimeError(
+                    f"{player} got no gradient in its turn: was `backward` called on a loss of its networks?"
+                )
+            processes.average_gradients(movers)
+            optimizer.step()
+        finally:
+            # Cleared to None: Adam would go on moving a parameter that this turn does not use, by zeros and its memory.
+            optimizer.clear_grad(set_to_zero=False)
+            for parameter in others:
+                parameter.stop_gradient = False
+
+    @cached_property
+    def _sides(self) -> dict[str, tuple[list[Tensor], list[Tensor]]]:
+        """For each player its parameters and all others'; BatchNorm's statistics, without gradient, in neither."""
+        trained = {id(p): p for network in self.networks.values() for p in network.parameters() if not p.stop_gradient}
+        sides = {}
+        for player, optimizer in self.optimizers.items():
+            mine = {id(p) for p in optimizer._parameter_list}
+            sides[player] = (
+                [p for key, p in trained.items() if key in mine],
+                [p for key, p in trained.items() if key not in mine],
+            )
+        return sides
+
+    def latent(self, rng: np.random.Generator, count: int, label: int | None = None) -> np.ndarray:
+        """What `sample` turns into `count` images: here standard normal vectors `[count, latent_dim, 1, 1]`.
+
+        Args:
+            label: the class to draw; for a family that is `labelled`.
+        """
+        return rng.standard_normal((count, self.latent_dim, 1, 1), dtype=np.float32)
+
+    @paddle.no_grad()
+    def sample(self, z: np.ndarray | Tensor, ema: bool = False) -> np.ndarray:
+        """Images `[N, C, H, W]`, float32 in [-1, 1], of the generator or of its moving average.
+
+        BatchNorm uses its running statistics: an image depends on its own latent vector only, and drawing leaves no
+        trace in the training.
+        """
+        generator = self.ema.network if ema else self.networks["generator"]
+        was_training = generator.training
+        generator.eval()
+        parts = [z[start : start + AT_ONCE] for start in range(0, len(z), AT_ONCE)]
+        images = [generator(on_device(part) if isinstance(part, np.ndarray) else part).numpy() for part in parts]
+        if was_training:
+            generator.train()
+        return np.concatenate(images)
+
+    def show(self, batch: Batch) -> np.ndarray:
+        """The pictures of a sample grid, `[N, C, H, W]`; `batch` is the same each time."""
+        return self.sample(batch.draw(self.latent))
+
+    def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
+        """The family's own yardsticks by name, for `common.evaluate`. None by default.
+
+        Args:
+            reference: the judge and the real images.
+            run_dir: the run whose weights are loaded, for what its logs tell.
+        """
+        return {}
+
+
+class GAN(Game):
+    """A generator, a discriminator, a criterion and two Adam optimizers: one update of D, then one of G (Goodfellow et
+    al. 2014, arXiv 1406.2661, algorithm 1 with k = 1, and the non-saturating generator loss of its section 3).
 
     Args:
         generator: `[N, 100, 1, 1]` to `[N, 1, 32, 32]` in [-1, 1].
         discriminator: `[N, 1, 32, 32]` to scores `[N, 1, 1, 1]`.
         criterion: (scores, targets of the same shape) to a scalar; targets are 1 for real, 0 for fake.
-        learning_rate, beta1, beta2: Adam's, for both networks; the defaults are the DCGAN paper's.
-        learning_rate_d: Adam's for D, where it is another (Heusel et al. 2017, arXiv 1706.08500).
-        label_smoothing: D's target for real images is 1 less this (Salimans et al. 2016, arXiv 1606.03498, 3.4).
+        learning_rate: Adam's step size, both networks
+        beta1: Adam's first decay rate, both networks
+        beta2: Adam's second decay rate, both networks
+        learning_rate_d: Adam's step size for D, else --learning-rate (Heusel et al. 2017, arXiv 1706.08500)
+        label_smoothing: D's target for real images is 1 less this (Salimans et al. 2016, arXiv 1606.03498, 3.4)
     """
 
     def __init__(
@@ -40,11 +219,11 @@ class GAN:
         generator: nn.Layer,
         discriminator: nn.Layer,
         criterion: nn.Layer,
-        learning_rate: float = 2e-4,
-        beta1: float = 0.5,
-        beta2: float = 0.999,
-        learning_rate_d: float | None = None,
-        label_smoothing: float = 0.0,
+        learning_rate: Rate = 2e-4,
+        beta1: Decay = 0.5,
+        beta2: Decay = 0.999,
+        learning_rate_d: OptionalRate = None,
+        label_smoothing: Annotated[float, Range(0, 0.5)] = 0.0,
     ) -> None:
         self.networks = {"generator": generator, "discriminator": discriminator}
         self.criterion = criterion
@@ -55,7 +234,6 @@ class GAN:
         }
         self.label_smoothing = label_smoothing
         self.ema = EMA(generator)
-        self._trained = self.networks  # the same networks; in several processes each in what averages its gradients
         self._targets: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
 
     def step(self, real: Tensor, noise_d: Tensor, noise_g: Tensor) -> dict[str, Tensor]:
@@ -71,26 +249,18 @@ class GAN:
             `grad_g`, the norm of its gradient at G's last layer.
         """
         generator, discriminator = self.networks["generator"], self.networks["discriminator"]
-        trained_generator, trained_discriminator = self._trained["generator"], self._trained["discriminator"]
         ones, zeros, smooth = self._targets_for(real.shape[0])
 
-        with paddle.no_grad():  # D's loss must not reach G: without a graph there is nothing to detach
-            fake = generator(noise_d)
-        score_real, score_fake = trained_discriminator(real), trained_discriminator(fake)
-        loss_d = self.criterion(score_real, smooth) + self.criterion(score_fake, zeros)
-        loss_d.backward()
-        self._apply("discriminator")
+        with self.turn("discriminator"):
+            score_real, score_fake = discriminator(real), discriminator(generator(noise_d))
+            loss_d = self.criterion(score_real, smooth) + self.criterion(score_fake, zeros)
+            loss_d.backward()
 
-        # D only passes the gradient on to G here. Its own weights' gradients would be thrown away: do not compute them.
-        parameters = [p for p in discriminator.parameters() if not p.stop_gradient]
-        for parameter in parameters:
-            parameter.stop_gradient = True
-        loss_g = self.criterion(discriminator(trained_generator(noise_g)), ones)
-        loss_g.backward()
-        grad_g = generator.parameters()[-1].grad.detach().norm()  # of the layer that D's gradient reaches first
-        for parameter in parameters:
-            parameter.stop_gradient = False
-        self._apply("generator")
+        with self.turn("generator"):
+            loss_g = self.criterion(discriminator(generator(noise_g)), ones)
+            loss_g.backward()
+            # The layer that D's gradient reaches first; over all processes, since the turn averages at its end only.
+            grad_g = processes.mean(generator.parameters()[-1].grad.detach()).norm()
 
         return {
             "loss_d": loss_d.detach(),
@@ -100,48 +270,10 @@ class GAN:
             "score_fake": score_fake.detach().mean(),
         }
 
-    def update(
-        self, real: Tensor, rng: np.random.Generator, updates: int, part: slice = slice(None)
-    ) -> dict[str, Tensor]:
-        """One `step` on `real` with noise from `rng`, and one update of the average; `updates` are done before.
-
-        `part` is what of the batch, images and noise alike, this process takes; the others take the rest.
-        """
-        noise_d, noise_g = (self.latent(rng, real.shape[0]) for _ in range(2))
-        values = self.step(real[part], noise_d[part], noise_g[part])
-        self.ema.update(updates)
-        return values
-
-    def distribute(self, sync_batchnorm: bool = False) -> None:
-        """Average every gradient over all processes from here on. BatchNorm's statistics stay those of this process's
-        part of a batch, unless `sync_batchnorm` (GPU only) takes them over all parts."""
-        if sync_batchnorm:
-            for network in self.networks.values():
-                nn.SyncBatchNorm.convert_sync_batchnorm(network)
-        self._trained = {name: paddle.DataParallel(network) for name, network in self.networks.items()}
-
-    def latent(self, rng: np.random.Generator, count: int) -> Tensor:
-        """What `sample` turns into `count` images: here standard normal vectors `[count, 100, 1, 1]`."""
-        return on_device(rng.standard_normal((count, LATENT_DIM, 1, 1), dtype=np.float32))
-
-    @paddle.no_grad()
-    def sample(self, z: Tensor, ema: bool = False) -> np.ndarray:
-        """Images `[N, 1, 32, 32]`, float32 in [-1, 1], of the generator or of its moving average.
-
-        BatchNorm uses its running statistics: an image depends on its own latent vector only, and drawing leaves no
-        trace in the training.
-        """
-        generator = self.ema.network if ema else self.networks["generator"]
-        was_training = generator.training
-        generator.eval()
-        images = generator(z).numpy()
-        if was_training:
-            generator.train()
-        return images
-
-    def _apply(self, name: str) -> None:
-        self.optimizers[name].step()
-        self.optimizers[name].clear_grad()
+    def update(self, batch: Batch) -> dict[str, Tensor]:
+        """One `step` on the batch, with noise of its own for each half."""
+        noise_d, noise_g = batch.draw(self.latent), batch.draw(self.latent)
+        return self.step(batch.images, noise_d, noise_g)
 
     def _targets_for(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
         """Targets 1, 0 and D's for real images `[count, 1, 1, 1]`, made once for each batch size that occurs."""

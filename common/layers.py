@@ -6,20 +6,21 @@ weights saved by the course script load here and ours load there.
 
 from __future__ import annotations
 
-from paddle import Tensor, nn
+from common.machine.convolutions import Conv2D, Conv2DTranspose
 
-from common.conv import Conv2D, Conv2DTranspose
+from paddle import Tensor, nn
 
 LATENT_DIM = 100
 
 
-def score_layers() -> list[nn.Layer]:
-    """The convolutions of the discriminator: `[N, 1, 32, 32]` to one unbounded score an image, `[N, 1, 1, 1]`.
+def score_layers(in_channels: int = 1) -> list[nn.Layer]:
+    """The convolutions of the discriminator: `[N, in_channels, 32, 32]` to one unbounded score an image,
+    `[N, 1, 1, 1]`.
 
     No BatchNorm on the first layer, as in the paper: it would hide from D how real and fake differ in brightness.
     """
     return [
-        Conv2D(1, 64, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 32x32 -> 16x16
+        Conv2D(in_channels, 64, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 32x32 -> 16x16
         nn.LeakyReLU(0.2),
         Conv2D(64, 128, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 16x16 -> 8x8
         nn.BatchNorm2D(128),
@@ -32,12 +33,17 @@ def score_layers() -> list[nn.Layer]:
 
 
 class Generator(nn.Layer):
-    """Latent vectors to images. 1,066,880 trainable parameters."""
+    """Latent vectors to images. 1,066,880 trainable parameters with the defaults.
 
-    def __init__(self) -> None:
+    Args:
+        latent_dim: the length of a latent vector.
+        out_channels: of the images.
+    """
+
+    def __init__(self, latent_dim: int = LATENT_DIM, out_channels: int = 1) -> None:
         super().__init__()
         self.gen = nn.Sequential(
-            Conv2DTranspose(LATENT_DIM, 256, kernel_size=4, stride=1, padding=0, bias_attr=False),  # 1x1 -> 4x4
+            Conv2DTranspose(latent_dim, 256, kernel_size=4, stride=1, padding=0, bias_attr=False),  # 1x1 -> 4x4
             nn.BatchNorm2D(256),
             nn.ReLU(),
             Conv2DTranspose(256, 128, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 4x4 -> 8x8
@@ -46,10 +52,10 @@ class Generator(nn.Layer):
             Conv2DTranspose(128, 64, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 8x8 -> 16x16
             nn.BatchNorm2D(64),
             nn.ReLU(),
-            Conv2DTranspose(64, 1, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 16x16 -> 32x32
+            Conv2DTranspose(64, out_channels, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 16x16 -> 32x32
             nn.Tanh(),
         )
 
     def forward(self, z: Tensor) -> Tensor:
-        """`z [N, 100, 1, 1]`, standard normal, to images `[N, 1, 32, 32]` in [-1, 1]."""
+        """`z [N, latent_dim, 1, 1]`, standard normal, to images `[N, out_channels, 32, 32]` in [-1, 1]."""
         return self.gen(z)

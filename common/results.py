@@ -20,13 +20,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from common import cpu
+from common.benchmark import machine
 from common.errors import DONE, INTERRUPTED, Parser, UserError, command, whole_number
-from common.flags import DATA_DIR_HELP
-from common.results_report import CURVE, LOSSES, by_recipe, draw, model_card, report
-from common.runs import ROOT, families, load_config, load_losses, load_metrics, load_troubles
+from common.evaluate import WEIGHTS, judge_runs
+from common.judging.judge import load_record
+from common.judging.report import CURVE, LOSSES, by_recipe, draw, model_card, report
+from common.run.artifacts import GRID_COLUMNS, atomic, grid, save_image, save_json
+from common.run.families import ROOT, families, script
+from common.run.flags import DATA_DIR_HELP
+from common.run.runs import load_config, load_game, load_losses, load_metrics, load_troubles
+
+import numpy as np
 
 DOCS = ROOT / "docs"
 
@@ -48,7 +52,7 @@ def known_recipe(text: str) -> str:
 
 @command
 def main(arguments: list[str] | None = None) -> int:
-    """Entry point; returns the exit status."""
+    """The command; returns its exit status."""
     parser = Parser(
         prog="python -m common.results",
         description="Train all families with several seeds on MNIST, judge them, and write docs/results.md and the "
@@ -75,8 +79,6 @@ def main(arguments: list[str] | None = None) -> int:
     add("--add", action="store_true", help="to the runs that results.json has, in place of starting it anew")
     add("--report-only", action="store_true", help="write results.md and its pictures from results.json, train nothing")
     flags = parser.parse_args(arguments)
-
-    from common.artifacts import save_json
 
     if not flags.report_only:
         if flags.add:  # looked at now, not after hours
@@ -134,9 +136,6 @@ def train_all(runs: dict[str, Run], flags: argparse.Namespace) -> int:
 
     Ctrl-C, which the trainings hear as well, and SIGTERM, which they are told of: all of them save and stop.
     """
-    from common.artifacts import save_json
-    from common.benchmark import machine
-
     origin = {"commit": commit(), "processor": machine()["processor"]}
     trainings: list[subprocess.Popen] = []
     stopped = threading.Event()
@@ -144,7 +143,7 @@ def train_all(runs: dict[str, Run], flags: argparse.Namespace) -> int:
     def train(name: str, run: Run) -> int:
         family, *changes = run.recipe.split()
         folder = run.folder
-        called = [sys.executable, ROOT / family / "train.py", "--seed", run.seed, *changes, "--threads", 1]
+        called = [sys.executable, ROOT / script(family), "--seed", run.seed, *changes, "--threads", 1]
         called += ["--sample-every", 1000, "--dataset", flags.dataset, "--output-dir", folder, "--resume"]
         if flags.data_dir:
             called += ["--data-dir", flags.data_dir]
@@ -190,11 +189,7 @@ def train_all(runs: dict[str, Run], flags: argparse.Namespace) -> int:
 
 def collect(runs: dict[str, Run], flags: argparse.Namespace) -> dict:
     """Everything the report needs, of every run: its metrics, curves, hashes and settings."""
-    cpu.set_up()
-    from common.evaluate import WEIGHTS, judge_runs
-    from common.judge import load_record
-
-    _, rows = judge_runs([run.folder for run in runs.values()], flags.samples, data_dir=flags.data_dir)
+    _, rows, _ = judge_runs([run.folder for run in runs.values()], flags.samples, data_dir=flags.data_dir)
     found = {}
     for name, (recipe, seed, folder) in runs.items():
         config, losses = load_config(folder), load_losses(folder)
@@ -230,20 +225,15 @@ def collect(runs: dict[str, Run], flags: argparse.Namespace) -> dict:
 
 def draw_grids(runs: dict[str, Run], out: Path) -> None:
     """`results_RUN.png`: what each run's moving average draws of the same 64 latent vectors."""
-    from common import artifacts
-    from common.runs import load_gan
-
     for name, run in runs.items():
-        gan = load_gan(run.folder, "generator_ema.params")
-        images = gan.sample(gan.latent(np.random.default_rng(0), artifacts.GRID_COLUMNS**2))
-        artifacts.save_image(out / f"results_{name}.png", artifacts.grid(images))
+        game = load_game(run.folder, "generator_ema.params")
+        images = game.sample(game.latent(np.random.default_rng(0), GRID_COLUMNS**2))
+        save_image(out / f"results_{name}.png", grid(images))
 
 
 def publish(results: dict, runs: dict[str, Run], root: Path) -> None:
     """Write `FAMILY/pretrained/`: the moving average of the seed that the judge likes best, with a model card. Of the
     families as they are: what is changed by a flag is no family's weights."""
-    from common.artifacts import atomic, save_json
-
     for family in families():
         members = by_recipe(results).get(family, [])
         if not members:
@@ -264,8 +254,6 @@ def publish(results: dict, runs: dict[str, Run], root: Path) -> None:
 
 def write_report(results: dict, out: Path) -> None:
     """`results.md` and its curves, from `results` alone."""
-    from common.artifacts import atomic
-
     with atomic(out / "results.md") as file:
         file.write(report(results).encode())
     (out / "images").mkdir(parents=True, exist_ok=True)

@@ -5,22 +5,17 @@ from __future__ import annotations
 import io
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from common.errors import DONE, Parser, UserError, command, whole_number
+from common.run import artifacts
+from common.run.runs import load_config, load_game
 
 import numpy as np
-
-from common import cpu
-from common.errors import DONE, Parser, UserError, command, whole_number
-
-if TYPE_CHECKING:
-    from common.gan import GAN
-
-AT_ONCE = 500  # images a forward pass; bounds the memory, the images do not depend on it
 
 
 @command
 def main(arguments: list[str] | None = None) -> int:
-    """Entry point; returns the exit status."""
+    """The command; returns its exit status."""
     parser = Parser(
         prog="python -m common.sample",
         description="Draw images from a trained generator. The same seed gives the same images on every call; the "
@@ -37,9 +32,10 @@ def main(arguments: list[str] | None = None) -> int:
         metavar=("A", "B"),
         help="walk from the first image of seed A to the first of seed B",
     )
+    add("--digit", type=int, choices=range(10), help="draw this digit only, of a family that knows labels")
     add("--weights", default="generator.params", help="which weights of the run")
     add("--out", type=Path, help="write a grid as PNG")
-    add("--npy", type=Path, help="write the images as float32 [N, 1, 32, 32] in [-1, 1]")
+    add("--npy", type=Path, help="write the images as float32 [N, C, H, W] in [-1, 1]")
     add("--columns", type=whole_number(1), default=8, help="of the grid")
     flags = parser.parse_args(arguments)
     if not (flags.out or flags.npy):
@@ -48,17 +44,18 @@ def main(arguments: list[str] | None = None) -> int:
         if path and not path.parent.is_dir():
             raise UserError(f"{path}: there is no folder {path.parent}")
 
-    cpu.set_up()
-    from common import artifacts
-    from common.runs import load_gan
-
-    gan = load_gan(flags.run_dir, flags.weights)
+    game = load_game(flags.run_dir, flags.weights)
+    family = load_config(flags.run_dir)["family"]
+    if "generator" not in game.networks:
+        raise UserError(f"{flags.run_dir}: {family} draws nothing from noise")
+    if flags.digit is not None and not game.labelled:
+        raise UserError(f"--digit: {family} knows no labels; train one that does: python zoo/cgan.py")
     if flags.interpolate:
-        first, last = (gan.latent(np.random.default_rng(seed), 1).numpy() for seed in flags.interpolate)
-        latent = walk(first, last, flags.count)
+        first, last = (game.latent(np.random.default_rng(seed), 1, flags.digit) for seed in flags.interpolate)
+        latent = walk(first, last, flags.count, game.latent_dim)
     else:
-        latent = gan.latent(np.random.default_rng(flags.seed), flags.count).numpy()
-    images = draw(gan, latent)
+        latent = game.latent(np.random.default_rng(flags.seed), flags.count, flags.digit)
+    images = game.sample(latent)
     if flags.out:
         artifacts.save_image(flags.out, artifacts.grid(images, flags.columns))
         print(f"{flags.out}: {len(images)} images")
@@ -71,29 +68,24 @@ def main(arguments: list[str] | None = None) -> int:
     return DONE
 
 
-def draw(gan: GAN, latent: np.ndarray, ema: bool = False) -> np.ndarray:
-    """Images `[N, 1, 32, 32]`, float32 in [-1, 1], of the latent vectors `[N, 100, 1, 1]`."""
-    import paddle
+def walk(first: np.ndarray, last: np.ndarray, count: int, dim: int) -> np.ndarray:
+    """`count` latent vectors from `first` to `last`, both `[1, D, 1, 1]` and included.
 
-    parts = [latent[start : start + AT_ONCE] for start in range(0, len(latent), AT_ONCE)]
-    return np.concatenate([gan.sample(paddle.to_tensor(part), ema) for part in parts])
-
-
-def walk(first: np.ndarray, last: np.ndarray, count: int) -> np.ndarray:
-    """`count` latent vectors from `first` to `last`, both `[1, 100, 1, 1]` and included.
-
-    Spherical: the length goes from one's to the other's in even steps too, where a straight line would cut through
-    the middle of the sphere, which the generator never saw (White 2016, arXiv 1609.04468, section 2.1).
+    Spherical in the first `dim` numbers, which are normal ones: the length goes from one's to the other's in even steps
+    too, where a straight line would cut through the middle of the sphere, which the generator never saw (White 2016,
+    arXiv 1609.04468, section 2.1). What follows, such as a label, goes straight.
     """
-    lengths = np.linalg.norm(first), np.linalg.norm(last)
-    a, b = first / lengths[0], last / lengths[1]
-    angle = np.arccos(np.clip((a * b).sum(), -1, 1))
     t = np.linspace(0, 1, count).reshape(-1, 1, 1, 1)
+    (a, label_a), (b, label_b) = ((end[:, :dim], end[:, dim:]) for end in (first, last))
+    lengths = np.linalg.norm(a), np.linalg.norm(b)
+    a, b = a / lengths[0], b / lengths[1]
+    angle = np.arccos(np.clip((a * b).sum(), -1, 1))
     if angle < 1e-6:  # the same seed twice
         direction = np.repeat(a, count, axis=0)
     else:
         direction = (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)
-    return (direction * ((1 - t) * lengths[0] + t * lengths[1])).astype(np.float32)
+    noise = direction * ((1 - t) * lengths[0] + t * lengths[1])
+    return np.concatenate([noise, (1 - t) * label_a + t * label_b], axis=1).astype(np.float32)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Train the judges: `python -m common.train_judge` writes `common/judges/`, about 13 minutes on 2 CPU cores."""
+"""Train the judges: `python -m common.train_judge` writes `common/judging/judges/`, about 13 minutes on 2 CPU cores."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ import hashlib
 import json
 import sys
 
-import numpy as np
-
-from common import cpu
+from common import data
 from common.errors import DONE, Parser, command, number_between, whole_number
-from common.flags import DATA_DIR_HELP
+from common.judging.judge import FOLDER, Judge, classify
+from common.run import artifacts
+from common.run.flags import DATA_DIR_HELP
+
+import numpy as np
+import paddle
+from paddle import nn
+from tqdm import tqdm
 
 BATCH_SIZE = 128
 SHIFT = 2  # pixels of random translation, each way
@@ -19,7 +24,7 @@ EPOCHS = {"mnist": 8, "digits": 80}
 
 @command
 def main(arguments: list[str] | None = None) -> int:
-    """Entry point; returns the exit status."""
+    """The command; returns its exit status."""
     parser = Parser(
         prog="python -m common.train_judge",
         description="Train the classifiers that the metrics are computed with, test them on images they have not seen, "
@@ -33,18 +38,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--seed", type=whole_number(0), default=0)
     flags = parser.parse_args(arguments)
-    cpu.set_up()
-    import paddle
-
-    from common import artifacts, data
-    from common.judge import FOLDER, look
-
     for dataset in flags.dataset:
         images, labels, checksum = data.load_labelled(dataset, "train", flags.data_dir)
         unseen, answers, _ = data.load_labelled(dataset, "test", flags.data_dir)
         epochs = flags.epochs or EPOCHS[dataset]
         judge = train(images, labels, epochs, flags.learning_rate, flags.seed)
-        accuracy = float((look(judge, unseen).classes == answers).mean())
+        accuracy = float((classify(judge, unseen).classes == answers).mean())
         print(f"{dataset}: {accuracy:.2%} of {len(unseen):,} unseen images", flush=True)
 
         path = FOLDER / f"{dataset}.params"
@@ -64,14 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
     return DONE
 
 
-def train(images: np.ndarray, labels: np.ndarray, epochs: int, learning_rate: float, seed: int):
+def train(images: np.ndarray, labels: np.ndarray, epochs: int, learning_rate: float, seed: int) -> Judge:
     """A judge trained on `images [N, 1, 32, 32]` with `labels [N]`, each shifted at random by up to two pixels."""
-    import paddle
-    from paddle import nn
-    from tqdm import tqdm
-
-    from common.judge import Judge
-
     paddle.seed(seed)
     rng = np.random.default_rng(seed)
     judge, criterion = Judge(), nn.CrossEntropyLoss()

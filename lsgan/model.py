@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from paddle import Tensor, nn
-
 from common.layers import Generator, score_layers
+
+from paddle import Tensor, nn
 
 __all__ = ["Discriminator", "Generator"]
 

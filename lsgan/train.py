@@ -1,25 +1,22 @@
 """Train LSGAN: `python lsgan/train.py`, from any folder; `--help` lists the flags."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # the repository: `common` is found with nothing installed
 
+from common.gan import GAN
+from common.init import weights_init
 from common.train import run
+from lsgan.model import Discriminator, Generator
+
+from paddle import nn
 
 
-def build(**adam: float):
-    """All that makes it LSGAN. Called by the loop once Paddle is set up and seeded, hence the imports."""
-    from paddle import nn
-
-    from common.gan import GAN
-    from common.init import weights_init
-    from lsgan.model import Discriminator, Generator
-
+def build(**settings: float) -> GAN:
+    """All that makes it LSGAN; the settings are those of `GAN`."""
     criterion = nn.MSELoss()
-    return GAN(Generator().apply(weights_init), Discriminator().apply(weights_init), criterion, **adam)
+    return GAN(Generator().apply(weights_init), Discriminator().apply(weights_init), criterion, **settings)
 
 
 if __name__ == "__main__":

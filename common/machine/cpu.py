@@ -1,4 +1,5 @@
-"""Set-up around `import paddle`, for every command to call first: threads, MKL code path, warnings."""
+"""The processor: threads, MKL's code path, memory, warnings. All of it has to be settled before `import paddle`, so
+`common/__init__.py` calls `prepare`; only the number of threads can change afterwards."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import sys
 import warnings
 from pathlib import Path
 
-conv_threads = 1  # among which `common.conv` shares a batch out; `set_up` sets it
+threads = 1  # among which `common.machine.convolutions` shares a batch out; `prepare` and `use_threads` set it
 OFF_SWITCH = "GAN_NO_MKL_SETUP"  # set to 1: leave MKL's choice of code path alone
 
 
@@ -32,7 +33,7 @@ def usable_cores() -> int:
     return max(1, min(cores, math.ceil(int(quota) / int(period))))
 
 
-def processes() -> int:
+def launched_processes() -> int:
     """How many Paddle's launcher started; 1 without it."""
     return int(os.environ.get("PADDLE_TRAINERS_NUM", "1"))
 
@@ -41,7 +42,7 @@ def mkl_code_path(cpuinfo: str) -> str | None:
     """The value of MKL_DEBUG_CPU_TYPE that fits the processor `/proc/cpuinfo` describes; None to leave it alone.
 
     Paddle's wheel bundles an MKL of 2019. On a processor that is not Intel's it takes the slowest code path, whatever
-    the processor can do; this variable names the path to take instead.
+    the processor can do; this variable names the path to take instead. MKL reads it at its first matrix product.
     """
     fields = dict(line.split(":", 1) for line in cpuinfo.splitlines() if ":" in line)
     fields = {name.strip(): value.split() for name, value in fields.items()}
@@ -61,16 +62,8 @@ def keep_freed_memory() -> None:
             mallopt(parameter, value)
 
 
-def set_up(threads: int | None = None) -> str:
-    """Import Paddle, prepared for this processor. What the user has set in the environment stays.
-
-    Args:
-        threads: CPU threads; None for $OMP_NUM_THREADS, else every core this process may use, or its share of them
-            where Paddle's launcher started several processes.
-
-    Returns:
-        What was chosen, for the header: "2 threads, MKL code path AVX-512".
-    """
+def prepare() -> None:
+    """Set this process up for Paddle. What the user has set in the environment stays."""
     try:
         path = mkl_code_path(Path("/proc/cpuinfo").read_text())
     except OSError:  # not Linux
@@ -84,18 +77,32 @@ def set_up(threads: int | None = None) -> str:
     warnings.filterwarnings("ignore", message="No ccache found")
     warnings.filterwarnings("ignore", message="When training, we now always track global mean and variance")
 
+    global threads
+    threads = wished_threads(os.environ.get("OMP_NUM_THREADS", ""), "paddle" in sys.modules)
     # Paddle warns of any OMP_NUM_THREADS but 1, which it sets where it finds none. The threads are of use elsewhere:
     # in MKL's small matrix products two are hardly faster than one.
-    asked = os.environ.get("OMP_NUM_THREADS", "") if processes() == 1 else ""  # the launcher's 1 is nobody's wish
-    wish = int(asked) if asked.isdigit() else 0
-    count = threads or wish or max(1, usable_cores() // processes())
     os.environ["OMP_NUM_THREADS"] = "1"
-    import paddle
 
-    global conv_threads
-    conv_threads = count
-    paddle.base.core.set_num_threads(1)
 
-    chosen = f"{count} thread{'s' if count > 1 else ''}"
+def wished_threads(variable: str, paddle_is_imported: bool = False) -> int:
+    """The threads that $OMP_NUM_THREADS asks for, else every core that is free for this process.
+
+    A 1 that Paddle's launcher wrote there, or Paddle itself when it was imported first, is nobody's wish.
+    """
+    written_by_paddle = launched_processes() > 1 or (paddle_is_imported and variable == "1")
+    if variable.isdigit() and int(variable) and not written_by_paddle:
+        return int(variable)
+    return max(1, usable_cores() // launched_processes())
+
+
+def use_threads(count: int | None) -> None:
+    """Use `count` threads from here on; None leaves what `prepare` found."""
+    global threads
+    threads = count or threads
+
+
+def description() -> str:
+    """What was chosen, for a run's header: "2 threads, MKL code path AVX-512"."""
+    chosen = f"{threads} thread{'s' if threads > 1 else ''}"
     code_path = {"7": "AVX-512", "5": "AVX2"}.get(os.environ.get("MKL_DEBUG_CPU_TYPE", ""))
     return f"{chosen}, MKL code path {code_path}" if code_path else chosen

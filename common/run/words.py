@@ -6,15 +6,15 @@ import sys
 from pathlib import Path
 
 from common.errors import BROKE_DOWN, INTERRUPTED
+from common.run.families import title
 
 
 def describe(found: dict[str, dict]) -> str:
     """A judgement in a line."""
-    raw, ema = found["raw"], found["ema"]
-    distances = f"{raw['frechet']:.2f} (EMA {ema['frechet']:.2f})"
-    return (
-        f"{distances}, precision {raw['precision']:.2f}, recall {raw['recall']:.2f}, {raw['confident']:.0%} recognised"
-    )
+    raw = found["raw"]
+    average = f" (EMA {found['ema']['frechet']:.2f})" if "ema" in found else ""
+    share = f"precision {raw['precision']:.2f}, recall {raw['recall']:.2f}, {raw['confident']:.0%} recognised"
+    return f"{raw['frechet']:.2f}{average}, {share}"
 
 
 def print_header(config: dict, images: int, steps: int, start: int, earlier: Path | None) -> None:
@@ -22,7 +22,7 @@ def print_header(config: dict, images: int, steps: int, start: int, earlier: Pat
     flags = config["flags"]
     if earlier:
         print(f"an earlier run was here: it is now in {earlier}")
-    family, device, version = config["family"].upper(), config["device"], config["versions"]["paddle"]
+    family, device, version = title(config["family"]), config["device"], config["versions"]["paddle"]
     processes = f"{config['processes']} processes of " if config["processes"] > 1 else ""
     print(f"{family} on {device} ({processes}{config['threads']}), Paddle {version}")
     print(f"data     {config['dataset']}, {images:,} images")
@@ -49,7 +49,10 @@ def print_end(config: dict, folder: Path, status: int, step: int) -> None:
         )
         return
     print(f"{'stopped' if status == INTERRUPTED else 'done'} after {step:,} steps. Written to {folder}:")
-    print("         weights: generator.params, generator_ema.params (their average), discriminator.params")
+    weights = [f"{name}.params" for name in config["parameters"]]
+    if (folder / "generator_ema.params").exists():
+        weights.insert(1, "generator_ema.params (their average)")
+    print(f"         weights: {', '.join(weights)}")
     print("         pictures: samples/, progress.gif; curves: losses.csv, VisualDL records")
     if status == INTERRUPTED:
         print("next     the same command with --resume goes on from here")

@@ -6,9 +6,9 @@ import signal
 import sys
 import time
 
-from tqdm import tqdm
+from common.machine.cpu import launched_processes
 
-from common.cpu import processes
+from tqdm import tqdm
 
 
 class Progress:
@@ -62,13 +62,13 @@ class Interrupt:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Give them back."""
+        """Restore the handlers that were there before."""
         for number, handler in self.before.items():
             signal.signal(number, handler)
 
     def _ask(self, number: int, frame: object) -> None:
         self.asked = True
-        launched = processes() > 1
+        launched = launched_processes() > 1
         for again in self.before:
             signal.signal(again, signal.SIG_IGN if launched else signal.default_int_handler)
         more = "" if launched else "; once more stops at once"

@@ -8,42 +8,40 @@ from __future__ import annotations
 import hashlib
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from common.errors import UserError
+from common.gan import Game
+from common.run.artifacts import atomic
+from common.run.weights import load_into, parse, read_bounded
 
 import numpy as np
-
-from common.artifacts import atomic
-from common.errors import UserError
-from common.weights import load_into, parse, read_bounded
-
-if TYPE_CHECKING:
-    from paddle import nn
-    from paddle.optimizer import Optimizer
-
-    from common.gan import GAN
+import paddle
+from paddle import nn
 
 NAME, PREVIOUS = "checkpoint.params", "checkpoint-previous.params"
 EMA = "generator_ema"
 DIGEST_BYTES = 32  # SHA-256, after what `paddle.save` wrote
 
 
-def save(folder: Path, gan: GAN, state: dict[str, Any]) -> None:
+def all_networks(game: Game) -> dict[str, nn.Layer]:
+    """The networks of a game by name, its moving average among them."""
+    return {**game.networks, **({EMA: game.ema.network} if game.ema else {})}
+
+
+def save(folder: Path, game: Game, state: dict[str, Any]) -> None:
     """Write networks, optimizers and `state` to `folder`, keeping the checkpoint before as `checkpoint-previous`.
 
     Args:
         state: plain numbers, strings and dictionaries: the step, the lengths of the logs, what the run is.
     """
-    import paddle
-
     content = {
         **state,
         "networks": {
             name: {key: value.numpy() for key, value in network.state_dict().items()}
-            for name, network in (*gan.networks.items(), (EMA, gan.ema.network))
+            for name, network in all_networks(game).items()
         },
-        "optimizers": {
-            name: optimizer_state(optimizer, gan.networks[name]) for name, optimizer in gan.optimizers.items()
-        },
+        "optimizers": {player: optimizer_state(game, player) for player in game.optimizers},
     }
     buffer = io.BytesIO()
     paddle.save(content, buffer)
@@ -79,40 +77,50 @@ def load(folder: Path) -> tuple[dict[str, Any], Path, str] | None:
     return None
 
 
-def restore(gan: GAN, content: dict[str, Any], path: Path) -> None:
-    """Put the networks and optimizers of a checkpoint into `gan`.
+def restore(game: Game, content: dict[str, Any], path: Path) -> None:
+    """Put the networks and optimizers of a checkpoint into `game`.
 
     Raises:
         UserError: they are another network's.
     """
-    load_into(gan.ema.network, path, content["networks"].get(EMA, {}))
-    for name, network in gan.networks.items():
+    for name, network in all_networks(game).items():
         load_into(network, path, content["networks"].get(name, {}))
-        restore_optimizer(gan.optimizers[name], network, content["optimizers"].get(name, {}))
+    for player in game.optimizers:
+        restore_optimizer(game, player, content["optimizers"].get(player, {}))
 
 
-def optimizer_state(optimizer: Optimizer, network: nn.Layer) -> dict[str, np.ndarray]:
-    """An optimizer's accumulators under the names of `network`'s tensors, such as `gen.0.weight:moment1_0`.
+def tensor_names(game: Game, player: str) -> dict[str, str]:
+    """A player's tensors: name in the checkpoint to Paddle's own name.
 
-    Paddle's own names count the layers made in a process, so that the same network made second has others.
+    Paddle's own names count the layers made in a process, so that the same network made second has others. In the
+    checkpoint it is `network/tensor`, and for a player's network of the same name plainly `tensor`.
     """
-    state = optimizer.state_dict()
+    mine = {id(parameter) for parameter in game.optimizers[player]._parameter_list}
     return {
-        f"{name}:{key[len(parameter.name) + 1 :]}": value.numpy()
+        name if network_name == player else f"{network_name}/{name}": parameter.name
+        for network_name, network in game.networks.items()
         for name, parameter in network.named_parameters()
-        for key, value in state.items()
-        if key.startswith(f"{parameter.name}_")
+        if id(parameter) in mine
     }
 
 
-def restore_optimizer(optimizer: Optimizer, network: nn.Layer, state: dict[str, np.ndarray]) -> None:
-    """Undo `optimizer_state`."""
-    import paddle
+def optimizer_state(game: Game, player: str) -> dict[str, np.ndarray]:
+    """An optimizer's accumulators under the names of its tensors, such as `gen.0.weight:moment1_0`."""
+    state = game.optimizers[player].state_dict()
+    return {
+        f"{name}:{key[len(own) + 1 :]}": value.numpy()
+        for name, own in tensor_names(game, player).items()
+        for key, value in state.items()
+        if key.startswith(f"{own}_")
+    }
 
-    names = {name: parameter.name for name, parameter in network.named_parameters()}
+
+def restore_optimizer(game: Game, player: str, state: dict[str, np.ndarray]) -> None:
+    """Undo `optimizer_state`."""
+    names = tensor_names(game, player)
     restored = {}
     for key, value in state.items():
         name, _, accumulator = key.partition(":")
         if name in names:
             restored[f"{names[name]}_{accumulator}"] = paddle.to_tensor(value)
-    optimizer.set_state_dict(restored)
+    game.optimizers[player].set_state_dict(restored)

@@ -10,9 +10,9 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from tqdm import tqdm
-
 from common.errors import UserError
+
+from tqdm import tqdm
 
 TRIES = 3
 TIMEOUT = 20.0  # seconds to connect, and between two pieces of the file

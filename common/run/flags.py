@@ -1,36 +1,40 @@
-"""The flags of every family's `train.py`. Read before Paddle is imported: it needs the threads, `--help` needs none."""
+"""The flags of every family's training: those of the loop, the same for all, and the family's own settings."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Callable
 
+from common.data import DATASETS
 from common.errors import Parser, number_between, whole_number
+from common.run.families import script, title
+from common.settings import Setting, settings_of
 
 DATA_DIR_HELP = "folder with the four IDX files (default: $MNIST_DIR, else Paddle's cache, else Paddle's download)"
 
 
-def parse_flags(family: str, arguments: list[str] | None = None) -> argparse.Namespace:
-    """The flags in `arguments` (None: the command line's); a bad one ends the program with one line and status 2."""
+def parse_flags(family: str, build: Callable, arguments: list[str] | None = None) -> argparse.Namespace:
+    """The flags in `arguments` (None: the command line's); a bad one ends the program with one line and status 2.
+
+    Returns:
+        The loop's flags by name; the family's settings as a dictionary under `settings`.
+    """
     parser = Parser(
-        prog=f"{family}/train.py",
-        description=f"Train {family.upper()} and write sample grids, generator.params, loss curves and VisualDL "
+        prog=str(script(family)),
+        description=f"Train {title(family)} and write sample grids, generator.params, loss curves and VisualDL "
         "records to --output-dir. Ctrl-C stops after the current step and saves; --resume goes on.",
-        epilog=f"example: python {family}/train.py --dataset digits --epochs 20",
+        epilog=f"example: python {script(family)} --dataset digits --epochs 20",
     )
     add = parser.add_argument
     add("--epochs", type=whole_number(1), default=100, help="passes over the data set")
     add("--batch-size", type=whole_number(2), default=32, help="images a step")
-    add("--learning-rate", type=number_between(1e-9, 1), default=2e-4, help="Adam's step size, both networks")
-    add("--learning-rate-d", type=number_between(1e-9, 1), help="Adam's step size for D (default: --learning-rate)")
-    add("--beta1", type=number_between(0, 1), default=0.5, help="Adam's first decay rate, both networks")
     add(
         "--dataset",
-        choices=["mnist", "digits", "auto"],
+        choices=DATASETS,
         default="mnist",
         help="digits: scikit-learn's 1,797 digits, no network needed; auto: MNIST where it can be had, else digits",
     )
-    add("--label-smoothing", type=number_between(0, 0.5), default=0.0, help="D's target for real images is 1 less this")
     add("--linear-decay", action="store_true", help="let the step sizes fall epoch by epoch, to 0 after --epochs")
     add("--data-dir", help=DATA_DIR_HELP)
     add("--output-dir", type=Path, default=Path("work", family), help="everything the run writes")
@@ -43,4 +47,30 @@ def parse_flags(family: str, arguments: list[str] | None = None) -> argparse.Nam
     add("--device", default="auto", help="auto, cpu, gpu or gpu:N")
     add("--sync-batchnorm", action="store_true", help="several GPUs: BatchNorm's statistics over all parts of a batch")
     add("--threads", type=whole_number(1), help="CPU threads of each process (default: all cores)")
-    return parser.parse_args(arguments)
+    settings = settings_of(build)
+    own = parser.add_argument_group(f"settings of {title(family)}")
+    for setting in settings:
+        add_setting(own, setting)
+
+    flags = parser.parse_args(arguments)
+    flags.settings = {setting.name: vars(flags).pop(setting.name) for setting in settings}
+    return flags
+
+
+def add_setting(parser: argparse._ArgumentGroup, setting: Setting) -> None:
+    """Make a flag of a setting."""
+    options = {"default": setting.default, "help": setting.help or "see the file's docstring"}
+    if setting.choices:
+        options["choices"] = setting.choices
+    elif setting.type is bool:
+        options["action"] = "store_true"
+    elif setting.type is int:
+        options["type"] = whole_number(setting.range.low)
+    else:
+        options["type"] = number_between(*setting.range)
+    parser.add_argument(flag_of(setting.name), **options)
+
+
+def flag_of(name: str) -> str:
+    """`learning_rate` as `--learning-rate`."""
+    return f"--{name.replace('_', '-')}"

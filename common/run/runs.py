@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import csv
-import importlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from common.errors import UserError
+from common.gan import Game
+from common.run.families import builder, families
+from common.run.weights import load_into
+from common.settings import Setting, settings_of
 
-if TYPE_CHECKING:
-    from common.gan import GAN
-
-ROOT = Path(__file__).resolve().parents[1]
-
-
-def families() -> list[str]:
-    """The folders of this repository that hold a GAN: those with a `model.py` and a `train.py`."""
-    return sorted(path.parent.name for path in ROOT.glob("*/train.py") if path.with_name("model.py").is_file())
+import numpy as np
 
 
 def load_config(run_dir: Path) -> dict[str, Any]:
@@ -58,7 +51,7 @@ def load_losses(run_dir: Path) -> dict[str, np.ndarray]:
         raise UserError(f"{path}: {error.strerror}; name a folder that a train.py wrote, such as work/dcgan") from error
     except ValueError as error:
         raise UserError(f"{path}: not a table of losses ({error})") from error
-    if not rows or not {"step", "loss_d", "loss_g"} <= set(header):
+    if not rows or not any(name.startswith("loss") for name in header):
         raise UserError(f"{path}: no losses in it yet; wait for the run's first steps")
     return dict(zip(header, table.T))
 
@@ -92,11 +85,14 @@ def _logged(run_dir: Path) -> list[dict[str, Any]]:
 def best_distance(run_dir: Path) -> float:
     """The least Fréchet distance among a run's judgements, infinite where there are none."""
     judgements = load_metrics(run_dir)
-    return min((found[name]["frechet"] for found in judgements for name in ("raw", "ema")), default=float("inf"))
+    return min(
+        (line[kind]["frechet"] for line in judgements for kind in ("raw", "ema") if kind in line), default=np.inf
+    )
 
 
-def load_gan(run_dir: Path, weights: str = "generator.params") -> GAN:
-    """The GAN of a run with its trained generator, ready to `sample`.
+def load_game(run_dir: Path, weights: str = "generator.params") -> Game:
+    """The game of a run with its trained generator, ready to `sample`; its other networks are loaded where they are
+    there.
 
     Args:
         run_dir: what a training run wrote, or a `pretrained` folder.
@@ -105,9 +101,27 @@ def load_gan(run_dir: Path, weights: str = "generator.params") -> GAN:
     Raises:
         UserError: the folder is no run's, or its weights are missing, damaged, unsafe or another network's.
     """
-    from common.weights import load_into
+    config = load_config(run_dir)
+    build = builder(config["family"])
+    kept = config.get("flags", {})
+    settings = {s.name: checked(s, kept[s.name], run_dir) for s in settings_of(build) if s.name in kept}
+    game = build(**settings)
+    for name, network in game.networks.items():
+        path = run_dir / (weights if name == "generator" else f"{name}.params")
+        if name == "generator" or path.exists():
+            load_into(network, path)
+    return game
 
-    family = load_config(run_dir)["family"]
-    gan = importlib.import_module(f"{family}.train").build()
-    load_into(gan.networks["generator"], run_dir / weights)
-    return gan
+
+def checked(setting: Setting, value: Any, run_dir: Path) -> Any:
+    """A setting of a run's `config.json`, which a stranger may have written; raises `UserError` where it cannot be."""
+    if setting.choices:
+        right = value in setting.choices
+    elif setting.type is bool:
+        right = isinstance(value, bool)
+    else:
+        numbers = (int, float) if setting.type is float else int
+        right = isinstance(value, numbers) and setting.range.low <= value < setting.range.high
+    if not right and value != setting.default:
+        raise UserError(f"{run_dir / 'config.json'}: {setting.name} is {value!r}, which cannot be")
+    return value

@@ -7,7 +7,7 @@ steps (`tests/test_health.py` replays them all, `tests/sick.py` makes them).
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 
 import numpy as np
 
@@ -23,28 +23,36 @@ LEAP_WARM_UP = 400  # the first windows leap in any run
 SPREAD = 0.35  # of the samples, against that of real images; healthy ones stay above 0.45 from this step on:
 SAMPLES_WARM_UP = 500
 CLASSES_WARM_UP = 1000  # and before it the first epochs of a small data set lack digits
+TIMES = 2  # a trouble is reported: when it begins, and when it is back
 FEW_CLASSES, RARE = 5, 0.01  # digits that make up less than 1% of the samples; healthy epochs have none
 
 
 class Health:
-    """Watches one run. Each trouble is reported once when it begins, and once more when it is over and comes back.
+    """Watches one run. Each trouble is reported once when it begins, and once more when it is over and comes back; from
+    then on it is no news.
 
     Args:
         real_spread: `spread` of real images.
+        scores: what D is taught to answer for fake and for real images. None, a critic without such a scale: then
+            only the samples are watched, since losses and scores have no right size.
     """
 
-    def __init__(self, real_spread: float) -> None:
-        self.real_spread = real_spread
+    def __init__(self, real_spread: float, scores: tuple[float, float] | None = (0.0, 1.0)) -> None:
+        self.real_spread, self.scores = real_spread, scores
         self._rows: deque[dict[str, float]] = deque(maxlen=WINDOW)
         self.ongoing: set[str] = set()
+        self._times_said: Counter[str] = Counter()
 
-    def resume(self, rows: list[dict[str, float]], ongoing: list[str]) -> None:
-        """Go on after the steps in `rows`, of which the troubles `ongoing` have been said."""
+    def resume(self, rows: list[dict[str, float]], ongoing: list[str], said: list[dict]) -> None:
+        """Go on after the steps in `rows`, with the troubles `ongoing`, and `said` what was reported until then."""
         self._rows.extend(rows)
         self.ongoing = set(ongoing)
+        self._times_said.update(line["trouble"] for line in said)
 
-    def look_at_steps(self, rows: list[dict[str, float]]) -> list[dict]:
+    def check_steps(self, rows: list[dict[str, float]]) -> list[dict]:
         """What begins to be wrong with these steps' losses and scores: a row of `step`, `trouble` and `advice` each."""
+        if self.scores is None or not {"loss_d", "score_real", "score_fake"} <= set(rows[0]):
+            return []
         found = []
         for row in rows:
             self._rows.append(row)
@@ -52,8 +60,9 @@ class Health:
                 continue
             window = {name: np.array([past[name] for past in self._rows]) for name in row if "_" in name}
             loss_d = window["loss_d"]
-            gap = window["score_real"].mean() - window["score_fake"].mean()
-            gradient = np.median(window["grad_g"])
+            scale = self.scores[1] - self.scores[0]
+            gap = (window["score_real"].mean() - window["score_fake"].mean()) / scale
+            gradient = np.median(window.get("grad_g", np.inf))
             won = np.median(loss_d) < WON_LOSS or gap > WON_GAP or gradient < NO_GRADIENT
             found += self._report(
                 row["step"], "D has won", won,
@@ -77,7 +86,7 @@ class Health:
             )  # fmt: skip
         return found
 
-    def look_at_samples(self, step: int, images: np.ndarray) -> list[dict]:
+    def check_samples(self, step: int, images: np.ndarray) -> list[dict]:
         """What begins to be wrong with a batch of samples `[N, 1, H, W]`."""
         ratio = spread(images) / self.real_spread
         return self._report(
@@ -86,7 +95,7 @@ class Health:
             "latent vector. Take earlier weights, or another seed",
         )  # fmt: skip
 
-    def look_at_classes(self, step: int, shares: list[float]) -> list[dict]:
+    def check_classes(self, step: int, shares: list[float]) -> list[dict]:
         """What begins to be wrong with the shares of the ten digits among many samples."""
         missing = [digit for digit, share in enumerate(shares) if share < RARE]
         return self._report(
@@ -101,6 +110,9 @@ class Health:
         if trouble in self.ongoing:
             return []
         self.ongoing.add(trouble)
+        self._times_said[trouble] += 1
+        if self._times_said[trouble] > TIMES:
+            return []
         return [{"step": step, "trouble": trouble, "advice": advice}]
 
 

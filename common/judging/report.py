@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from common.evaluate import COLUMNS
+
+import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -179,8 +179,6 @@ def by_epoch(recipe: str, members: list[dict], epochs: int) -> list[str]:
 
 def draw(results: dict) -> Figure:
     """Losses and Fréchet distances of all runs, a colour for each recipe."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(14, 4), layout="constrained")
     distance, loss_d, gap = figure.subplots(1, 3)
     for index, (recipe, members) in enumerate(by_recipe(results).items()):

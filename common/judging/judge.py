@@ -10,13 +10,14 @@ import hashlib
 import json
 from pathlib import Path
 
+from common.data import IMAGE, to_size
+from common.errors import UserError
+from common.machine.convolutions import Conv2D
+from common.run.weights import load_into
+
 import numpy as np
 import paddle
 from paddle import Tensor, nn
-
-from common.conv import Conv2D
-from common.errors import UserError
-from common.weights import load_into
 
 FEATURES = 64
 FOLDER = Path(__file__).with_name("judges")
@@ -98,8 +99,9 @@ def load_record(dataset: str) -> dict:
 
 
 @paddle.no_grad()
-def look(judge: Judge, images: np.ndarray) -> Judged:
-    """What `judge` sees in `images [N, 1, 32, 32]`, float32 in [-1, 1]."""
+def classify(judge: Judge, images: np.ndarray) -> Judged:
+    """What `judge` sees in `images [N, 1, H, W]`, float32 in [-1, 1]; other sizes than 32x32 are resized first."""
+    images = to_size(images, IMAGE[1])
     features, probabilities = [], []
     for start in range(0, len(images), AT_ONCE):
         seen, logits = judge(paddle.to_tensor(images[start : start + AT_ONCE]))

@@ -14,9 +14,9 @@ import pickletools
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from common.errors import UserError
+
+import numpy as np
 
 MAX_BYTES = 64 * 2**20  # twice a checkpoint of this repository with everything in it
 MAX_OPCODES = 200_000  # a checkpoint has some thousands; each can cost far more memory than its byte in the file

@@ -11,43 +11,47 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Callable
 
+from common.machine import cpu
+
 import paddle
 from paddle import Tensor, nn
 from paddle.autograd import PyLayer
 from paddle.nn.functional import conv2d, conv2d_transpose
 
-from common import cpu
-
 Convolution = Callable[[Tensor, Tensor], Tensor]
 pool = ThreadPoolExecutor(64)  # a bound, not a number: threads start when they are needed
+paddle.base.core.set_num_threads(1)  # inside one slice, where a script that imported Paddle first asked for more
 
 
 class Conv2D(nn.Conv2D):
-    """`paddle.nn.Conv2D` without bias."""
+    """`paddle.nn.Conv2D`."""
 
     def forward(self, x: Tensor) -> Tensor:
         """`[N, in, H, W]` to `[N, out, H', W']`."""
         if self._padding == 0 and x.shape[2:] == self.weight.shape[2:]:
-            return paddle.matmul(x.flatten(1), self.weight.flatten(1), transpose_y=True)[:, :, None, None]
-        return split(lambda x, weight: conv2d(x, weight, None, self._stride, self._padding), x, self.weight)
+            rows, kernels = x.reshape([x.shape[0], -1]), self.weight.reshape([self.weight.shape[0], -1])
+            y = paddle.matmul(rows, kernels, transpose_y=True)[:, :, None, None]
+        else:
+            y = split(lambda x, weight: conv2d(x, weight, None, self._stride, self._padding), x, self.weight)
+        return y if self.bias is None else y + self.bias.reshape([1, -1, 1, 1])
 
 
 class Conv2DTranspose(nn.Conv2DTranspose):
-    """`paddle.nn.Conv2DTranspose` without bias."""
+    """`paddle.nn.Conv2DTranspose`."""
 
     def forward(self, x: Tensor) -> Tensor:
         """`[N, in, H, W]` to `[N, out, H', W']`."""
         if self._padding == 0 and x.shape[2:] == [1, 1]:
-            return paddle.matmul(x.flatten(1), self.weight.flatten(1)).reshape([-1, *self.weight.shape[1:]])
-        return split(lambda x, weight: conv2d_transpose(x, weight, None, self._stride, self._padding), x, self.weight)
+            rows, kernels = x.reshape([x.shape[0], -1]), self.weight.reshape([self.weight.shape[0], -1])
+            y = paddle.matmul(rows, kernels).reshape([-1, *self.weight.shape[1:]])
+        else:
+            y = split(lambda x, weight: conv2d_transpose(x, weight, None, self._stride, self._padding), x, self.weight)
+        return y if self.bias is None else y + self.bias.reshape([1, -1, 1, 1])
 
 
 def split(convolve: Convolution, x: Tensor, weight: Tensor) -> Tensor:
-    """`convolve(x, weight)`; on a CPU with several threads, by slices of the batch.
-
-    What is split has no second derivatives; a gradient penalty needs `--threads 1` or the layers of `paddle.nn`.
-    """
-    parts = min(cpu.conv_threads, x.shape[0])
+    """`convolve(x, weight)`; on a CPU with several threads, by slices of the batch."""
+    parts = min(cpu.threads, x.shape[0])
     if parts < 2 or not x.place.is_cpu_place():
         return convolve(x, weight)
     graph = paddle.is_grad_enabled()
@@ -85,12 +89,23 @@ class SplitConvolution(PyLayer):
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, convolve: Convolution, parts: int, wanted: tuple[bool, bool]) -> Tensor:
         """The convolution of the whole batch."""
+        ctx.save_for_backward(x, weight)
         ctx.slices, ctx.wanted = convolve_slices(x, weight, convolve, parts, wanted), wanted
+        ctx.convolve = convolve
         return paddle.concat([y.detach() for _, _, y in ctx.slices])
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """The gradients of images and weights from that of the result."""
+        """The gradients of images and weights from that of the result.
+
+        Under `create_graph=True` Paddle calls this with the graph switched on: then it is differentiated once more,
+        which the slices' own graphs are not made for, and is built from the whole batch instead.
+        """
+        if paddle.is_grad_enabled():
+            x, weight = ctx.saved_tensor()
+            inputs = [tensor for tensor, want in zip((x, weight), ctx.wanted) if want]
+            found = iter(paddle.grad(ctx.convolve(x, weight), inputs, grad, create_graph=True))
+            return tuple(next(found) if want else None for want in ctx.wanted)
         images, weights, results = zip(*ctx.slices)
         list(pool.map(lambda y, own: y.backward(own), results, slices(grad, len(results))))
         wants_images, wants_weights = ctx.wanted

@@ -11,10 +11,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
-from PIL import Image
-
 from common.errors import UserError
+
+import numpy as np
+import paddle
+from PIL import Image
+from visualdl import LogWriter
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 GRID_COLUMNS = 8
 GIF_FRAMES = 60
@@ -55,8 +62,6 @@ def save_json(path: Path, content: Any) -> None:
 
 def save_params(path: Path, state_dict: dict) -> None:
     """Write a state dict as `paddle.save` does, atomically; plain `paddle.load` reads it."""
-    import paddle
-
     buffer = io.BytesIO()
     paddle.save(state_dict, buffer)
     with atomic(path) as file:
@@ -142,9 +147,7 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         UserError: another run writes to this folder.
     """
-    try:
-        import fcntl
-    except ImportError:  # not POSIX: no such lock there
+    if fcntl is None:  # not POSIX: no such lock there
         yield
         return
     with (folder / ".lock").open("a") as file:
@@ -163,16 +166,15 @@ class Logs:
 
     Args:
         folder: where to write; the files are appended to.
+        flags: of the command line, for VisualDL's page of hyperparameters.
         lengths: cut the files back to these bytes first, which undoes what came after a checkpoint.
     """
 
     FILES = ("losses.csv", "metrics.jsonl", "vdlrecords.run.log")
     SCALARS_EVERY = 20
 
-    def __init__(self, folder: Path, lengths: dict[str, int] | None = None) -> None:
-        from visualdl import LogWriter
-
-        self.folder = folder
+    def __init__(self, folder: Path, flags: dict[str, Any], lengths: dict[str, int] | None = None) -> None:
+        self.folder, self.flags = folder, flags
         for name in self.FILES if lengths else ():
             os.truncate(folder / name, lengths[name])
         self._file = (folder / "losses.csv").open("a", newline="", encoding="utf-8")  # `close` closes it
@@ -181,11 +183,6 @@ class Logs:
         with contextlib.redirect_stdout(io.StringIO()):  # it prints when it appends to a file that is there
             self.board = LogWriter(logdir=str(folder), file_name="vdlrecords.run.log", display_name=folder.name)
 
-    def hyperparameters(self, flags: dict[str, Any]) -> None:
-        """Show the flags on VisualDL's page of hyperparameters, against the losses."""
-        shown = {name: value if type(value) in (int, float) else str(value) for name, value in flags.items()}
-        self.board.add_hparams(shown, ["loss/D", "loss/G"])
-
     def steps(self, rows: list[dict[str, float]]) -> None:
         """Log steps. Each row starts with `step`, `epoch` and `batch`, then what the family's step returned."""
         for row in rows:
@@ -193,6 +190,7 @@ class Logs:
                 self._csv = csv.DictWriter(self._file, list(row))
                 if self._file.tell() == 0:
                     self._csv.writeheader()
+                    self._show_hyperparameters([tag(name) for name in row if name.startswith("loss")])
             self._csv.writerow(row)
             if row["step"] % self.SCALARS_EVERY == 0:
                 for name in list(row)[3:]:
@@ -200,10 +198,10 @@ class Logs:
         self._file.flush()  # so that `common.compare` sees a run that is still going
 
     def metrics(self, line: dict[str, Any]) -> None:
-        """Log a judgement: `step`, `epoch`, and the metrics of the `raw` and the `ema` generator."""
+        """Log a judgement: `step`, `epoch`, and the metrics of the `raw` generator and of its `ema`, if it has one."""
         self._lines.write(json.dumps(line) + "\n")
         for name in ("raw", "ema"):
-            for key, value in line[name].items():
+            for key, value in line.get(name, {}).items():
                 if isinstance(value, float):
                     self.board.add_scalar(f"metric/{key}{' EMA' if name == 'ema' else ''}", value, line["step"])
 
@@ -225,6 +223,11 @@ class Logs:
         self._file.close()
         self._lines.close()
         self.board.close()
+
+    def _show_hyperparameters(self, losses: list[str]) -> None:
+        """Show the flags on VisualDL's page of hyperparameters, against the losses."""
+        flags = {name: value if type(value) in (int, float) else str(value) for name, value in self.flags.items()}
+        self.board.add_hparams(flags, losses)
 
 
 def tag(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Why the Sigmoid goes: the gradient G gets through it, drawn by `python -m common.saturation --out saturation.png`."""
+"""Why the Sigmoid goes: the gradient G gets through it, drawn by `python docs/saturation.py --out saturation.png`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from common import cpu
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
 from common.errors import DONE, Parser, command
+from common.run.artifacts import atomic
+
+import paddle
+from matplotlib.figure import Figure
+from paddle import nn
 
 
 def gradients() -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -18,9 +25,6 @@ def gradients() -> tuple[np.ndarray, dict[str, np.ndarray]]:
         The scores `[N]` from -40 to 40, and for each loss its gradient `[N]` there: `minimax` log(1 - sigmoid(s)),
         `DCGAN` BCELoss(sigmoid(s), 1) = -log sigmoid(s), `LSGAN` MSELoss(s, 1) = (s - 1)².
     """
-    import paddle
-    from paddle import nn
-
     losses = {
         "minimax": lambda s: -nn.BCELoss(reduction="sum")(nn.functional.sigmoid(s), paddle.zeros_like(s)),
         "DCGAN": lambda s: nn.BCELoss(reduction="sum")(nn.functional.sigmoid(s), paddle.ones_like(s)),
@@ -37,15 +41,10 @@ def gradients() -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 @command
 def main(arguments: list[str] | None = None) -> int:
-    """Entry point; returns the exit status."""
-    parser = Parser(prog="python -m common.saturation", description="Draw the gradient of G's loss for three losses.")
+    """The command; returns its exit status."""
+    parser = Parser(prog="python docs/saturation.py", description="Draw the gradient of G's loss for three losses.")
     parser.add_argument("--out", type=Path, default=Path("saturation.png"), help="the picture, PNG")
     flags = parser.parse_args(arguments)
-    cpu.set_up()
-    from matplotlib.figure import Figure
-
-    from common.artifacts import atomic
-
     scores, curves = gradients()
     figure = Figure(figsize=(11, 4), layout="constrained")
     near, far = figure.subplots(1, 2)

@@ -1,0 +1,153 @@
+"""The real side of every comparison: what a judge sees in the real images, and what a figure means beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import sys
+import zipfile
+from pathlib import Path
+
+from common import data
+from common.data import Dataset
+from common.errors import UserError
+from common.gan import Game
+from common.judging import metrics
+from common.judging.judge import Judged, classify, load_judge, load_record
+from common.run.artifacts import atomic
+
+import numpy as np
+from tqdm import tqdm
+
+NEIGHBOURS = 2000  # generated images whose nearest training image is looked for: a median needs no more
+
+
+class Reference:
+    """The real side of every comparison: a judge, and what it sees in the training images.
+
+    Looking at 60,000 images takes a while, so that it is kept in `$XDG_CACHE_HOME` (else `~/.cache`) under the
+    checksums of judge and data.
+    """
+
+    def __init__(self, dataset: str, images: np.ndarray, checksum: str) -> None:
+        record = load_record(dataset)
+        if checksum != record["data"]:
+            raise UserError(f"the judge knows {dataset} ({record['data']}), not these images ({checksum})")
+        self.judge = load_judge(dataset)
+        key = hashlib.sha256(f"{record['sha256']} {checksum} {len(images)}".encode()).hexdigest()[:16]
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "paddle-dcgan-lsgan"
+        self.cached = cache / f"{dataset}-{key}.npz"
+        self.seen = self._see_or_recall(images)
+        self.moments = metrics.moments(self.seen.features)
+        self.shares = metrics.class_shares(self.seen.classes)
+
+    def _see_or_recall(self, images: np.ndarray) -> Judged:
+        try:
+            with self.cached.open("rb") as file, np.load(file, allow_pickle=False) as kept:
+                if kept["features"].shape[0] == len(images) and np.isfinite(kept["features"]).all():
+                    return Judged(kept["features"], kept["probabilities"])
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            pass  # not there, or damaged: made anew below
+        seen = self.see(images)
+        buffer = io.BytesIO()
+        np.savez(buffer, features=seen.features, probabilities=seen.probabilities)
+        keep(self.cached, buffer.getvalue())
+        return seen
+
+    def compare(self, seen: Judged) -> dict[str, float]:
+        """All metrics of a set of images as the judge sees them; the same set gives the same figures."""
+        rng = np.random.default_rng(0)
+        # As many real images as there are others: the neighbourhoods of a larger set are smaller.
+        real = self.seen[np.sort(rng.choice(len(self.seen), min(len(seen), len(self.seen)), replace=False))]
+        shares = metrics.class_shares(seen.classes)
+        kernel, spread = metrics.kernel_distance(self.seen.features, seen.features, rng)
+        found = {
+            "frechet": metrics.frechet_distance(*self.moments, *metrics.moments(seen.features)),
+            "kernel": kernel,
+            "kernel_spread": spread,
+            "score": metrics.classifier_score(seen.probabilities),
+            **metrics.neighbour_metrics(real.features, seen.features),
+            "class_distance": metrics.class_distance(shares, self.shares),
+            "confident": metrics.confident_share(seen.probabilities),
+            "nearest": metrics.nearest_distance(self.seen.features, seen.features[:NEIGHBOURS]),
+        }
+        # Six digits: threads add in no fixed order, and a resumed run's file should be the undisturbed one's.
+        rounded = {name: float(f"{value:.6g}") for name, value in found.items()}
+        return {**rounded, "classes": shares.round(4).tolist()}
+
+    def see(self, images: np.ndarray) -> Judged:
+        """What the judge sees in images `[N, 1, H, W]`, float32 in [-1, 1]."""
+        return classify(self.judge, images)
+
+    def judge_game(self, game: Game, latent: np.ndarray, ema: bool = False) -> dict[str, float]:
+        """All metrics of the images that `game` draws from the latent vectors `latent [N, ...]`."""
+        return self.compare(self.see(game.sample(latent, ema)))
+
+
+class Examiner:
+    """Judges a generator and its moving average while they train, on fewer images than the command does.
+
+    It takes nothing from the training's random streams and leaves no trace in the networks.
+
+    Args:
+        dataset: what is trained on; its judge is fetched when it is first needed.
+    """
+
+    SAMPLES = 2000
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+        self.reference: Reference | None = None
+        self.refused = ""
+
+    def examine(self, game: Game) -> dict[str, dict] | None:
+        """The metrics of the generator under `raw`, of its average under `ema`; None where no judge fits."""
+        if self.refused:
+            return None
+        if self.reference is None:
+            name, images, checksum = self.dataset[:3]
+            if name == "digits":  # the judge keeps a quarter unseen
+                images, _, checksum = data.load_labelled(name, "train")
+            try:
+                tqdm.write("the judge looks at the real images; kept for later runs", file=sys.stdout)
+                self.reference = Reference(name, images, checksum)
+            except UserError as error:
+                self.refused = str(error)
+                print(f"note: no metrics: {error}", file=sys.stderr)
+                return None
+        latent = game.latent(np.random.default_rng(0), self.SAMPLES)
+        found = {"raw": self.reference.judge_game(game, latent)}
+        return {**found, "ema": self.reference.judge_game(game, latent, ema=True)} if game.ema else found
+
+
+def keep(path: Path, content: bytes) -> None:
+    """Write into the cache, which is a convenience: a full or read-only home must not end a training."""
+    try:
+        with atomic(path) as file:
+            file.write(content)
+    except OSError as error:
+        print(f"note: what the judge saw could not be kept ({error})", file=sys.stderr)
+
+
+def floor_and_ceiling(reference: Reference, unseen: np.ndarray, samples: int) -> dict[str, dict]:
+    """What the figures mean: those of unseen real images, of a perfect drawer of one digit, and of noise.
+
+    Kept in the cache, since they depend on the judge, the data and the number of samples only.
+    """
+    path = reference.cached.with_name(f"{reference.cached.stem}-anchors-{samples}.json")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        pass  # not there, or damaged: made anew below
+
+    noise = np.random.default_rng(0).uniform(-1, 1, (min(samples, len(unseen)), *unseen.shape[1:])).astype(np.float32)
+    one = reference.seen[np.flatnonzero(reference.seen.classes == 1)[:samples]]
+    found = {
+        "real, unseen": reference.compare(reference.see(unseen[:samples])),
+        "real, only 1s": reference.compare(one),
+        "noise": reference.compare(reference.see(noise)),
+    }
+    keep(path, json.dumps(found).encode())
+    return found

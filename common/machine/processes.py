@@ -1,0 +1,65 @@
+"""One run in several processes, by Paddle's own launcher:
+
+    python -m paddle.distributed.launch --nproc_per_node 2 --backend gloo dcgan/train.py      (CPU: `gloo`)
+    python -m paddle.distributed.launch dcgan/train.py                                        (one process a GPU)
+
+Every process holds all weights and takes its share of each batch; the gradients are averaged at the end of each turn,
+so that all make the same update. The first process alone writes, draws and judges; the others keep step with it.
+"""
+
+from __future__ import annotations
+
+from common.machine.cpu import launched_processes
+
+import paddle
+from paddle import Tensor
+from paddle.distributed.fleet.utils.hybrid_parallel_util import fused_allreduce_gradients
+
+VOTE_EVERY = 4  # steps between questions whether to stop; the launcher kills what has not ended 4 s after its signal
+
+
+def start() -> tuple[int, int]:
+    """Join the other processes, if any; returns this one's rank and how many there are."""
+    if launched_processes() == 1:
+        return 0, 1
+    paddle.distributed.init_parallel_env()
+    return paddle.distributed.get_rank(), paddle.distributed.get_world_size()
+
+
+def share(count: int) -> slice:
+    """What of a batch of `count` images this process takes: all shares are even, give or take one."""
+    if launched_processes() == 1:
+        return slice(None)
+    rank, world = paddle.distributed.get_rank(), paddle.distributed.get_world_size()
+    return slice(count * rank // world, count * (rank + 1) // world)
+
+
+def mean(tensor: Tensor) -> Tensor:
+    """The mean of `tensor` over all processes."""
+    if launched_processes() == 1:
+        return tensor
+    together = tensor.clone()
+    paddle.distributed.all_reduce(together)
+    return together / paddle.distributed.get_world_size()
+
+
+def average_gradients(parameters: list[Tensor]) -> None:
+    """Replace the gradients of `parameters` by their means over all processes, all of them in one message."""
+    if launched_processes() > 1:
+        fused_allreduce_gradients(parameters, None)
+
+
+def averaged(values: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The mean over all processes of each 0-D tensor in `values`."""
+    if launched_processes() == 1:
+        return values
+    return dict(zip(values, mean(paddle.stack(list(values.values())))))
+
+
+def any_asked(asked: bool, step: int) -> bool:
+    """Whether to stop after `step`: as soon as one process was asked to, all of them at the same step."""
+    if launched_processes() == 1:
+        return asked
+    if step % VOTE_EVERY:
+        return False
+    return bool(mean(paddle.full([1], float(asked))).item() > 0)

@@ -1,0 +1,16 @@
+"""The random numbers of a run.
+
+Every one is a function of the seed, its stream and its place there, not of what was drawn before it: a run can stop and
+go on anywhere, and what one part of the program draws cannot shift what another part sees.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+SHUFFLE, LATENT, FIXED, EMA = range(4)  # the streams
+
+
+def random_numbers(seed: int, stream: int, place: int = 0) -> np.random.Generator:
+    """The random numbers of one place in one stream; the same on every machine."""
+    return np.random.default_rng([seed, stream, place])

@@ -1,0 +1,31 @@
+"""Which families there are: the folders with a `model.py` and a `train.py`, and the files of `zoo`."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Callable
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def families() -> list[str]:
+    """The names of all families, those of the assignment first."""
+    folders = sorted(path.parent.name for path in ROOT.glob("*/train.py") if path.with_name("model.py").is_file())
+    return folders + sorted(path.stem for path in (ROOT / "zoo").glob("*.py") if path.stem != "__init__")
+
+
+def script(family: str) -> Path:
+    """The file to run for its training, relative to the repository."""
+    path = Path(family, "train.py")
+    return path if (ROOT / path).is_file() else Path("zoo", f"{family}.py")
+
+
+def builder(family: str) -> Callable:
+    """A family's `build`."""
+    return importlib.import_module(".".join(script(family).with_suffix("").parts)).build
+
+
+def title(family: str) -> str:
+    """A family's name as one writes it: `dcgan` as DCGAN, `wgan_gp` as WGAN-GP."""
+    return family.upper().replace("_", "-")

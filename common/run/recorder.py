@@ -1,0 +1,148 @@
+"""What a training run writes while it goes on: `log` after each step; `draw`, `judge` and `save` now and then."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from common.data import Dataset
+from common.gan import Batch, Game, on_device
+from common.judging.health import Health, spread
+from common.rng import EMA, FIXED, random_numbers
+from common.run import artifacts, checkpoint
+from common.run.progress import Progress
+from common.run.runs import best_distance, load_rows, load_troubles
+from common.run.words import describe
+
+import numpy as np
+import paddle
+from paddle import Tensor
+
+READ_EVERY = 20  # steps between looks at the losses: on a GPU each look waits for all the work queued before it
+
+
+class Recorder:
+    """The files of one run, its progress bar and its health watch.
+
+    Args:
+        game: what is trained.
+        dataset: what it is trained on.
+        flags: of the command line.
+        identity: what `--resume` compares, kept in the checkpoint.
+        steps_per_epoch, total: steps, all of them counted from the run's start.
+        place: the checkpoint that is resumed, None for a new run.
+    """
+
+    def __init__(
+        self,
+        game: Game,
+        dataset: Dataset,
+        flags: argparse.Namespace,
+        identity: dict[str, Any],
+        steps_per_epoch: int,
+        total: int,
+        place: dict[str, Any] | None,
+    ) -> None:
+        self.game, self.dataset, self.flags, self.identity = game, dataset, flags, identity
+        self.folder, start = flags.output_dir, place["step"] if place else 0
+        if place:
+            artifacts.remove_later_grids(self.folder / "samples", start, place["sample_every"], steps_per_epoch)
+        given = {**vars(flags), **flags.settings}
+        self.logs = artifacts.Logs(self.folder, given, place and place["logs"])
+        self.health = Health(spread(dataset.images[:1000]), game.scores)
+        if place:
+            self.health.resume(load_rows(self.folder), place["troubles"], load_troubles(self.folder))
+        self.best = best_distance(self.folder)
+        self.examiner = None
+        self._measured_at: int | None = None
+        self.progress = Progress(total - start, len(dataset.images) / steps_per_epoch, flags.epochs, flags.sample_every)
+        self._waiting: list[tuple[dict, dict[str, Tensor]]] = []  # steps whose values are still on the device
+
+    def log(self, step: int, epoch: int, batch: int, values: dict[str, Tensor], at_once: bool) -> bool:
+        """Take note of a step. `at_once`, or at every 20th step, what is waiting is fetched, written and shown.
+
+        Returns:
+            Whether all that was fetched is finite.
+        """
+        self._waiting.append(({"step": step, "epoch": epoch, "batch": batch}, values))
+        if step % READ_EVERY and not at_once:
+            return True
+        rows = fetch(self._waiting)
+        self._waiting.clear()
+        self.logs.steps(rows)
+        speed = self.progress.advance(rows)
+        if step % READ_EVERY == 0:
+            self.logs.board.add_scalar("speed/images a second", speed, step)
+        finite = all(np.isfinite(value) for row in rows for value in row.values())
+        if finite:
+            self._warn(self.health.check_steps(rows))
+        return finite
+
+    def draw(self, step: int, epoch: int, batch: int, keep: bool, show: bool) -> None:
+        """Draw the grid: `keep` it as a file, `show` it in VisualDL."""
+        chosen, images, labels = np.arange(artifacts.GRID_COLUMNS**2), self.dataset.images, self.dataset.labels
+        first = tuple(None if kind is None else paddle.to_tensor(kind[: len(chosen)]) for kind in (images, labels))
+        whole = lambda count: slice(None)  # noqa: E731  only this process draws
+        samples = self.game.show(Batch(first, chosen, random_numbers(self.flags.seed, FIXED), step, whole))
+        grid = artifacts.grid(samples)
+        if keep:
+            artifacts.save_image(self.folder / "samples" / f"{epoch:04d}_{batch:04d}.png", grid)
+        if show:
+            self.logs.board.add_image("samples", np.asarray(grid.convert("RGB")), step)
+        self._warn(self.health.check_samples(step, samples))
+
+    def judge(self, step: int, epoch: int) -> None:
+        """Judge the generator and its average, and keep the better one's weights if none were better before."""
+        if "generator" not in self.game.networks:
+            return
+        if self.examiner is None:
+            # SciPy and scikit-learn take 1.5 s to import: no short run and no `--help` shall wait for them.
+            from common.judging.reference import Examiner
+
+            self.examiner = Examiner(self.dataset)
+        self._measure_statistics(step)
+        found = self.examiner.examine(self.game)
+        if not found:
+            return
+        self.logs.metrics({"step": step, "epoch": epoch, **found})
+        self.progress.say(f"epoch {epoch + 1}: Fréchet distance {describe(found)}")
+        self._warn(self.health.check_classes(step, found["raw"]["classes"]))
+        nearer = min(found, key=lambda name: found[name]["frechet"])
+        if found[nearer]["frechet"] < self.best:
+            self.best = found[nearer]["frechet"]
+            network = self.game.ema.network if nearer == "ema" else self.game.networks["generator"]
+            artifacts.save_params(self.folder / "generator_best.params", network.state_dict())
+
+    def save(self, step: int) -> None:
+        """Write the weights, and the checkpoint that `--resume` goes on from."""
+        self._measure_statistics(step)
+        for name, network in checkpoint.all_networks(self.game).items():
+            artifacts.save_params(self.folder / f"{name}.params", network.state_dict())
+        place = {"step": step + 1, "logs": self.logs.flush(), "sample_every": self.flags.sample_every}
+        place["troubles"] = sorted(self.health.ongoing)
+        checkpoint.save(self.folder, self.game, {**place, "identity": self.identity})
+
+    def close(self) -> None:
+        """Close the files and join the grids to a GIF."""
+        self.progress.bar.close()
+        self.logs.close()
+        artifacts.save_gif(self.folder / "samples", self.folder / "progress.gif")
+
+    def _measure_statistics(self, step: int) -> None:
+        """Give the average its BatchNorm statistics, on latent vectors that are the same each time."""
+        if self.game.ema and self._measured_at != step:
+            self._measured_at = step
+            draws = (self.game.latent(random_numbers(self.flags.seed, EMA, part), 100) for part in range(10))
+            self.game.ema.measure_statistics([on_device(draw) for draw in draws])
+
+    def _warn(self, troubles: list[dict]) -> None:
+        for trouble in troubles:
+            self.logs.trouble(trouble)
+            self.progress.say(f"!!! step {trouble['step']}: {trouble['trouble']}: {trouble['advice']}.")
+
+
+def fetch(steps: list[tuple[dict, dict[str, Tensor]]]) -> list[dict[str, float]]:
+    """The values of many steps, brought from the device at once: a row for each, float32 as computed."""
+    names = list(steps[0][1])
+    table = paddle.stack([values[name] for _, values in steps for name in names]).numpy().reshape(-1, len(names))
+    return [{**place, **dict(zip(names, values))} for (place, _), values in zip(steps, table)]

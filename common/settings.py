@@ -1,0 +1,65 @@
+"""A family's settings are the arguments of its class or its `build`, with these types; they are its flags.
+
+`critic_steps: Count = 5` in the signature and a line on `critic_steps` under `Args:` in the docstring give the flag
+`--critic-steps`, its default, the numbers it takes and its help.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from typing import Annotated, Any, Callable, Literal, NamedTuple, Optional, get_args, get_origin, get_type_hints
+
+
+class Range(NamedTuple):
+    """Numbers x with low <= x < high."""
+
+    low: float
+    high: float
+
+
+Rate = Annotated[float, Range(1e-9, 1)]  # a step size; 0 would train nothing
+OptionalRate = Optional[Rate]  # spelled out: `Rate | None` is no type before Python 3.10
+Decay = Annotated[float, Range(0, 1)]  # the weight of the past in a moving average
+Weight = Annotated[float, Range(0, 1e6)]  # of a term of a loss
+Count = Annotated[int, Range(1, sys.maxsize)]
+
+
+class Setting(NamedTuple):
+    """One setting: its name, its type, what it may be, its default and its line of documentation."""
+
+    name: str
+    type: type
+    range: Range | None
+    choices: tuple[str, ...]
+    default: Any
+    help: str
+
+
+def settings_of(build: Callable) -> list[Setting]:
+    """The settings that `build` takes by name: its own arguments with defaults, and, where it passes `**settings` on,
+    those of the class that it returns."""
+    found = []
+    parameters = inspect.signature(build).parameters.values()
+    hints = get_type_hints(build.__init__ if inspect.isclass(build) else build, include_extras=True)
+    for parameter in parameters:
+        if parameter.kind is parameter.VAR_KEYWORD and inspect.isclass(hints.get("return")):
+            found += settings_of(hints["return"])
+        elif parameter.default is not parameter.empty:
+            hint = hints.get(parameter.name, type(parameter.default))
+            choices = get_args(hint) if get_origin(hint) is Literal else ()
+            # An optional one is a union of it and None.
+            part = next((p for p in get_args(hint) if get_origin(p) is Annotated), hint)
+            bare, *extras = get_args(part) if get_origin(part) is Annotated else (str if choices else part,)
+            limits = next((extra for extra in extras if isinstance(extra, Range)), None)
+            documented = help_of(parameter.name, build.__doc__ or "")
+            found.append(Setting(parameter.name, bare, limits, choices, parameter.default, documented))
+    return found
+
+
+def help_of(name: str, docstring: str) -> str:
+    """What the `Args:` of a docstring say of an argument, on one line."""
+    entries = re.findall(r"^( +)([a-z_0-9, ]+): (.*(?:\n\1 +.*)*)", docstring, re.MULTILINE)
+    texts = {part.strip(): " ".join(text.split()) for _, names, text in entries for part in names.split(",")}
+    return texts.get(name, "").rstrip(".")

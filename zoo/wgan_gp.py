@@ -1,0 +1,145 @@
+"""WGAN-GP: the critic's slope is held at 1 by a penalty. `python zoo/wgan_gp.py`; `--help` lists the flags.
+
+The idea. The critic f gives every image a number, with no Sigmoid behind it, and tries to make the mean over real images
+as much larger than the mean over fakes as it can. If f may rise by no more than 1 for each unit of distance between two
+images (1-Lipschitz), the largest difference is the Wasserstein distance of the two sets of images: the least amount of
+work it takes to move the one onto the other. It falls smoothly as the fakes come nearer, also where a discriminator
+would long be sure, so that G always has a direction to go.
+
+The formulas (Gulrajani et al. 2017, arXiv 1704.00028, equation 3; algorithm 1):
+
+    critic   min  E f(G(z)) - E f(x) + λ E (‖∇f(x̂)‖ - 1)²,   x̂ = αx + (1 - α)G(z),  α ~ U(0, 1) for each image
+    G        min  -E f(G(z))
+
+WGAN before it (Arjovsky et al. 2017, arXiv 1701.07875) clipped the critic's weights instead, which makes it too simple a
+function. The best f has slope 1 nearly everywhere between the two sets, hence the penalty there, to both sides of 1.
+
+What differs from the paper: DCGAN's networks, the critic's without BatchNorm (with it, one image's slope depends on the
+others) and with biases and He's initialisation in its place; batches of --batch-size, 50 in the paper.
+
+What to look at. `distance` = E f(x) - E f(G(z)) estimates the Wasserstein distance: it falls as the pictures improve, which
+no curve of DCGAN does. `common.evaluate` shows how well: the rank correlation of -loss_d with the Fréchet distance over
+the epochs, 1 if both always agree. `penalty` should stay small. `loss_g` alone means nothing: f has no zero.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from common.ema import EMA
+from common.gan import Batch, Game, Yardstick
+from common.init import weights_init
+from common.layers import Generator
+from common.machine.convolutions import Conv2D
+from common.run.runs import load_losses, load_metrics
+from common.settings import Count, Decay, Rate, Weight
+from common.train import run
+
+import paddle
+import scipy
+from paddle import Tensor, nn
+from paddle.optimizer import Adam
+
+if TYPE_CHECKING:
+    from common.judging.reference import Reference
+
+SMOOTHED = 101  # steps whose median stands for a step's loss
+
+
+def critic_layers() -> nn.Layer:
+    """DCGAN's discriminator without normalisation: `[N, 1, 32, 32]` to unbounded scores `[N, 1, 1, 1]`."""
+    return nn.Sequential(
+        Conv2D(1, 64, kernel_size=4, stride=2, padding=1),
+        nn.LeakyReLU(0.2),
+        Conv2D(64, 128, kernel_size=4, stride=2, padding=1),
+        nn.LeakyReLU(0.2),
+        Conv2D(128, 256, kernel_size=4, stride=2, padding=1),
+        nn.LeakyReLU(0.2),
+        Conv2D(256, 1, kernel_size=4),
+    )
+
+
+def gradient_penalty(critic: nn.Layer, real: Tensor, fake: Tensor, alpha: Tensor) -> Tensor:
+    """E (‖∇f(x̂)‖ - 1)² on the lines between pairs of images; `alpha [N, 1, 1, 1]` says where on its line each x̂ lies."""
+    between = alpha * real + (1 - alpha) * fake
+    between.stop_gradient = False
+    (slopes,) = paddle.grad(critic(between).sum(), between, create_graph=True)  # without the graph its gradient is 0
+    norms = (slopes.square().sum(axis=list(range(1, slopes.ndim))) + 1e-12).sqrt()  # the root's slope at 0 is infinite
+    return (norms - 1).square().mean()
+
+
+def uniform(rng: np.random.Generator, count: int) -> np.ndarray:
+    """α for each image: `[count, 1, 1, 1]` in [0, 1)."""
+    return rng.random((count, 1, 1, 1), dtype=np.float32)
+
+
+class WGANGP(Game):
+    """A generator, a critic, and several moves of the critic for each of the generator.
+
+    Args:
+        learning_rate: Adam's step size, both networks
+        beta1: Adam's first decay rate; 0 in the paper: the critic's slope changes too fast for a memory
+        beta2: Adam's second decay rate
+        critic_steps: moves of the critic for one of the generator, each on images of its own
+        penalty: λ, the weight of the gradient penalty
+    """
+
+    scores = None  # the critic has no scale
+
+    def __init__(
+        self,
+        learning_rate: Rate = 1e-4,
+        beta1: Decay = 0.0,
+        beta2: Decay = 0.9,
+        critic_steps: Count = 5,
+        penalty: Weight = 10.0,
+    ) -> None:
+        self.generator, self.critic = Generator().apply(weights_init), critic_layers()
+        self.networks = {"generator": self.generator, "critic": self.critic}
+        self.optimizers = {
+            name: Adam(learning_rate, beta1, beta2, parameters=network.parameters())
+            for name, network in self.networks.items()
+        }
+        self.ema = EMA(self.generator)
+        self.batches, self.weight = critic_steps, penalty
+
+    def update(self, batch: Batch) -> dict[str, Tensor]:
+        """Some moves of the critic, each on real images of its own, then one of G."""
+        for part in batch.split(self.batches):
+            with self.turn("critic"):
+                real, fake = part.images, self.generator(part.draw(self.latent))
+                distance = self.critic(real).mean() - self.critic(fake).mean()
+                penalty = gradient_penalty(self.critic, real, fake, part.draw(uniform))
+                loss_d = self.weight * penalty - distance
+                loss_d.backward()
+
+        with self.turn("generator"):
+            loss_g = -self.critic(self.generator(part.draw(self.latent))).mean()
+            loss_g.backward()
+
+        values = {"loss_d": loss_d, "loss_g": loss_g, "distance": distance, "penalty": penalty}
+        return {name: value.detach() for name, value in values.items()}
+
+    def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
+        """Whether the critic's loss tells how good the pictures are."""
+        judged = load_metrics(run_dir)
+        if len(judged) < 3:  # a pretrained folder, or a run too short to rank
+            return {}
+        smooth = scipy.ndimage.median_filter(-load_losses(run_dir)["loss_d"], SMOOTHED)
+        steps, distances = zip(*((line["step"], line["raw"]["frechet"]) for line in judged))
+        meaning = f"rank correlation of -loss_d with the Fréchet distance over {len(judged)} epochs; 1 is perfect"
+        correlation = scipy.stats.spearmanr(smooth[list(steps)], distances).statistic
+        return {"the loss tells the quality": Yardstick(float(correlation), 0.0, meaning)}
+
+
+build = WGANGP
+
+if __name__ == "__main__":
+    sys.exit(run("wgan_gp", build))
