@@ -1,20 +1,19 @@
 """CGAN: both players are told the label. `python zoo/cgan.py`; `--help` lists the flags.
 
-The idea. DCGAN draws whichever digit the noise happens to mean. Here the label y goes to both: G gets it beside the noise
-and is asked for that digit; D gets it beside the image and is asked whether this is a real image *of that digit*. A fake 3
-that was asked to be a 7 is as wrong as a blurred 7, so G has to obey.
+The idea. DCGAN draws whichever digit the noise happens to mean. Here both players get the label y: G beside the noise, as
+the digit it is asked for; D beside the image, and it is asked whether this is a real image *of that digit*. A fake 3 that
+was to be a 7 is as wrong as a blurred 7, so G has to obey.
 
 The formula (Mirza and Osindero 2014, arXiv 1411.1784, equation 2), in logits s = D(x, y), with sp the softplus:
 
     D   min  E sp(-s(x, y)) + E sp(s(G(z, y), y))        the two halves of BCE: -log D and -log(1 - D)
     G   min  E sp(-s(G(z, y), y))                        non-saturating
 
-What differs from the paper: DCGAN's networks. The label is one-hot: 10 more numbers beside the 100 of the noise for G, 10
-more channels beside the image for D, the one of the label full of ones. The fakes have the labels of the real batch.
+What differs from the paper: DCGAN's networks. The label is one-hot: for G 10 more numbers beside the 100 of the noise, for
+D 10 more channels beside the image, all 0 but one. The fakes have the labels of the real batch.
 
-What to look at. The grid has a row for each digit. `common.evaluate` lets the judge read 2,000 digits asked for: the share
-it reads right is 0.1 for a generator that ignores the label, and 0.993 for real images. A digit of your choice:
-`python -m common.sample work/cgan --digit 7 --out seven.png`. `loss_d` and `loss_g` mean what DCGAN's mean.
+What to look at. The grid has a row for each digit. `common.evaluate` lets the judge read 2,000 digits that were asked for.
+One digit of your choice: `python -m common.sample work/cgan --digit 7 --out seven.png`. The losses mean what DCGAN's mean.
 """
 
 from __future__ import annotations

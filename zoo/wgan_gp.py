@@ -1,25 +1,22 @@
 """WGAN-GP: the critic's slope is held at 1 by a penalty. `python zoo/wgan_gp.py`; `--help` lists the flags.
 
-The idea. The critic f gives every image a number, with no Sigmoid behind it, and tries to make the mean over real images
-as much larger than the mean over fakes as it can. If f may rise by no more than 1 for each unit of distance between two
-images (1-Lipschitz), the largest difference is the Wasserstein distance of the two sets of images: the least amount of
-work it takes to move the one onto the other. It falls smoothly as the fakes come nearer, also where a discriminator
-would long be sure, so that G always has a direction to go.
+The idea. The critic f gives every image a number, without a Sigmoid, and tries to make the mean over real images as much
+larger than the mean over fakes as it can. If f may rise by no more than 1 for each unit of distance between two images
+(1-Lipschitz), the largest difference is the Wasserstein distance of the two sets: the least work that moves the one onto
+the other. It shrinks steadily as the fakes come nearer, so that G always has a direction to go.
 
-The formulas (Gulrajani et al. 2017, arXiv 1704.00028, equation 3; algorithm 1):
+The formulas (Gulrajani et al. 2017, arXiv 1704.00028, equation 3 and algorithm 1):
 
     critic   min  E f(G(z)) - E f(x) + λ E (‖∇f(x̂)‖ - 1)²,   x̂ = αx + (1 - α)G(z),  α ~ U(0, 1) for each image
     G        min  -E f(G(z))
 
-WGAN before it (Arjovsky et al. 2017, arXiv 1701.07875) clipped the critic's weights instead, which makes it too simple a
-function. The best f has slope 1 nearly everywhere between the two sets, hence the penalty there, to both sides of 1.
+The best f has slope 1 nearly everywhere between the two sets, hence a penalty there, and to both sides of 1.
 
-What differs from the paper: DCGAN's networks, the critic's without BatchNorm (with it, one image's slope depends on the
-others) and with biases and He's initialisation in its place; batches of --batch-size, 50 in the paper.
+What differs from the paper: DCGAN's networks; the critic has biases and He's initialisation in place of BatchNorm, with
+which one image's slope would depend on the others; 32 images a move where the paper has 50.
 
-What to look at. `distance` = E f(x) - E f(G(z)) estimates the Wasserstein distance: it falls as the pictures improve, which
-no curve of DCGAN does. `common.evaluate` shows how well: the rank correlation of -loss_d with the Fréchet distance over
-the epochs, 1 if both always agree. `penalty` should stay small. `loss_g` alone means nothing: f has no zero.
+What to look at. `distance` = E f(x) - E f(G(z)) falls as the pictures improve, which no curve of DCGAN does; how well it
+tells, `common.evaluate` shows. `penalty` should stay small. `loss_g` alone means nothing: f has no zero.
 """
 
 from __future__ import annotations
@@ -67,7 +64,7 @@ def critic_layers() -> nn.Layer:
 
 
 def gradient_penalty(critic: nn.Layer, real: Tensor, fake: Tensor, alpha: Tensor) -> Tensor:
-    """E (‖∇f(x̂)‖ - 1)² on the lines between pairs of images; `alpha [N, 1, 1, 1]` says where on its line each x̂ lies."""
+    """E (‖∇f(x̂)‖ - 1)² between pairs of images; `alpha [N, 1, 1, 1]` says where on its line each x̂ lies."""
     between = alpha * real + (1 - alpha) * fake
     between.stop_gradient = False
     (slopes,) = paddle.grad(critic(between).sum(), between, create_graph=True)  # without the graph its gradient is 0
