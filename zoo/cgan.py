@@ -1,19 +1,20 @@
 """CGAN: both players are told the label. `python zoo/cgan.py`; `--help` lists the flags.
 
-The idea. DCGAN draws whichever digit the noise happens to mean. Here both players get the label y: G beside the noise, as
-the digit it is asked for; D beside the image, and it is asked whether this is a real image *of that digit*. A fake 3 that
-was to be a 7 is as wrong as a blurred 7, so G has to obey.
+The idea. DCGAN draws whichever digit the noise happens to mean. Here both players get the label y: G beside the noise,
+as the digit it is asked for; D beside the image, and it is asked whether this is a real image *of that digit*. A fake
+3 that was to be a 7 is as wrong as a blurred 7, so G has to obey.
 
 The formula (Mirza and Osindero 2014, arXiv 1411.1784, equation 2), in logits s = D(x, y), with sp the softplus:
 
     D   min  E sp(-s(x, y)) + E sp(s(G(z, y), y))        the two halves of BCE: -log D and -log(1 - D)
     G   min  E sp(-s(G(z, y), y))                        non-saturating
 
-What differs from the paper: DCGAN's networks. The label is one-hot: for G 10 more numbers beside the 100 of the noise, for
-D 10 more channels beside the image, all 0 but one. The fakes have the labels of the real batch.
+What differs from the paper: DCGAN's networks. The label is one-hot: for G 10 more numbers beside the 100 of the noise,
+for D 10 more channels beside the image, all 0 but one. The fakes have the labels of the real batch.
 
-What to look at. The grid has a row for each digit. `common.evaluate` lets the judge read 2,000 digits that were asked for.
-One digit of your choice: `python -m common.sample work/cgan --digit 7 --out seven.png`. The losses mean what DCGAN's mean.
+What to look at. The grid has a row for each digit. `common.evaluate` lets the judge read 2,000 digits that were asked
+for. One digit of your choice: `python -m common.sample work/cgan --digit 7 --out seven.png`. The losses mean what
+DCGAN's mean.
 """
 
 from __future__ import annotations
@@ -21,8 +22,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -34,6 +33,7 @@ from common.layers import Generator, score_layers
 from common.settings import Decay, Rate
 from common.train import run
 
+import numpy as np
 import paddle
 from paddle import Tensor, nn
 from paddle.nn.functional import one_hot, sigmoid, softplus

@@ -1,9 +1,9 @@
 """WGAN-GP: the critic's slope is held at 1 by a penalty. `python zoo/wgan_gp.py`; `--help` lists the flags.
 
-The idea. The critic f gives every image a number, without a Sigmoid, and tries to make the mean over real images as much
-larger than the mean over fakes as it can. If f may rise by no more than 1 for each unit of distance between two images
-(1-Lipschitz), the largest difference is the Wasserstein distance of the two sets: the least work that moves the one onto
-the other. It shrinks steadily as the fakes come nearer, so that G always has a direction to go.
+The idea. The critic f gives every image a number, without a Sigmoid, and tries to make the mean over real images as
+much larger than the mean over fakes as it can. If f may rise by no more than 1 for each unit of distance between two
+images (1-Lipschitz), the largest difference is the Wasserstein distance of the two sets: the least work that moves the
+one onto the other. It shrinks steadily as the fakes come nearer, so that G always has a direction to go.
 
 The formulas (Gulrajani et al. 2017, arXiv 1704.00028, equation 3 and algorithm 1):
 
@@ -12,11 +12,11 @@ The formulas (Gulrajani et al. 2017, arXiv 1704.00028, equation 3 and algorithm 
 
 The best f has slope 1 nearly everywhere between the two sets, hence a penalty there, and to both sides of 1.
 
-What differs from the paper: DCGAN's networks; the critic has biases and He's initialisation in place of BatchNorm, with
-which one image's slope would depend on the others; 32 images a move where the paper has 50.
+What differs from the paper: DCGAN's networks; the critic has biases and He's initialisation in place of BatchNorm,
+with which one image's slope would depend on the others; 32 images a move where the paper has 50.
 
-What to look at. `distance` = E f(x) - E f(G(z)) falls as the pictures improve, which no curve of DCGAN does; how well it
-tells, `common.evaluate` shows. `penalty` should stay small. `loss_g` alone means nothing: f has no zero.
+What to look at. `distance` = E f(x) - E f(G(z)) falls as the pictures improve, which no curve of DCGAN does; how well
+it tells, `common.evaluate` shows. `penalty` should stay small. `loss_g` alone means nothing: f has no zero.
 """
 
 from __future__ import annotations
@@ -24,8 +24,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -39,6 +37,7 @@ from common.run.runs import load_losses, load_metrics
 from common.settings import Count, Decay, Rate, Weight
 from common.train import run
 
+import numpy as np
 import paddle
 import scipy
 from paddle import Tensor, nn
