@@ -1,46 +1,52 @@
-"""What the benchmark holds ours against: the same step as the course writes it, and in PyTorch.
+"""What `common.benchmark` measures, each in a process of its own: `python common/baselines.py KIND BATCH_SIZE THREADS`.
 
-The file is run by its path and imports nothing of this repository: importing `common` would set Paddle up, and what is
-wanted is Paddle as installed. Each function makes the networks, and returns a function that makes one step on random
-images; it imports its framework itself, since the other one may not be installed and takes memory.
+The file is run by its path: importing `common` would set Paddle up, and the course's loop is measured with Paddle as
+installed. So each function imports what it needs itself; the other framework may not even be there.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import resource
 import sys
 import time
-from typing import Callable
+from pathlib import Path
+from typing import Any, Callable
 
-IMAGES, WARM_UP = 640, 2  # images timed in each process, and steps before
-
-
-def timed(step: Callable[[], None], steps: int) -> dict:
-    """Seconds of each of `steps` steps after a warm-up, and the peak memory in MB."""
-    seconds = []
-    for _ in range(WARM_UP + steps):
-        started = time.perf_counter()
-        step()
-        seconds.append(time.perf_counter() - started)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"seconds": seconds[WARM_UP:], "peak": peak}
+IMAGES, WARM_UP = 640, 2  # images timed, and steps before
+TRAINING_STEPS = 300
+Step = Callable[[], None]
 
 
-def course(batch_size: int) -> Callable[[], None]:
+def networks(nn: Any, conv: type, transposed: type, norm: type, no_bias: dict[str, bool]) -> tuple[Any, Any]:
+    """G and D as the course script has them, of a framework's own layers."""
+
+    def up(inputs: int, outputs: int, stride: int, padding: int) -> list[Any]:
+        return [transposed(inputs, outputs, 4, stride, padding, **no_bias), norm(outputs), nn.ReLU()]
+
+    def down(inputs: int, outputs: int) -> list[Any]:
+        return [conv(inputs, outputs, 4, 2, 1, **no_bias), norm(outputs), nn.LeakyReLU(0.2)]
+
+    image = transposed(64, 1, 4, 2, 1, **no_bias)
+    generator = nn.Sequential(*up(100, 256, 1, 0), *up(256, 128, 2, 1), *up(128, 64, 2, 1), image, nn.Tanh())
+    first, last = conv(1, 64, 4, 2, 1, **no_bias), conv(256, 1, 4, 1, 0, **no_bias)
+    return generator, nn.Sequential(first, nn.LeakyReLU(0.2), *down(64, 128), *down(128, 256), last, nn.Sigmoid())
+
+
+def course(batch_size: int, threads: int) -> Step:
     """The course's loop in Paddle: two backward passes for D, targets and noise made in each step, D's weights and the
     graph behind the fakes differentiated for nothing, both losses fetched at once."""
     import paddle
     from paddle import nn
 
-    generator, discriminator = course_networks()
+    generator, discriminator = networks(nn, nn.Conv2D, nn.Conv2DTranspose, nn.BatchNorm2D, {"bias_attr": False})
     criterion = nn.BCELoss()
     optimizer_d, optimizer_g = (
         paddle.optimizer.Adam(2e-4, beta1=0.5, beta2=0.999, parameters=network.parameters())
         for network in (discriminator, generator)
     )
     real = paddle.rand([batch_size, 1, 32, 32]) * 2 - 1
-    losses = []
 
     def step() -> None:
         optimizer_d.clear_grad()
@@ -51,7 +57,7 @@ def course(batch_size: int) -> Callable[[], None]:
         loss_fake.backward()
         optimizer_d.step()
         optimizer_d.clear_grad()
-        losses.append((loss_real + loss_fake).item())
+        (loss_real + loss_fake).item()
 
         optimizer_g.clear_grad()
         fake = generator(paddle.randn([batch_size, 100, 1, 1]))
@@ -59,56 +65,19 @@ def course(batch_size: int) -> Callable[[], None]:
         loss_g.backward()
         optimizer_g.step()
         optimizer_g.clear_grad()
-        losses.append(loss_g.item())
+        loss_g.item()
 
     return step
 
 
-def course_networks() -> tuple:
-    """G and D of Paddle's own layers, as the course script has them."""
-    from paddle import nn
-
-    def up(inputs: int, outputs: int, stride: int, padding: int) -> list[nn.Layer]:
-        return [
-            nn.Conv2DTranspose(inputs, outputs, 4, stride, padding, bias_attr=False),
-            nn.BatchNorm2D(outputs),
-            nn.ReLU(),
-        ]
-
-    def down(inputs: int, outputs: int) -> list[nn.Layer]:
-        return [nn.Conv2D(inputs, outputs, 4, 2, 1, bias_attr=False), nn.BatchNorm2D(outputs), nn.LeakyReLU(0.2)]
-
-    last_up = nn.Conv2DTranspose(64, 1, 4, 2, 1, bias_attr=False)
-    first_down = nn.Conv2D(1, 64, 4, 2, 1, bias_attr=False)
-    last_down = nn.Conv2D(256, 1, 4, 1, 0, bias_attr=False)
-    generator = nn.Sequential(*up(100, 256, 1, 0), *up(256, 128, 2, 1), *up(128, 64, 2, 1), last_up, nn.Tanh())
-    discriminator = nn.Sequential(
-        first_down, nn.LeakyReLU(0.2), *down(64, 128), *down(128, 256), last_down, nn.Sigmoid()
-    )
-    return generator, discriminator
-
-
-def pytorch(batch_size: int) -> Callable[[], None]:
+def pytorch(batch_size: int, threads: int) -> Step:
     """Our step, with all that it saves, in PyTorch."""
     import torch
     from torch import nn
 
-    def up(inputs: int, outputs: int, stride: int, padding: int) -> list[nn.Module]:
-        return [
-            nn.ConvTranspose2d(inputs, outputs, 4, stride, padding, bias=False),
-            nn.BatchNorm2d(outputs),
-            nn.ReLU(),
-        ]
-
-    def down(inputs: int, outputs: int) -> list[nn.Module]:
-        return [nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.LeakyReLU(0.2)]
-
-    last_up, first_down = nn.ConvTranspose2d(64, 1, 4, 2, 1, bias=False), nn.Conv2d(1, 64, 4, 2, 1, bias=False)
-    last_down = nn.Conv2d(256, 1, 4, 1, 0, bias=False)
-    generator = nn.Sequential(*up(100, 256, 1, 0), *up(256, 128, 2, 1), *up(128, 64, 2, 1), last_up, nn.Tanh())
-    discriminator = nn.Sequential(
-        first_down, nn.LeakyReLU(0.2), *down(64, 128), *down(128, 256), last_down, nn.Sigmoid()
-    )
+    if threads:
+        torch.set_num_threads(threads)
+    generator, discriminator = networks(nn, nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, {"bias": False})
     criterion = nn.BCELoss()
     optimizer_d, optimizer_g = (
         torch.optim.Adam(network.parameters(), 2e-4, betas=(0.5, 0.999)) for network in (discriminator, generator)
@@ -130,11 +99,83 @@ def pytorch(batch_size: int) -> Callable[[], None]:
         loss_g.backward()
         discriminator.requires_grad_(True)
         optimizer_g.step()
+        loss_g.item()
 
     return step
 
 
+def ours(batch_size: int, threads: int) -> Step:
+    """`dcgan/`'s step as the loop makes it, in one process or several."""
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from common.gan import Batch
+    from common.machine import cpu, processes
+    from common.rng import LATENT, random_numbers
+    from dcgan.train import build
+
+    import numpy as np
+    import paddle
+
+    cpu.use_threads(threads)
+    processes.start()
+    game, steps = build(), itertools.count()
+    real, chosen = paddle.rand([batch_size, 1, 32, 32]) * 2 - 1, np.arange(batch_size)
+
+    def step() -> None:
+        number = next(steps)
+        values = game.update(Batch((real, None), chosen, random_numbers(0, LATENT, number), number))
+        game.ema.update(number)
+        processes.averaged(values)["loss_g"].item()
+
+    return step
+
+
+def training(arguments: list[str]) -> dict[str, float]:
+    """`dcgan/train.py` itself: when its first step was done, and how much of the time was not spent in steps."""
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from common.train import run
+    from dcgan.train import build
+
+    moments = []
+
+    def build_timed(**settings: float) -> Any:
+        game = build(**settings)
+        update = game.update
+
+        def timed_update(batch: Any) -> dict:
+            started = time.time()
+            values = update(batch)
+            values["loss_g"].item()  # on a GPU: wait for the step to be done
+            moments.append((started, time.time()))
+            return values
+
+        game.update = timed_update
+        return game
+
+    if status := run("dcgan", build_timed, [*arguments, "--max-steps", str(TRAINING_STEPS), "--eval-every", "0"]):
+        raise SystemExit(status)
+    kept = moments[WARM_UP:]
+    inside, whole = sum(end - start for start, end in kept), kept[-1][1] - kept[0][0]
+    return {"first step": moments[0][1], "outside": 1 - inside / whole}
+
+
+def timed(step: Step, steps: int) -> list[float]:
+    """Seconds of each of `steps` steps, after a warm-up."""
+    seconds = []
+    for _ in range(WARM_UP + steps):
+        started = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - started)
+    return seconds[WARM_UP:]
+
+
 if __name__ == "__main__":
-    kind, batch_size = sys.argv[1], int(sys.argv[2])
-    make, steps = {"course": (course, IMAGES // batch_size // 4), "torch": (pytorch, IMAGES // batch_size)}[kind]
-    print(json.dumps({"result": timed(make(batch_size), max(4, steps))}), flush=True)
+    kind, *arguments = sys.argv[1:]
+    if kind == "training":
+        found = training(arguments)
+    else:
+        batch_size, threads = map(int, arguments)
+        make = {"course": course, "torch": pytorch, "ours": ours}[kind]
+        count = IMAGES // batch_size // (4 if kind == "course" else 1)
+        found = {"seconds": timed(make(batch_size, threads), max(4, count))}
+    found["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"result": found}), flush=True)

@@ -20,11 +20,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from common.benchmark import machine
 from common.errors import DONE, INTERRUPTED, Parser, UserError, command, whole_number
 from common.evaluate import WEIGHTS, judge_runs
 from common.judging.judge import load_record
 from common.judging.report import CURVE, LOSSES, by_recipe, draw, model_card, report
+from common.machine import cpu
 from common.run.artifacts import GRID_COLUMNS, atomic, grid, save_image, save_json
 from common.run.families import ROOT, families, script
 from common.run.flags import DATA_DIR_HELP
@@ -136,7 +136,7 @@ def train_all(runs: dict[str, Run], flags: argparse.Namespace) -> int:
 
     Ctrl-C, which the trainings hear as well, and SIGTERM, which they are told of: all of them save and stop.
     """
-    origin = {"commit": commit(), "processor": machine()["processor"]}
+    origin = {"commit": commit(), "processor": cpu.processor()}
     trainings: list[subprocess.Popen] = []
     stopped = threading.Event()
 

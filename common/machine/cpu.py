@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import math
 import os
+import platform
 import sys
 import warnings
 from pathlib import Path
@@ -31,6 +32,15 @@ def usable_cores() -> int:
     if quota in ("max", "-1"):
         return cores
     return max(1, min(cores, math.ceil(int(quota) / int(period))))
+
+
+def processor() -> str:
+    """The processor's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
 
 
 def launched_processes() -> int:
