@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib.util
 import time
 
-import pytest
-
 from common import benchmark
 from common.errors import UserError
+
+import pytest
 
 
 @pytest.mark.parametrize("kind", ["course", "ours", "one", "torch"])

@@ -11,13 +11,13 @@ import sys
 import time
 from pathlib import Path
 
+from common import data
+from tests.conftest import ROOT, call, make_gan
+
 import numpy as np
 import paddle
 import pytest
 from PIL import Image
-
-from common import data
-from tests.conftest import ROOT, call, make_gan
 
 WRITTEN = {
     ".lock", "checkpoint.params", "config.json", "discriminator.params", "generator.params",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 
+from common.compare import smooth
+from tests.conftest import ROOT, call
+
 import numpy as np
 import pytest
 from PIL import Image
-
-from common.compare import smooth
-from tests.conftest import ROOT, call
 
 
 @pytest.fixture(scope="module")

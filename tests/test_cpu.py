@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 
-import numpy as np
-import pytest
-
 from common import cpu
 from tests.conftest import call
+
+import numpy as np
+import pytest
 
 AMD = "processor : 0\nvendor_id : AuthenticAMD\nflags : fpu sse2 {}\n"
 

@@ -6,13 +6,13 @@ import hashlib
 import json
 from pathlib import Path
 
-import numpy as np
-import pytest
-
 from common import data
 from common.evaluate import Reference, anchors
 from common.judge import FOLDER, load_judge, load_record, look
 from tests.conftest import call
+
+import numpy as np
+import pytest
 
 
 @pytest.fixture(autouse=True)

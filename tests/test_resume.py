@@ -12,15 +12,15 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
-import pytest
-
 from common import checkpoint
 from common.errors import UserError
 from common.gan import GAN
 from common.train import run
 from tests import toy
 from tests.conftest import ROOT, call
+
+import numpy as np
+import pytest
 
 STEPS = 400
 TOY = ["tests/toy.py", "--eval-every", "0", "--dataset", "digits", "--threads", "1", "--checkpoint-minutes", "0.002"]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 
+from tests import board
+from tests.conftest import call
+
 import numpy as np
 import pytest
 from PIL import Image
-
-from tests import board
-from tests.conftest import call
 
 pytestmark = pytest.mark.skipif(
     not (board.CHROMIUM and board.DRIVER), reason="needs Chromium and its driver (Debian: chromium chromium-driver)"

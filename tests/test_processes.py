@@ -11,16 +11,16 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
-import paddle
-import pytest
-
 from common import parallel
 from common.data import load_digits
 from common.errors import UserError
 from common.flags import parse_flags
 from common.train import train_together
 from tests.conftest import ROOT, call
+
+import numpy as np
+import paddle
+import pytest
 
 LAUNCH = ["-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--backend", "gloo"]
 TOY = [*LAUNCH, ROOT / "tests/toy.py", "--dataset", "digits", "--eval-every", "0", "--sample-every", "20"]

@@ -1,15 +1,15 @@
-"""The convolutions of `common.conv` against those of `paddle.nn`."""
+"""The convolutions of `common.machine.convolutions` against those of `paddle.nn`."""
 
 from __future__ import annotations
 
 import copy
 
+from common.machine import convolutions, cpu
+
 import numpy as np
 import paddle
 import pytest
 from paddle import nn
-
-from common import conv, cpu
 
 # every shape of the two networks, and a kernel and stride that are in neither
 LAYERS = [
@@ -27,7 +27,7 @@ def both(kind: str, arguments: tuple, size: int, count: int):
     """Our layer and Paddle's with the same weights, and a batch for each."""
     paddle.seed(0)
     theirs = getattr(nn, kind)(*arguments, bias_attr=False)
-    ours = getattr(conv, kind)(*arguments, bias_attr=False)
+    ours = getattr(convolutions, kind)(*arguments, bias_attr=False)
     ours.set_state_dict(copy.deepcopy(theirs.state_dict()))
     x = paddle.randn([count, arguments[0], size, size])
     return [(layer, x.detach()) for layer in (ours, theirs)]
@@ -35,7 +35,7 @@ def both(kind: str, arguments: tuple, size: int, count: int):
 
 @pytest.fixture(params=[1, 2, 3])
 def threads(request, monkeypatch):
-    monkeypatch.setattr(cpu, "conv_threads", request.param)
+    monkeypatch.setattr(cpu, "threads", request.param)
     return request.param
 
 
