@@ -19,11 +19,13 @@ from common.rng import LATENT, random_numbers
 from common.run.families import builder
 from common.train import run
 from tests import USERS, toy
+from tests.runs import STEPS, TOY, result, steps_written
 
 import numpy as np
 import paddle
 import pytest
 from hypothesis import settings
+from paddle.utils import unique_name
 
 ROOT = Path(__file__).resolve().parents[1]
 FAMILIES = ["dcgan", "lsgan"]
@@ -161,10 +163,14 @@ def users_environment() -> dict[str, str]:
 
 
 def here(main: Callable[[list[str]], int], *arguments: object) -> int:
-    """The exit status of a command, called in this process: without the seconds that a new one takes to start."""
+    """The exit status of a command, called in this process: without the seconds that a new one takes to start.
+
+    Paddle counts the layers made in a process, and what is saved has their names: here the count starts anew.
+    """
     threads, device = cpu.threads, paddle.get_device()
     try:
-        return main([str(argument) for argument in arguments])
+        with unique_name.guard():
+            return main([str(argument) for argument in arguments])
     except SystemExit as end:  # a bad flag, or --help
         return end.code
     finally:
@@ -203,3 +209,31 @@ def check_refused(said: Said, words: str) -> None:
     assert said.status == 2, said
     assert words in said.err
     assert said.err.count("\n") == 1
+
+
+@pytest.fixture(scope="session")
+def undisturbed(made_once) -> dict[str, str]:
+    """The `result` of a run of the toy to which nothing happened."""
+
+    def make(folder: Path) -> None:
+        assert train("toy", *TOY, "--max-steps", STEPS, "--output-dir", folder) == 0
+        assert steps_written(folder) == STEPS
+
+    return result(made_once("undisturbed", make))
+
+
+@pytest.fixture(scope="session")
+def half_done(made_once) -> Path:
+    """A run of the toy that was stopped after 120 steps and after 180, with a checkpoint of each."""
+
+    def make(folder: Path) -> None:
+        for steps in (120, 180):
+            assert train("toy", *TOY, "--max-steps", steps, "--output-dir", folder, "--resume") == 0
+
+    return made_once("half-done", make)
+
+
+@pytest.fixture
+def half(half_done, tmp_path) -> Path:
+    """A copy of it to go on with or to damage."""
+    return Path(shutil.copytree(half_done, tmp_path / "run"))
