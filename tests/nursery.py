@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
+from common import data
 from common.recorder import Recorder
 from common.train import run
 from tests import toy
@@ -153,6 +154,7 @@ def live(request: dict) -> NoReturn:
 
 
 def main() -> None:
+    data.load("digits")  # imports scikit-learn
     for line in iter(sys.stdin.readline, ""):
         pid = os.fork()
         if pid == 0:

@@ -49,7 +49,7 @@ def test_killed_at_random_moments(tmp_path, nursery, undisturbed):
     folder, moments, kills = tmp_path / "run", random.Random(7), 0
     while True:
         child = nursery.start(folder, *FLAGS, folder)
-        steps = moments.randint(0, 50)
+        steps = moments.randint(10, 60)
         for _ in child.while_running():
             begun = "begun" in child.out.read_text()
             if begun and steps_written(folder) >= resumed_at(child) + steps:
