@@ -19,7 +19,7 @@ from common.rng import LATENT, random_numbers
 from common.run.families import builder
 from common.train import run
 from tests import USERS, toy
-from tests.runs import STEPS, TOY, result, steps_written
+from tests.runs import JUDGED, STEPS, TOY, result, steps_written
 
 import numpy as np
 import paddle
@@ -237,3 +237,29 @@ def half_done(made_once) -> Path:
 def half(half_done, tmp_path) -> Path:
     """A copy of it to go on with or to damage."""
     return Path(shutil.copytree(half_done, tmp_path / "run"))
+
+
+@pytest.fixture(scope="session")
+def judged(made_once) -> Path:
+    """A run of the toy of two epochs and a little, judged after each."""
+
+    def make(folder: Path) -> None:
+        assert train("toy", *JUDGED, "--output-dir", folder) == 0
+
+    return made_once("judged", make)
+
+
+@pytest.fixture(scope="session")
+def run_dir(made_once) -> Path:
+    """A short DCGAN run on digits, made once by the command itself."""
+
+    def make(folder: Path) -> None:
+        done = call(
+            ROOT / "dcgan/train.py", "--dataset", "digits", "--max-steps", "70", "--sample-every", "30", "--device",
+            "cpu", "--output-dir", folder / "dcgan", cwd=folder,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        (folder / "stdout.txt").write_text(done.stdout)
+        (folder / "stderr.txt").write_text(done.stderr)
+
+    return made_once("dcgan", make) / "dcgan"
