@@ -224,6 +224,8 @@ def resume(game: Game, folder: Path, mine: dict) -> dict | None:
         UserError: the checkpoint is of another run, or none of those that are there is sound.
     """
     found = checkpoint.load(folder)
+    if not processes.all_equal(found[0]["step"] if found else 0):
+        raise UserError(f"--output-dir {folder}: on several machines it has to be one folder that all of them see")
     if found is None:
         print(f"nothing to resume in {folder}: starting new")
         return None
