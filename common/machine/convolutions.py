@@ -1,0 +1,176 @@
+"""Paddle's two convolutions, quick on a CPU: by oneDNN where it is to be had, else Paddle's own.
+
+Weights, their names and layout, and results are those of `paddle.nn`. oneDNN's three primitives are closed under
+differentiation, and so are the three operations here: the gradients of each are the other two. So derivatives of any
+order are right, those of the transposed convolution too, which Paddle differentiates only once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable
+
+import paddle
+from paddle import Tensor, nn
+from paddle.autograd import PyLayer
+
+from common.machine import onednn
+from common.machine.onednn import Operand, Shape
+
+
+def path() -> str:
+    """What computes the convolutions on a CPU, for a header: "oneDNN 3.6.2" or "Paddle's convolutions"."""
+    return f"oneDNN {onednn.dnn.version}" if onednn.dnn else "Paddle's convolutions"
+
+
+def set_threads(count: int) -> None:
+    """Compute convolutions by oneDNN with `count` threads; Paddle's own are not concerned. 1 until it is called."""
+    if onednn.dnn:
+        onednn.dnn.set_threads(count)
+
+
+@dataclass
+class Factor:
+    """One operand of a convolution as the graph sees it: what is computed is linear in it, the other one held fixed.
+
+    No tuple: Paddle takes the tensors of a tuple for inputs of the operation.
+    """
+
+    name: Operand
+    result: Operand
+    other_name: Operand
+    other: Tensor
+    shape: Shape
+
+
+class LinearInOne(PyLayer):
+    """What depends linearly on one operand, as one operation of the graph.
+
+    It has one input on purpose. `paddle.grad` for some of the leaves demands that a PyLayer with several inputs returns
+    None for those that lead to none of them, which it cannot know.
+    """
+
+    @staticmethod
+    def forward(ctx, operand: Tensor, factor: Factor, value: Callable[[], Tensor]) -> Tensor:
+        """The value, which is computed already."""
+        ctx.factor = factor
+        return value()
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:
+        """The gradient of the operand: that operand, computed from the other one and `grad` in place of the result."""
+        factor = ctx.factor
+        return convolve(factor.name, factor.shape, **{factor.other_name: factor.other, factor.result: grad})
+
+
+def convolve(result: Operand, shape: Shape, **operands: Tensor) -> Tensor:
+    """The operand `result` of a convolution from the other two, float32 on the CPU: a function that can be
+    differentiated any number of times, with respect to those of the two that want it and to no other.
+
+    It is linear in each, so its derivative is the sum of two operations, one an operand.
+    """
+    value = compute(result, shape, **operands)
+    if not paddle.is_grad_enabled():
+        return value
+    whole = None
+    for (name, operand), (other_name, other) in zip(operands.items(), reversed(operands.items())):
+        if operand.stop_gradient:
+            continue
+        factor = Factor(name, result, other_name, other, shape)
+        if whole is None:
+            whole = LinearInOne.apply(operand, factor, lambda: value)
+        else:
+            whole = whole + LinearInOne.apply(operand, factor, lambda: paddle.zeros_like(value))
+    return value if whole is None else whole
+
+
+@paddle.no_grad()
+def compute(result: Operand, shape: Shape, **operands: Tensor) -> Tensor:
+    """The operand `result` from the other two, without a graph."""
+    sizes = getattr(shape, result)
+    if result != "weights" and shape.channels_last:
+        sizes = sizes[0], *sizes[2:], sizes[1]
+    made = paddle.empty(sizes, "float32")
+    operands = {name: operand.contiguous() for name, operand in operands.items()}  # kept until all is computed
+    onednn.dnn.convolve(result, shape, **operands, **{result: made})
+    return made
+
+
+def usual(layer: nn.Layer) -> bool:
+    """Whether `layer` is a convolution of the kind that is computed by oneDNN: no groups, no dilation, zeros around."""
+    return (
+        layer._groups == 1
+        and layer._dilation == [1, 1]
+        and layer._padding_mode == "zeros"
+        and layer._padding_algorithm == "EXPLICIT"
+        and len(layer._updated_padding) == 2  # the same before and after
+        and layer._data_format in ("NCHW", "NHWC")
+    )
+
+
+class Quick:
+    """What the two layers have in common."""
+
+    def __init__(self, *arguments, **options) -> None:
+        super().__init__(*arguments, **options)
+        self._usual = onednn.dnn is not None and usual(self)
+
+    def by_onednn(self, x: Tensor) -> bool:
+        """Whether oneDNN can compute this layer of `x`; if not, Paddle does, or says what is wrong with it."""
+        return (
+            self._usual
+            and paddle.in_dynamic_mode()  # there is no memory yet in a graph that is only being drawn up
+            and x.dtype == self.weight.dtype == paddle.float32
+            and x.place.is_cpu_place()
+            and x.ndim == 4
+            and x.size > 0
+        )
+
+    def shape_for(self, given: Tensor, transposed: bool) -> Shape | None:
+        """The shape of the convolution whose images, or maps if `transposed`, are `given`; None if there is none."""
+        last = self._data_format == "NHWC"
+        count, *rest = given.shape
+        sizes, channels = (rest[:2], rest[2]) if last else (rest[1:], rest[0])
+        weights = tuple(self.weight.shape)
+        stride, padding = tuple(self._stride), tuple(self._updated_padding)
+        if channels != weights[0 if transposed else 1]:
+            return None
+        window = list(zip(sizes, weights[2:], stride, padding))
+        if transposed:
+            more = self.output_padding
+            more = [more, more] if isinstance(more, int) else more
+            other = [(size - 1) * s - 2 * p + k + m for (size, k, s, p), m in zip(window, more)]
+        else:
+            other = [(size + 2 * p - k) // s + 1 for size, k, s, p in window]
+        if min(other) < 1:
+            return None
+        images, maps = (other, sizes) if transposed else (sizes, other)
+        return Shape((count, weights[1], *images), weights, (count, weights[0], *maps), stride, padding, last)
+
+    def with_bias(self, y: Tensor) -> Tensor:
+        """`y` with the layer's bias, if it has one."""
+        if self.bias is None:
+            return y
+        return y + (self.bias if self._data_format == "NHWC" else self.bias.reshape([1, -1, 1, 1]))
+
+
+class Conv2D(Quick, nn.Conv2D):
+    """`paddle.nn.Conv2D`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[N, in, H, W]` to `[N, out, H', W']`."""
+        shape = self.shape_for(x, transposed=False) if self.by_onednn(x) else None
+        if shape is None:
+            return super().forward(x)
+        return self.with_bias(convolve("maps", shape, images=x, weights=self.weight))
+
+
+class Conv2DTranspose(Quick, nn.Conv2DTranspose):
+    """`paddle.nn.Conv2DTranspose`."""
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """`[N, in, H, W]` to `[N, out, H', W']`."""
+        shape = self.shape_for(x, transposed=True) if output_size is None and self.by_onednn(x) else None
+        if shape is None:
+            return super().forward(x, output_size)
+        return self.with_bias(convolve("images", shape, weights=self.weight, maps=x))
