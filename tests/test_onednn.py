@@ -10,7 +10,7 @@ import paddle
 import pytest
 from paddle import nn
 
-from common.machine import convolutions, onednn
+from common.machine import convolutions, library, onednn
 from tests.conftest import call
 
 LAYERS = [  # every shape of the two networks and of the judge, and some that are in neither
@@ -30,7 +30,7 @@ LAYERS = [  # every shape of the two networks and of the judge, and some that ar
     ("Conv2DTranspose", (3, 5, 3, 2, 1, 1), 5),
     ("Conv2DTranspose", (5, 3, 4, 2, 1), 4),
 ]
-NEEDS = pytest.mark.skipif(onednn.dnn is None, reason="oneDNN is not to be had here")
+NEEDS = pytest.mark.skipif(onednn.library is None, reason="oneDNN is not to be had here")
 
 
 @pytest.fixture(autouse=True)
@@ -74,13 +74,13 @@ def assert_close(mine: paddle.Tensor, paddles: paddle.Tensor, relative: float = 
 
 def counted(monkeypatch) -> list[str]:
     """The results oneDNN is asked for from here on."""
-    asked, convolve = [], onednn.OneDNN.convolve
+    asked, convolve = [], onednn.convolve
 
-    def noted(self, result, *arguments, **operands):
+    def noted(result, *arguments, **operands):
         asked.append(result)
-        convolve(self, result, *arguments, **operands)
+        convolve(result, *arguments, **operands)
 
-    monkeypatch.setattr(onednn.OneDNN, "convolve", noted)
+    monkeypatch.setattr(onednn, "convolve", noted)
     return asked
 
 
@@ -228,7 +228,7 @@ def test_the_same_bits_each_time(threads):
 
     first = bits()
     for _ in range(3):
-        onednn.dnn.kept.clear()  # new primitives, as in a new process
+        onednn.library.kept.clear()  # new primitives, as in a new process
         assert bits() == first
 
 
@@ -290,9 +290,9 @@ def test_what_onednn_cannot_take_goes_to_paddle(monkeypatch):
 def test_a_bounded_number_of_primitives_is_kept():
     ours, theirs = both("Conv2D", (2, 3, 3))
     with paddle.no_grad():
-        for count in range(1, onednn.KEPT + 20):
+        for count in range(1, library.KEPT + 20):
             ours(paddle.zeros([count, 2, 3, 3]))
-        assert len(onednn.dnn.kept) == onednn.KEPT
+        assert len(onednn.library.kept) == library.KEPT
         x = paddle.randn([1, 2, 3, 3])
         assert_close(ours(x), theirs(x))
 
@@ -319,8 +319,8 @@ def test_memory_stays_flat():
 
 @NEEDS
 def test_a_failed_call_is_an_error():
-    with pytest.raises(onednn.OneDNNError, match=r"dnnl_memory_create returned \d"):
-        onednn.dnn.make("memory_create", None, None, None)
+    with pytest.raises(library.OneDNNError, match=r"dnnl_memory_create returned \d"):
+        onednn.library.make("memory_create", None, None, None)
 
 
 def test_layers_are_paddles_layers():
@@ -346,10 +346,10 @@ print(numpy.array_equal(layer(x).numpy(), theirs.numpy()))
 
 @NEEDS
 def test_a_library_of_another_version_is_not_used(monkeypatch):
-    assert convolutions.path() == f"oneDNN {onednn.dnn.version}"
-    assert onednn.open_library() is not None
-    monkeypatch.setattr(onednn, "MAJOR", 4)
-    assert onednn.open_library() is None
+    assert convolutions.path() == f"oneDNN {onednn.library.version}"
+    assert library.open_library() is not None
+    monkeypatch.setattr(library, "MAJOR", 4)
+    assert library.open_library() is None
     monkeypatch.undo()
-    monkeypatch.setattr(onednn.paddle, "__file__", "/nowhere/paddle/__init__.py")
-    assert onednn.open_library() is None
+    monkeypatch.setattr(library.paddle, "__file__", "/nowhere/paddle/__init__.py")
+    assert library.open_library() is None

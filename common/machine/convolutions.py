@@ -20,13 +20,13 @@ from common.machine.onednn import Operand, Shape
 
 def path() -> str:
     """What computes the convolutions on a CPU, for a header: "oneDNN 3.6.2" or "Paddle's convolutions"."""
-    return f"oneDNN {onednn.dnn.version}" if onednn.dnn else "Paddle's convolutions"
+    return f"oneDNN {onednn.library.version}" if onednn.library else "Paddle's convolutions"
 
 
 def set_threads(count: int) -> None:
     """Compute convolutions by oneDNN with `count` threads; Paddle's own are not concerned. 1 until it is called."""
-    if onednn.dnn:
-        onednn.dnn.set_threads(count)
+    if onednn.library:
+        onednn.library.set_threads(count)
 
 
 @dataclass
@@ -84,15 +84,14 @@ def convolve(result: Operand, shape: Shape, **operands: Tensor) -> Tensor:
     return value if whole is None else whole
 
 
-@paddle.no_grad()
 def compute(result: Operand, shape: Shape, **operands: Tensor) -> Tensor:
-    """The operand `result` from the other two, without a graph."""
+    """The operand `result` from the other two, without a graph of its own."""
     sizes = getattr(shape, result)
     if result != "weights" and shape.channels_last:
         sizes = sizes[0], *sizes[2:], sizes[1]
     made = paddle.empty(sizes, "float32")
     operands = {name: operand.contiguous() for name, operand in operands.items()}  # kept until all is computed
-    onednn.dnn.convolve(result, shape, **operands, **{result: made})
+    onednn.convolve(result, shape, **operands, **{result: made})
     return made
 
 
@@ -108,23 +107,27 @@ def usual(layer: nn.Layer) -> bool:
     )
 
 
+def quick(x: Tensor) -> bool:
+    """Whether oneDNN can take `x`. It is asked for in dynamic mode only: a graph being drawn up has no memory yet."""
+    return (
+        onednn.library is not None
+        and paddle.in_dynamic_mode()
+        and x.dtype == paddle.float32
+        and x.place.is_cpu_place()
+        and 0 not in x.shape
+    )
+
+
 class Quick:
     """What the two layers have in common."""
 
     def __init__(self, *arguments, **options) -> None:
         super().__init__(*arguments, **options)
-        self._usual = onednn.dnn is not None and usual(self)
+        self._usual = onednn.library is not None and usual(self)
 
     def by_onednn(self, x: Tensor) -> bool:
         """Whether oneDNN can compute this layer of `x`; if not, Paddle does, or says what is wrong with it."""
-        return (
-            self._usual
-            and paddle.in_dynamic_mode()  # there is no memory yet in a graph that is only being drawn up
-            and x.dtype == self.weight.dtype == paddle.float32
-            and x.place.is_cpu_place()
-            and x.ndim == 4
-            and x.size > 0
-        )
+        return self._usual and quick(x) and len(x.shape) == 4 and self.weight.dtype == paddle.float32
 
     def shape_for(self, given: Tensor, transposed: bool) -> Shape | None:
         """The shape of the convolution whose images, or maps if `transposed`, are `given`; None if there is none."""
