@@ -7,6 +7,7 @@ order are right, those of the transposed convolution too, which Paddle different
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Callable
 
@@ -95,48 +96,33 @@ def compute(result: Operand, shape: Shape, **operands: Tensor) -> Tensor:
     return made
 
 
-def usual(layer: nn.Layer) -> bool:
-    """Whether `layer` is a convolution of the kind that is computed by oneDNN: no groups, no dilation, zeros around."""
-    return (
-        layer._groups == 1
-        and layer._dilation == [1, 1]
-        and layer._padding_mode == "zeros"
-        and layer._padding_algorithm == "EXPLICIT"
-        and len(layer._updated_padding) == 2  # the same before and after
-        and layer._data_format in ("NCHW", "NHWC")
-    )
-
-
-def quick(x: Tensor) -> bool:
-    """Whether oneDNN can take `x`. It is asked for in dynamic mode only: a graph being drawn up has no memory yet."""
-    return (
-        onednn.library is not None
-        and paddle.in_dynamic_mode()
-        and x.dtype == paddle.float32
-        and x.place.is_cpu_place()
-        and 0 not in x.shape
-    )
-
-
 class Quick:
     """What the two layers have in common."""
 
     def __init__(self, *arguments, **options) -> None:
         super().__init__(*arguments, **options)
-        self._usual = onednn.library is not None and usual(self)
+        self._usual = (  # of the kind that is not left to Paddle
+            self._groups == 1
+            and self._dilation == [1, 1]
+            and self._padding_mode == "zeros"
+            and self._padding_algorithm == "EXPLICIT"
+            and len(self._updated_padding) == 2  # the same before and after
+            and self._data_format in ("NCHW", "NHWC")
+        )
 
-    def by_onednn(self, x: Tensor) -> bool:
-        """Whether oneDNN can compute this layer of `x`; if not, Paddle does, or says what is wrong with it."""
-        return self._usual and quick(x) and len(x.shape) == 4 and self.weight.dtype == paddle.float32
+    def sides(self, x: Tensor) -> list[int]:
+        """Height and width of `x`."""
+        return list(x.shape[1:3] if self._data_format == "NHWC" else x.shape[2:])
 
     def shape_for(self, given: Tensor, transposed: bool) -> Shape | None:
-        """The shape of the convolution whose images, or maps if `transposed`, are `given`; None if there is none."""
+        """The shape of the convolution whose images, or maps if `transposed`, are `given`; None where oneDNN cannot
+        compute it and Paddle does, or says what is wrong with it."""
+        if not (onednn.takes(given) and self.weight.dtype == paddle.float32):
+            return None
         last = self._data_format == "NHWC"
-        count, *rest = given.shape
-        sizes, channels = (rest[:2], rest[2]) if last else (rest[1:], rest[0])
-        weights = tuple(self.weight.shape)
+        sizes, weights = self.sides(given), tuple(self.weight.shape)
         stride, padding = tuple(self._stride), tuple(self._updated_padding)
-        if channels != weights[0 if transposed else 1]:
+        if given.shape[3 if last else 1] != weights[0 if transposed else 1]:
             return None
         window = list(zip(sizes, weights[2:], stride, padding))
         if transposed:
@@ -147,7 +133,7 @@ class Quick:
             other = [(size + 2 * p - k) // s + 1 for size, k, s, p in window]
         if min(other) < 1:
             return None
-        images, maps = (other, sizes) if transposed else (sizes, other)
+        count, images, maps = given.shape[0], *((other, sizes) if transposed else (sizes, other))
         return Shape((count, weights[1], *images), weights, (count, weights[0], *maps), stride, padding, last)
 
     def with_bias(self, y: Tensor) -> Tensor:
@@ -161,19 +147,45 @@ class Conv2D(Quick, nn.Conv2D):
     """`paddle.nn.Conv2D`."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """`[N, in, H, W]` to `[N, out, H', W']`."""
-        shape = self.shape_for(x, transposed=False) if self.by_onednn(x) else None
+        """`[N, in, H, W]` to `[N, out, H', W']`; `[N, H, W, in]` to `[N, H', W', out]` if the data format is NHWC."""
+        if not self._usual or len(x.shape) != 4:
+            return super().forward(x)
+        if self._updated_padding == [0, 0] and self.sides(x) == self.weight.shape[2:]:
+            return self.with_bias(self.of_whole_images(x))
+        shape = self.shape_for(x, transposed=False)
         if shape is None:
             return super().forward(x)
         return self.with_bias(convolve("maps", shape, images=x, weights=self.weight))
+
+    def of_whole_images(self, x: Tensor) -> Tensor:
+        """The convolution with kernels of the images' size: one matrix product."""
+        outputs, *one = self.weight.shape
+        if self._data_format == "NHWC":
+            weights, sizes = self.weight.transpose([0, 2, 3, 1]), [-1, 1, 1, outputs]
+        else:
+            weights, sizes = self.weight, [-1, outputs, 1, 1]
+        x, weights = x.reshape([-1, math.prod(one)]), weights.reshape([outputs, -1])
+        return paddle.matmul(x, weights, transpose_y=True).reshape(sizes)
 
 
 class Conv2DTranspose(Quick, nn.Conv2DTranspose):
     """`paddle.nn.Conv2DTranspose`."""
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """`[N, in, H, W]` to `[N, out, H', W']`."""
-        shape = self.shape_for(x, transposed=True) if output_size is None and self.by_onednn(x) else None
+        """`[N, in, H, W]` to `[N, out, H', W']`; `[N, H, W, in]` to `[N, H', W', out]` if the data format is NHWC."""
+        if not self._usual or len(x.shape) != 4 or output_size is not None:
+            return super().forward(x, output_size)
+        if self._updated_padding == [0, 0] and self.output_padding == 0 and self.sides(x) == [1, 1]:
+            return self.with_bias(self.of_single_pixels(x))
+        shape = self.shape_for(x, transposed=True)
         if shape is None:
             return super().forward(x, output_size)
         return self.with_bias(convolve("images", shape, weights=self.weight, maps=x))
+
+    def of_single_pixels(self, x: Tensor) -> Tensor:
+        """The convolution of images of one pixel: one matrix product."""
+        inputs, outputs, height, width = self.weight.shape
+        y = paddle.matmul(x.reshape([-1, inputs]), self.weight.reshape([inputs, -1]))
+        if self._data_format == "NHWC":
+            return y.reshape([-1, outputs, height * width]).transpose([0, 2, 1]).reshape([-1, height, width, outputs])
+        return y.reshape([-1, outputs, height, width])

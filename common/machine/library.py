@@ -155,16 +155,15 @@ class Primitive:
         arguments = self.library.engine, *arguments, self.library.attributes
         return self.make("primitive_desc", f"{name}_primitive_desc_create", *arguments)
 
-    def prefer(self, wanted: str, description: c_void_p) -> c_void_p:
-        """`description`, but with the implementation of the name `wanted` where oneDNN has it among others."""
-        other = self.make("primitive_desc", "primitive_desc_clone", description)
+    def prefer(self, implementation: str, name: str, *arguments) -> c_void_p:
+        """As `describe`, but by the implementation of that name where oneDNN has it among others."""
+        description, found = self.describe(name, *arguments), c_char_p()
         while True:
-            name = c_char_p()
-            self.library.call("primitive_desc_query", other, QUERY_NAME, 0, byref(name))
-            if name.value == wanted.encode():
-                return other
-            if self.library.library.dnnl_primitive_desc_next_impl(other) != SUCCESS:  # there are no more
+            self.library.call("primitive_desc_query", description, QUERY_NAME, 0, byref(found))
+            if found.value == implementation.encode():
                 return description
+            if self.library.library.dnnl_primitive_desc_next_impl(description) != SUCCESS:  # there are no more
+                return self.describe(name, *arguments)
 
     def build(self, description: c_void_p, operands: Sequence[tuple[int, int, c_void_p, bool]]) -> None:
         """Make the primitive of `description`, ready to run.

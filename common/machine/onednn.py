@@ -19,6 +19,7 @@ from __future__ import annotations
 from ctypes import c_float, c_void_p
 from typing import Literal, NamedTuple
 
+import paddle
 from paddle import Tensor
 
 from common.machine.library import Dims, Library, Primitive, open_library
@@ -31,6 +32,7 @@ ARGUMENTS = {"maps": (1, 33, 17), "images": (129, 33, 145), "weights": (1, 161, 
 QUERIES = {"maps": (129, 131, 133), "images": (130, 131, 134), "weights": (129, 132, 134)}
 FORWARD_TRAINING, DIRECT, NO_BIAS = 64, 1, None
 RELU = 0x20
+DIRECT_512 = "jit:avx512_core"  # an implementation of oneDNN
 
 library = open_library()
 
@@ -44,6 +46,18 @@ class Shape(NamedTuple):
     stride: tuple[int, int]
     padding: tuple[int, int]
     channels_last: bool  # whether images and maps lie in memory as [N, height, width, channels]
+
+
+def takes(x: Tensor) -> bool:
+    """Whether oneDNN is there and can compute with `x`: float32, on the CPU, not empty, and not in a graph that is only
+    being drawn up, where nothing has memory yet."""
+    return (
+        library is not None
+        and paddle.in_dynamic_mode()
+        and x.dtype == paddle.float32
+        and x.place.is_cpu_place()
+        and 0 not in x.shape
+    )
 
 
 def convolve(result: Operand, shape: Shape, images: Tensor, weights: Tensor, maps: Tensor) -> None:
@@ -65,17 +79,21 @@ def relu_gradient(x: Tensor, slope: float, grad: Tensor, result: Tensor) -> None
     library.run((size, slope), lambda: ReLUGradient(library, size, slope), addresses)
 
 
+def few(shape: Shape) -> bool:
+    """Whether the images have so few channels that a vector of the processor is not filled by them."""
+    return shape.images[1] <= 4
+
+
 def layouts(result: Operand, shape: Shape) -> tuple[bool | None, bool | None]:
     """How a primitive is to see images and maps: channels last (True), channels first (False), or as it likes (None).
 
     TABLE
     """
-    few = shape.images[1] <= 4
     if result == "maps":
-        return (True, True)
+        return True, True
     if result == "images":
-        return (None, False) if few else (True, True)
-    return (True, True) if few else (None, None)
+        return (None, False) if few(shape) else (True, True)
+    return (True, True) if few(shape) else (None, None)
 
 
 class Convolution(Primitive):
@@ -106,19 +124,15 @@ class Convolution(Primitive):
         padding = Dims(*shape.padding)
         numbers = Dims(*shape.stride), Dims(), padding, padding  # the second is the dilation, counted from 0
         images, weights, maps = operands if result == "maps" else self.operands(shape, None, None)
-        forward = FORWARD_TRAINING, DIRECT, images, weights, NO_BIAS, maps, *numbers
-        description = self.describe("convolution_forward", *forward)
+        forward = "convolution_forward", FORWARD_TRAINING, DIRECT, images, weights, NO_BIAS, maps, *numbers
+        if result == "maps":
+            return self.prefer(DIRECT_512, *forward) if few(shape) else self.describe(*forward)
+        hint = self.describe(*forward)
         images, weights, maps = operands
         if result == "images":
-            backward = DIRECT, images, weights, maps, *numbers, description
-            description = self.describe("convolution_backward_data", *backward)
-            description = self.prefer("jit:avx512_core", description)
-        elif result == "weights":
-            backward = DIRECT, images, weights, NO_BIAS, maps, *numbers, description
-            description = self.describe("convolution_backward_weights", *backward)
-        elif shape.images[1] <= 4:
-            description = self.prefer("jit:avx512_core", description)
-        return description
+            return self.prefer(DIRECT_512, "convolution_backward_data", DIRECT, images, weights, maps, *numbers, hint)
+        backward = DIRECT, images, weights, NO_BIAS, maps, *numbers, hint
+        return self.describe("convolution_backward_weights", *backward)
 
 
 class ReLUGradient(Primitive):
