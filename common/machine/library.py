@@ -156,11 +156,11 @@ class Primitive:
         return self.make("primitive_desc", f"{name}_primitive_desc_create", *arguments)
 
     def prefer(self, implementation: str, name: str, *arguments) -> c_void_p:
-        """As `describe`, but by the implementation of that name where oneDNN has it among others."""
+        """As `describe`, but by the first implementation whose name begins so, where oneDNN has one among others."""
         description, found = self.describe(name, *arguments), c_char_p()
         while True:
             self.library.call("primitive_desc_query", description, QUERY_NAME, 0, byref(found))
-            if found.value == implementation.encode():
+            if found.value.startswith(implementation.encode()):
                 return description
             if self.library.library.dnnl_primitive_desc_next_impl(description) != SUCCESS:  # there are no more
                 return self.describe(name, *arguments)
