@@ -16,7 +16,7 @@ from paddle import Tensor, nn
 from paddle.autograd import PyLayer
 
 from common.machine import onednn
-from common.machine.onednn import Operand, Shape
+from common.machine.onednn import Kept, Operand, Shape
 
 
 def path() -> str:
@@ -32,15 +32,12 @@ def set_threads(count: int) -> None:
 
 @dataclass
 class Factor:
-    """One operand of a convolution as the graph sees it: what is computed is linear in it, the other one held fixed.
-
-    No tuple: Paddle takes the tensors of a tuple for inputs of the operation.
-    """
+    """One operand of a convolution as the graph sees it: what is computed is linear in it, the other one held fixed."""
 
     name: Operand
     result: Operand
     other_name: Operand
-    other: Tensor
+    other: Kept
     shape: Shape
 
 
@@ -61,7 +58,7 @@ class LinearInOne(PyLayer):
     def backward(ctx, grad: Tensor) -> Tensor:
         """The gradient of the operand: that operand, computed from the other one and `grad` in place of the result."""
         factor = ctx.factor
-        return convolve(factor.name, factor.shape, **{factor.other_name: factor.other, factor.result: grad})
+        return convolve(factor.name, factor.shape, **{factor.other_name: factor.other.get(), factor.result: grad})
 
 
 def convolve(result: Operand, shape: Shape, **operands: Tensor) -> Tensor:
@@ -77,7 +74,7 @@ def convolve(result: Operand, shape: Shape, **operands: Tensor) -> Tensor:
     for (name, operand), (other_name, other) in zip(operands.items(), reversed(operands.items())):
         if operand.stop_gradient:
             continue
-        factor = Factor(name, result, other_name, other, shape)
+        factor = Factor(name, result, other_name, Kept(other), shape)
         if whole is None:
             whole = LinearInOne.apply(operand, factor, lambda: value)
         else:
@@ -97,7 +94,7 @@ def compute(result: Operand, shape: Shape, **operands: Tensor) -> Tensor:
 
 
 class Quick:
-    """What the two layers have in common."""
+    """What the two layers have in common. They call Paddle's by name: its 2.6 cannot turn `super()` into a graph."""
 
     def __init__(self, *arguments, **options) -> None:
         super().__init__(*arguments, **options)
@@ -149,12 +146,12 @@ class Conv2D(Quick, nn.Conv2D):
     def forward(self, x: Tensor) -> Tensor:
         """`[N, in, H, W]` to `[N, out, H', W']`; `[N, H, W, in]` to `[N, H', W', out]` if the data format is NHWC."""
         if not self._usual or len(x.shape) != 4:
-            return super().forward(x)
+            return nn.Conv2D.forward(self, x)
         if self._updated_padding == [0, 0] and self.sides(x) == self.weight.shape[2:]:
             return self.with_bias(self.of_whole_images(x))
         shape = self.shape_for(x, transposed=False)
         if shape is None:
-            return super().forward(x)
+            return nn.Conv2D.forward(self, x)
         return self.with_bias(convolve("maps", shape, images=x, weights=self.weight))
 
     def of_whole_images(self, x: Tensor) -> Tensor:
@@ -174,12 +171,12 @@ class Conv2DTranspose(Quick, nn.Conv2DTranspose):
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         """`[N, in, H, W]` to `[N, out, H', W']`; `[N, H, W, in]` to `[N, H', W', out]` if the data format is NHWC."""
         if not self._usual or len(x.shape) != 4 or output_size is not None:
-            return super().forward(x, output_size)
+            return nn.Conv2DTranspose.forward(self, x, output_size)
         if self._updated_padding == [0, 0] and self.output_padding == 0 and self.sides(x) == [1, 1]:
             return self.with_bias(self.of_single_pixels(x))
         shape = self.shape_for(x, transposed=True)
         if shape is None:
-            return super().forward(x, output_size)
+            return nn.Conv2DTranspose.forward(self, x, output_size)
         return self.with_bias(convolve("images", shape, weights=self.weight, maps=x))
 
     def of_single_pixels(self, x: Tensor) -> Tensor:

@@ -59,6 +59,26 @@ def takes(x: Tensor) -> bool:
     )
 
 
+class Kept:
+    """A tensor that a gradient will need.
+
+    In a wrapper, since Paddle takes every tensor among the arguments of a PyLayer, in tuples too, for an input of it.
+    """
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor, self.version = tensor, tensor.inplace_version
+
+    def get(self) -> Tensor:
+        """The tensor.
+
+        Raises:
+            RuntimeError: it is no longer what it was.
+        """
+        if self.tensor.inplace_version != self.version:
+            raise RuntimeError("a tensor that a gradient needs was changed in place after it had been used")
+        return self.tensor
+
+
 def convolve(result: Operand, shape: Shape, images: Tensor, weights: Tensor, maps: Tensor) -> None:
     """Compute the operand `result` of a convolution from the other two, into the memory it has.
 
