@@ -6,12 +6,12 @@ thread whatever is set: together 5 of 146 ms of a training step of 32 images, an
 
 from __future__ import annotations
 
+from common.machine import onednn
+from common.machine.onednn import Kept
+
 import paddle
 from paddle import Tensor, nn
 from paddle.autograd import PyLayer
-
-from common.machine import onednn
-from common.machine.onednn import Kept
 
 
 class Through(PyLayer):

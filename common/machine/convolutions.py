@@ -11,23 +11,20 @@ import math
 from dataclasses import dataclass
 from typing import Callable
 
+from common.machine import cpu, onednn
+from common.machine.onednn import Kept, Operand, Shape
+
 import paddle
 from paddle import Tensor, nn
 from paddle.autograd import PyLayer
 
-from common.machine import onednn
-from common.machine.onednn import Kept, Operand, Shape
+if onednn.library is None:
+    paddle.base.core.set_num_threads(cpu.threads)  # of no great help to Paddle's own convolutions, but of some
 
 
 def path() -> str:
     """What computes the convolutions on a CPU, for a header: "oneDNN 3.6.2" or "Paddle's convolutions"."""
     return f"oneDNN {onednn.library.version}" if onednn.library else "Paddle's convolutions"
-
-
-def set_threads(count: int) -> None:
-    """Compute convolutions by oneDNN with `count` threads; Paddle's own are not concerned. 1 until it is called."""
-    if onednn.library:
-        onednn.library.set_threads(count)
 
 
 @dataclass

@@ -14,6 +14,8 @@ from ctypes import POINTER, byref, c_char_p, c_int, c_int64, c_size_t, c_uint, c
 from pathlib import Path
 from typing import Callable
 
+from common.machine import cpu
+
 import paddle
 
 OFF_SWITCH = "GAN_NO_ONEDNN"  # set to 1: Paddle's own kernels
@@ -79,7 +81,7 @@ class Library:
         if hasattr(library, "dnnl_primitive_attr_set_deterministic"):  # from 3.5 on
             self.call("primitive_attr_set_deterministic", self.attributes, 1)
 
-        self.threads = 1
+        self.threads = cpu.threads
         self.lock = threading.Lock()  # a primitive's arguments and the workspace are one call's at a time
         self.kept: OrderedDict[Hashable, Primitive] = OrderedDict()
         self.workspace = bytearray()
@@ -103,15 +105,12 @@ class Library:
         self.call(name, byref(made), *arguments)
         return made
 
-    def set_threads(self, count: int) -> None:
-        """Use `count` threads from here on. A primitive shares its work out when it is made, so all are made anew."""
-        with self.lock:
-            self.threads = count
-            self.kept.clear()
-
     def run(self, key: Hashable, make: Callable[[], Primitive], addresses: Sequence[int]) -> None:
         """Run the primitive of `key`, which `make` makes if it is not among those kept, on `addresses`."""
         with self.lock:
+            if self.threads != cpu.threads:
+                self.threads = cpu.threads
+                self.kept.clear()  # a primitive shares its work out when it is made
             self.set_threads_of_caller(self.threads)  # OpenMP keeps a number for every thread that calls it
             primitive = self.kept.get(key)
             if primitive is None:

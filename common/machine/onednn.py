@@ -19,10 +19,10 @@ from __future__ import annotations
 from ctypes import c_float, c_void_p
 from typing import Literal, NamedTuple
 
+from common.machine.library import Dims, Library, Primitive, open_library
+
 import paddle
 from paddle import Tensor
-
-from common.machine.library import Dims, Library, Primitive, open_library
 
 Operand = Literal["images", "weights", "maps"]
 OPERANDS: tuple[Operand, ...] = ("images", "weights", "maps")
