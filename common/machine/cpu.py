@@ -11,7 +11,7 @@ import sys
 import warnings
 from pathlib import Path
 
-threads = 1  # among which `common.machine.convolutions` shares a batch out; `prepare` and `use_threads` set it
+threads = 1  # of oneDNN's convolutions; `prepare` and `use_threads` set it
 OFF_SWITCH = "GAN_NO_MKL_SETUP"  # set to 1: leave MKL's choice of code path alone
 
 
@@ -44,8 +44,13 @@ def processor() -> str:
 
 
 def launched_processes() -> int:
-    """How many Paddle's launcher started; 1 without it."""
+    """How many Paddle's launcher started, on all machines; 1 without it."""
     return int(os.environ.get("PADDLE_TRAINERS_NUM", "1"))
+
+
+def processes_here() -> int:
+    """How many of them run on this machine and share its cores."""
+    return int(os.environ.get("PADDLE_LOCAL_SIZE") or launched_processes())
 
 
 def mkl_code_path(cpuinfo: str) -> str | None:
@@ -102,7 +107,7 @@ def wished_threads(variable: str, paddle_is_imported: bool = False) -> int:
     written_by_paddle = launched_processes() > 1 or (paddle_is_imported and variable == "1")
     if variable.isdigit() and int(variable) and not written_by_paddle:
         return int(variable)
-    return max(1, usable_cores() // launched_processes())
+    return max(1, usable_cores() // processes_here())
 
 
 def use_threads(count: int | None) -> None:

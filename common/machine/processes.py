@@ -56,6 +56,15 @@ def averaged(values: dict[str, Tensor]) -> dict[str, Tensor]:
     return dict(zip(values, mean(paddle.stack(list(values.values())))))
 
 
+def all_equal(number: int) -> bool:
+    """Whether `number` is the same in all processes."""
+    if launched_processes() == 1:
+        return True
+    numbers: list[Tensor] = []
+    paddle.distributed.all_gather(numbers, paddle.full([1], number, "int64"))
+    return len({one.item() for one in numbers}) == 1
+
+
 def any_asked(asked: bool, step: int) -> bool:
     """Whether to stop after `step`: as soon as one process was asked to, all of them at the same step."""
     if launched_processes() == 1:
