@@ -29,7 +29,7 @@ def test_the_judges_are_what_their_record_says(dataset):
     assert sum(int(p.size) for p in load_judge(dataset).parameters() if not p.stop_gradient) == 225_194
 
 
-def test_the_digits_judge_reaches_its_accuracy():
+def test_the_digits_judge_reaches_its_accuracy(device):
     images, labels, _ = data.load_labelled("digits", "test")
     accuracy = (classify(load_judge("digits"), images).classes == labels).mean()
     assert accuracy == pytest.approx(load_record("digits")["accuracy"], abs=0.003)
@@ -48,7 +48,7 @@ def test_the_split_of_digits_leaves_nothing_out_and_nothing_twice():
     assert rows == {image.tobytes() for image in data.load("digits").images}
 
 
-def test_floor_and_ceiling():
+def test_floor_and_ceiling(device):
     images, _, checksum = data.load_labelled("digits", "train")
     unseen, _, _ = data.load_labelled("digits", "test")
     reference = Reference("digits", images, checksum)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from common.data import Dataset
+from common.machine import cpu
 from common.run.families import builder
 from common.run.flags import parse_flags
 from common.train import training_steps
@@ -25,7 +26,7 @@ def changed(before: dict, after: dict) -> set[str]:
     return {name for name in before if not np.array_equal(before[name], after[name])}
 
 
-def test_losses_by_hand(family):
+def test_losses_by_hand(device, family):
     """Both losses recomputed in NumPy in float64 from scores of networks in the same state."""
     gan, twin = make_gan(family), make_gan(family)
     values = gan.step(real(), noise(1), noise(2))
@@ -51,7 +52,7 @@ def test_losses_by_hand(family):
     assert all(value.shape == [] and value.stop_gradient for value in values.values())
 
 
-def test_three_steps_equal_the_course_loop(family):
+def test_three_steps_equal_the_course_loop(device, family):
     """The course's own order of operations (graph through G cut by detach, two backward calls, no frozen D)."""
     gan, twin = make_gan(family), make_gan(family)
     generator, discriminator, criterion = twin.networks["generator"], twin.networks["discriminator"], twin.criterion
@@ -82,6 +83,44 @@ def test_three_steps_equal_the_course_loop(family):
             np.testing.assert_allclose(value, weights(twin.networks[name])[key], atol=2e-5, err_msg=key)
 
 
+def landed_step(gan, real, noise_d, noise_g) -> dict[str, float]:
+    """The step as it was before there were turns: all that must not change is its arithmetic."""
+    generator, discriminator = gan.networks["generator"], gan.networks["discriminator"]
+    ones, zeros = (paddle.full([real.shape[0], 1, 1, 1], value) for value in (1.0, 0.0))
+    with paddle.no_grad():
+        fake = generator(noise_d)
+    score_real, score_fake = discriminator(real), discriminator(fake)
+    loss_d = gan.criterion(score_real, ones) + gan.criterion(score_fake, zeros)
+    loss_d.backward()
+    gan.optimizers["discriminator"].step()
+    gan.optimizers["discriminator"].clear_grad()
+
+    frozen = [p for p in discriminator.parameters() if not p.stop_gradient]
+    for parameter in frozen:
+        parameter.stop_gradient = True
+    loss_g = gan.criterion(discriminator(generator(noise_g)), ones)
+    loss_g.backward()
+    grad_g = generator.parameters()[-1].grad.detach().norm()
+    for parameter in frozen:
+        parameter.stop_gradient = False
+    gan.optimizers["generator"].step()
+    gan.optimizers["generator"].clear_grad()
+    values = {"loss_d": loss_d, "loss_g": loss_g, "grad_g": grad_g}
+    values.update({"score_real": score_real.mean(), "score_fake": score_fake.mean()})
+    return {name: value.item() for name, value in values.items()}
+
+
+def test_the_step_is_what_it_was_to_the_last_bit(family):
+    """On one thread: the trajectory of a seed is a promise."""
+    cpu.use_threads(1)
+    gan, twin = make_gan(family), make_gan(family)
+    for step in range(5):
+        given = real(step), noise(10 + step), noise(20 + step)
+        assert {name: value.item() for name, value in gan.step(*given).items()} == landed_step(twin, *given)
+    for name, net in gan.networks.items():
+        assert not changed(weights(net), weights(twin.networks[name]))
+
+
 def test_each_half_moves_one_network(gan):
     """Taken apart by a learning rate of 0: each half leaves the other network alone, but for statistics."""
     for frozen in gan.networks:
@@ -106,7 +145,7 @@ def test_noise_d_never_moves_g(family):
     assert not changed(*results)
 
 
-def test_no_gradient_is_left_over(gan):
+def test_no_gradient_is_left_over(device, gan):
     gan.step(real(), noise(1), noise(2))
     for net in gan.networks.values():
         assert all(p.grad is None or not p.grad.numpy().any() for p in net.parameters())
@@ -132,7 +171,7 @@ def test_smaller_last_batch(gan):
         assert np.isfinite(float(gan.step(real(count=count), noise(1, count), noise(2, count))["loss_d"]))
 
 
-def test_sample_leaves_no_trace_and_is_per_image(gan):
+def test_sample_leaves_no_trace_and_is_per_image(device, gan):
     before = {name: weights(net) for name, net in gan.networks.items()}
     images = gan.sample(noise(3, 6))
     assert images.shape == (6, 1, 32, 32)
