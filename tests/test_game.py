@@ -146,7 +146,7 @@ def test_what_two_networks_share_is_stepped_once():
 
 
 def test_second_derivatives_pass_through_the_frozen():
-    """A gradient penalty on images that a frozen generator made: the slope of wx is w; that of (w² - 1)², 4w(w² - 1)."""
+    """A penalty on what a frozen generator made: the slope of wx is w, and that of (w² - 1)² is 4w(w² - 1)."""
     game = Two()
     with game.turn("critic"):
         x = game.generator(paddle.to_tensor([[1.0], [2.0]])).detach()
