@@ -9,13 +9,13 @@ import subprocess
 import sys
 import time
 
-import numpy as np
-import pytest
-
 from common import results
 from common.errors import UserError
 from common.results_report import report, spread_of
 from tests.conftest import ROOT, call
+
+import numpy as np
+import pytest
 
 
 @pytest.fixture(scope="module")
