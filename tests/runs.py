@@ -8,7 +8,8 @@ from pathlib import Path
 from visualdl import LogReader
 
 STEPS = 250
-TOY = ["--eval-every", 0, "--dataset", "digits", "--threads", 1, "--checkpoint-minutes", 0.002, "--device", "cpu"]
+TOY = ["--eval-every", 0, "--dataset", "digits", "--threads", 1, "--device", "cpu"]
+OFTEN = ["--checkpoint-minutes", 0.002]  # between saves: some ten steps
 JUDGED = ["--dataset", "digits", "--threads", 1, "--max-steps", 120]
 # Compared byte for byte. VisualDL's records hold times, the GIF follows from the grids.
 COMPARED = ("*.params", "losses.csv", "metrics.jsonl", "samples/*")

@@ -78,7 +78,7 @@ def test_a_digit_on_demand(made_once, tmp_path, monkeypatch, say):
     """The command asks for that digit and no other; --interpolate too, whose ends then are two of the same digit."""
 
     def make(folder: Path) -> None:
-        flags = ["--checkpoint-minutes", 5, "--batch-size", 8, "--max-steps", 1, "--output-dir", folder]
+        flags = ["--batch-size", 8, "--max-steps", 1, "--output-dir", folder]
         assert train("cgan", *TOY, *flags) == 0
 
     run, asked = made_once("cgan-of-a-step", make), []

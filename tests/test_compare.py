@@ -19,7 +19,7 @@ from PIL import Image
 @pytest.fixture(scope="session")
 def runs(made_once) -> Path:
     """Two runs of the toy, and a very short one of each family that is of another kind."""
-    small = ["--batch-size", 8, "--max-steps", 2, "--checkpoint-minutes", 5]
+    small = ["--batch-size", 8, "--max-steps", 2]
 
     def make(folder: Path) -> None:
         made = [("long", "toy", ["--max-steps", 150]), ("short", "toy", ["--max-steps", 5])]

@@ -11,7 +11,7 @@ from pathlib import Path
 from common.run import checkpoint
 from tests.conftest import check_refused, train
 from tests.nursery import Child, Nursery
-from tests.runs import STEPS, TOY, result, steps_written
+from tests.runs import OFTEN, STEPS, TOY, result, steps_written
 
 import pytest
 
@@ -48,7 +48,7 @@ def test_killed_at_random_moments(tmp_path, nursery, undisturbed):
     """SIGKILL some steps after the first, again and again, until a run reaches the end."""
     folder, moments, kills = tmp_path / "run", random.Random(7), 0
     while True:
-        child = nursery.start(folder, *FLAGS, folder)
+        child = nursery.start(folder, *FLAGS, folder, *OFTEN)
         steps = moments.randint(10, 60)
         for _ in child.while_running():
             begun = "begun" in child.out.read_text()
@@ -68,7 +68,7 @@ def test_killed_at_random_moments(tmp_path, nursery, undisturbed):
 def test_killed_in_the_middle_of_a_save(tmp_path, nursery, undisturbed):
     folder = tmp_path / "run"
     for save in (1, 2, 3):  # the first save, and later ones with a good checkpoint beside them
-        child = nursery.start(folder, *FLAGS, folder, hang_in_save=save)
+        child = nursery.start(folder, *FLAGS, folder, *OFTEN, hang_in_save=save)
         child.wait_for("saving")
         child.send(signal.SIGKILL)
         assert child.end() == -signal.SIGKILL

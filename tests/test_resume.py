@@ -14,7 +14,7 @@ from common.run import checkpoint
 from common.train import run
 from tests import toy
 from tests.conftest import check_refused, here, idx_images, train
-from tests.runs import STEPS, TOY, result
+from tests.runs import OFTEN, STEPS, TOY, result
 from tests.test_weights import Call
 
 import numpy as np
@@ -27,7 +27,7 @@ def test_resume_after_the_end_goes_on_with_more(tmp_path, undisturbed, say):
     """A run of fewer steps, with other grids and checkpoints on the way, goes on to the same end."""
     folder = tmp_path / "run"
     assert train("toy", *FLAGS, folder, "--max-steps", 233) == 0
-    said = say(train, "toy", *FLAGS, folder, "--resume", "--checkpoint-minutes", 5)
+    said = say(train, "toy", *FLAGS, folder, "--resume", *OFTEN)
     assert (said.status, said.err) == (0, "")
     assert "resumed after 233" in said.out
     assert result(folder) == undisturbed
@@ -138,7 +138,7 @@ def test_a_breakdown_ends_with_3_and_keeps_what_was_good(tmp_path, monkeypatch):
 
     monkeypatch.setattr(GAN, "step", breaks)
     folder = tmp_path / "run"
-    assert train("toy", *FLAGS, folder, "--checkpoint-minutes", 5) == 3
+    assert train("toy", *FLAGS, folder) == 3
     found, _, _ = checkpoint.load(folder)
     assert found["step"] == 57
     with (folder / "losses.csv").open() as file:
