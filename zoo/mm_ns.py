@@ -1,21 +1,20 @@
 """MM and NS: the two losses of G in the paper of 2014. `python zoo/mm_ns.py --loss mm`; `--help` lists the flags.
 
-The idea. D minimises the cross-entropy in both. The formula of the game, minimax (MM), lets G minimise what D maximises,
-E log(1 - D(G(z))). But at the start D is sure of every fake, D(G(z)) ≈ 0, and there this curve is flat: G gets no
-gradient just when it needs one. The same paper therefore trains G on -E log D(G(z)), the non-saturating loss (NS): the
-same goal, but steep where D is sure.
+The idea. D minimises the cross-entropy in both. The formula of the game, minimax (MM), lets G minimise what D
+maximises, E log(1 - D(G(z))). But at the start D is sure of every fake, D(G(z)) ≈ 0, and there this curve is flat: G
+gets no gradient just when it needs one. The same paper therefore trains G on -E log D(G(z)), the non-saturating loss
+(NS): the same goal, but steep where D is sure.
 
-The formulas (Goodfellow et al. 2014, arXiv 1406.2661, equation 1 and section 3), for one fake of raw score s, D = σ(s),
-sp the softplus:
+The formulas (Goodfellow et al. 2014, arXiv 1406.2661, equation 1 and section 3), for one fake of raw score s, D =
+σ(s), sp the softplus:
 
     MM   log(1 - D) = -sp(s)     |dL/ds| = D         0 where D is sure of the fake
     NS   -log D     = sp(-s)     |dL/ds| = 1 - D     1 where D is sure of the fake
 
 What differs from the paper: DCGAN's networks, on raw scores, since log(1 - σ(s)) is lost in float32 beyond |s| = 17.
 
-What to look at. While the players are balanced, D ≈ ½, the two losses train alike, and with this recipe they mostly do.
-`common.evaluate` shows how much of the gradient is left at the end of a run, under either loss.
-`python zoo/mm_ns.py --plot saturation.png` trains D on alone, with G frozen, and draws both gradients as they part.
+What to look at. While the players are balanced, D ≈ ½, the two losses train alike, and with this recipe they mostly
+do. `common.evaluate` shows how much of the gradient is left at the end of a run, under either loss.
 """
 
 from __future__ import annotations
