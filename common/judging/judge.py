@@ -12,6 +12,7 @@ from pathlib import Path
 
 from common.data import IMAGE, to_size
 from common.errors import UserError
+from common.machine.activations import ReLU
 from common.machine.convolutions import Conv2D
 from common.run.weights import load_into
 
@@ -32,19 +33,19 @@ class Judge(nn.Layer):
         self.body = nn.Sequential(
             Conv2D(1, 32, 5, stride=2, padding=2, bias_attr=False),  # 32x32 -> 16x16
             nn.BatchNorm2D(32),
-            nn.ReLU(),
+            ReLU(),
             Conv2D(32, 64, 3, padding=1, bias_attr=False),
             nn.BatchNorm2D(64),
-            nn.ReLU(),
+            ReLU(),
             nn.MaxPool2D(2),  # 16x16 -> 8x8
             Conv2D(64, 128, 3, padding=1, bias_attr=False),
             nn.BatchNorm2D(128),
-            nn.ReLU(),
+            ReLU(),
             nn.MaxPool2D(2),  # 8x8 -> 4x4
             nn.Flatten(),
             nn.Dropout(0.3),
             nn.Linear(128 * 4 * 4, FEATURES),
-            nn.ReLU(),
+            ReLU(),
         )
         self.head = nn.Linear(FEATURES, 10)
 
