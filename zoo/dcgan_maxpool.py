@@ -28,6 +28,7 @@ if __name__ == "__main__":
 
 from common.gan import Yardstick
 from common.losses import TwoPlayers, least_squares, non_saturating
+from common.machine.activations import LeakyReLU, ReLU
 from common.machine.convolutions import Conv2D, Conv2DTranspose
 from common.run.runs import load_losses
 from common.settings import Decay, Rate
@@ -47,10 +48,10 @@ def generator_layers() -> nn.Layer:
     """`[N, 96, 1, 1]` to images `[N, 1, 28, 28]` in [-1, 1]."""
     return nn.Sequential(
         nn.Flatten(),
-        *(nn.Linear(NOISE, 1024), nn.ReLU(), nn.BatchNorm1D(1024)),
-        *(nn.Linear(1024, 7 * 7 * 128), nn.ReLU(), nn.BatchNorm1D(7 * 7 * 128)),
+        *(nn.Linear(NOISE, 1024), ReLU(), nn.BatchNorm1D(1024)),
+        *(nn.Linear(1024, 7 * 7 * 128), ReLU(), nn.BatchNorm1D(7 * 7 * 128)),
         nn.Unflatten(1, [128, 7, 7]),
-        *(Conv2DTranspose(128, 64, 4, stride=2, padding=1), nn.ReLU(), nn.BatchNorm2D(64)),  # 7x7 -> 14x14
+        *(Conv2DTranspose(128, 64, 4, stride=2, padding=1), ReLU(), nn.BatchNorm2D(64)),  # 7x7 -> 14x14
         *(Conv2DTranspose(64, 1, 4, stride=2, padding=1), nn.Tanh()),  # 14x14 -> 28x28
     )
 
@@ -58,10 +59,10 @@ def generator_layers() -> nn.Layer:
 def discriminator_layers() -> nn.Layer:
     """`[N, 1, 28, 28]` to raw scores `[N, 1]`."""
     return nn.Sequential(
-        *(Conv2D(1, 32, 5), nn.LeakyReLU(0.01), nn.MaxPool2D(2, 2)),  # 28x28 -> 24x24 -> 12x12
-        *(Conv2D(32, 64, 5), nn.LeakyReLU(0.01), nn.MaxPool2D(2, 2)),  # 12x12 -> 8x8 -> 4x4
+        *(Conv2D(1, 32, 5), LeakyReLU(0.01), nn.MaxPool2D(2, 2)),  # 28x28 -> 24x24 -> 12x12
+        *(Conv2D(32, 64, 5), LeakyReLU(0.01), nn.MaxPool2D(2, 2)),  # 12x12 -> 8x8 -> 4x4
         nn.Flatten(),
-        *(nn.Linear(1024, 1024), nn.LeakyReLU(0.01), nn.Linear(1024, 1)),
+        *(nn.Linear(1024, 1024), LeakyReLU(0.01), nn.Linear(1024, 1)),
     )
 
 
