@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from common.evaluate import COLUMNS
+from common.judging.tables import COLUMNS
 
 import numpy as np
 
