@@ -42,7 +42,7 @@ def judge_runs(
     dataset = datasets.pop()
     images, _, checksum = data.load_labelled(dataset, "train", data_dir)
     unseen, _, _ = data.load_labelled(dataset, "test", data_dir)
-    reference = Reference(dataset, images, checksum)
+    reference = Reference(dataset, images, checksum, unseen)
     del images
 
     rows, yardsticks = {}, {}

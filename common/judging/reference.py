@@ -29,9 +29,16 @@ class Reference:
 
     Looking at 60,000 images takes a while, so that it is kept in `$XDG_CACHE_HOME` (else `~/.cache`) under the
     checksums of judge and data.
+
+    Args:
+        dataset: its name.
+        images: the training images, `[N, C, H, W]` in [-1, 1].
+        checksum: theirs, which the judge's record must name.
+        unseen: real images that no training saw, for the yardsticks that need some.
     """
 
-    def __init__(self, dataset: str, images: np.ndarray, checksum: str) -> None:
+    def __init__(self, dataset: str, images: np.ndarray, checksum: str, unseen: np.ndarray | None = None) -> None:
+        self.unseen = unseen
         record = load_record(dataset)
         if checksum != record["data"]:
             raise UserError(f"the judge knows {dataset} ({record['data']}), not these images ({checksum})")

@@ -18,7 +18,7 @@ from common.errors import UserError
 
 import numpy as np
 
-MAX_BYTES = 64 * 2**20  # twice a checkpoint of this repository with everything in it
+MAX_BYTES = 256 * 2**20  # twice the largest checkpoint of this repository, that of zoo/dcgan_maxpool.py
 MAX_OPCODES = 200_000  # a checkpoint has some thousands; each can cost far more memory than its byte in the file
 MAX_DEPTH = 8
 
