@@ -85,7 +85,7 @@ def check_image(family: str, game: Game, flags: argparse.Namespace) -> None:
         way_out = f"take python {takers[0]}" if takers else "no family here draws such ones yet"
         raise UserError(
             f"--dataset {flags.dataset}: its images have {own} channel{'s' if own > 1 else ''}, {title(family)} draws "
-            f"{game.image[0]}; {way_out}"
+            f"images of {game.image[0]}; {way_out}"
         )
 
 

@@ -7,25 +7,26 @@ import hashlib
 import io
 import os
 import stat
-import warnings
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from common.errors import UserError
+from common.errors import BAD_INPUT, UserError
+from common.images import pictures
+from common.images.pictures import FORMATS
 from common.machine import cpu
 from common.machine.files import cache_folder, keep
 
 import numpy as np
-from PIL import Image, ImageOps
 from tqdm import tqdm
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM")  # PIL knows many more, some of which start other programs
 UNSEEN = ("thumbs.db", "desktop.ini")  # what Windows puts into folders of pictures; names with a dot are left out too
 MAX_FILE = 64 * 2**20  # bytes of one file
-MAX_UNPACKED = 128 * 2**20  # bytes of one picture: 44 million pixels in colour
 MAX_COUNT = 1_000_000  # pictures
+ENOUGH = 100  # pictures that are worth a process: it takes as long to start as to read some hundreds of small ones
 VERSION = 1  # of what this file makes of a picture; another one makes another file in the cache
 
 
@@ -44,9 +45,9 @@ def read_folder(folder: Path, channels: int, size: int) -> tuple[np.ndarray, lis
         parts separated by a slash.
 
     Raises:
-        UserError: there are none, or a file is no picture, is damaged or unpacks to more than `MAX_UNPACKED`.
+        UserError: there are none, or a file is no picture, is damaged or unpacks to more than 128 MB.
     """
-    found = sorted(pictures(folder))
+    found = sorted(files_below(folder))
     if not found:
         raise UserError(f"--data-dir {folder}: no pictures there; name a folder of {', '.join(FORMATS)} files")
     names = [name for name, _, _ in found]
@@ -66,7 +67,7 @@ def read_folder(folder: Path, channels: int, size: int) -> tuple[np.ndarray, lis
     return images, names
 
 
-def pictures(folder: Path) -> Iterator[tuple[str, Path, os.stat_result]]:
+def files_below(folder: Path) -> Iterator[tuple[str, Path, os.stat_result]]:
     """Name, path and state of every file in a folder and below. Links are followed, each folder is visited once."""
     visited, waiting, count = set(), [(folder, "")], 0
     while waiting:
@@ -104,61 +105,36 @@ def recall(kept: Path, shape: tuple[int, ...]) -> np.ndarray | None:
 
 
 def read_all(paths: list[Path], shape: tuple[int, ...]) -> np.ndarray:
-    """The pictures as one array, uint8 of this shape."""
+    """The pictures as one array, uint8 of this shape.
+
+    In processes, since Python's lock lets threads open small pictures only one after the other.
+    """
     images = np.empty(shape, np.uint8)
+    count = min(cpu.usable_cores(), -(-len(paths) // ENOUGH))
+    cuts = [len(paths) * part // count for part in range(count + 1)]
+    started: list[subprocess.Popen] = []
+    with tqdm(total=len(paths), unit=" pictures", desc="reading once", disable=None, leave=False) as bar:
 
-    def read(index: int) -> None:
-        images[index] = read_picture(paths[index], *shape[1:3])
-
-    with warnings.catch_warnings(), ThreadPoolExecutor(cpu.usable_cores()) as pool:  # PIL decodes without the GIL
-        warnings.simplefilter("ignore")  # of sizes, which `read_picture` refuses, and of odd metadata
-        try:
-            with tqdm(total=len(paths), unit=" pictures", desc="reading once", disable=None, leave=False) as bar:
-                for _ in pool.map(read, range(len(paths))):
+        def read(start: int, stop: int) -> None:
+            program, pipe = [sys.executable, pictures.__file__, *map(str, shape[1:3])], subprocess.PIPE
+            with subprocess.Popen(program, stdin=pipe, stdout=pipe, stderr=pipe) as reader:
+                started.append(reader)
+                reader.stdin.write(b"\0".join(map(os.fsencode, paths[start:stop])))
+                reader.stdin.close()
+                for index in range(start, stop):
+                    if reader.stdout.readinto(images[index].reshape(-1)) < images[index].size:
+                        said = reader.stderr.read().decode(errors="replace")
+                        if reader.wait() != BAD_INPUT:  # a decoder's crash ends that process, not this one
+                            said = f"{paths[index]}: cannot be decoded; {pictures.NOT_WANTED}"
+                        raise UserError(said)
                     bar.update()
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+
+        with ThreadPoolExecutor(count) as pool:
+            try:
+                for done in [pool.submit(read, *cut) for cut in zip(cuts, cuts[1:])]:
+                    done.result()
+            except BaseException:  # the others' work is for nothing
+                for reader in started:
+                    reader.kill()
+                raise
     return images
-
-
-def read_picture(path: Path, channels: int, size: int) -> np.ndarray:
-    """One picture, uint8 `[channels, size, size]`."""
-    try:
-        with Image.open(path, formats=FORMATS) as picture:
-            unpacked = picture.width * picture.height * max(3, len(picture.getbands()))
-            if unpacked > MAX_UNPACKED:
-                raise too_large(path, f"{picture.width}x{picture.height} pixels")
-            picture.load()
-            upright = ImageOps.exif_transpose(picture)
-            plain = flat(upright).convert("L" if channels == 1 else "RGB")
-            side = min(plain.size)
-            left, top = (plain.width - side) / 2, (plain.height - side) / 2
-            box = (left, top, left + side, top + side)
-            pixels = np.asarray(plain.resize((size, size), Image.BILINEAR, box=box))
-    except UserError:
-        raise
-    except Image.UnidentifiedImageError as error:
-        raise UserError(f"{path}: no picture ({', '.join(FORMATS)}); remove it from the folder") from error
-    except Image.DecompressionBombError as error:
-        raise too_large(path, "hundreds of millions of pixels") from error
-    except Exception as error:  # a damaged picture fails in as many ways as there are formats
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise UserError(f"{path}: truncated or damaged ({reason}); replace it or remove it from the folder") from error
-    return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
-
-
-def flat(picture: Image.Image) -> Image.Image:
-    """A picture of 8 bits without transparency: 16 bits are scaled, which PIL's `convert` would cut off, and what is
-    transparent lies on white."""
-    if picture.mode.startswith("I"):
-        return Image.fromarray((np.asarray(picture).clip(0, 65535) / 257).round().astype(np.uint8))
-    if picture.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in picture.info:
-        coloured = picture.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured)
-    return picture
-
-
-def too_large(path: Path, size: str) -> UserError:
-    """What is said of a picture that would fill the memory."""
-    return UserError(f"{path}: {size}, more than {MAX_UNPACKED >> 20} MB unpacked; make it smaller or remove it")
