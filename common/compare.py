@@ -79,7 +79,7 @@ def smooth(values: np.ndarray, weight: float) -> np.ndarray:
 
 def draw(runs: list[Run], smoothing: float) -> Figure:
     """The picture: losses with an axis for each family, scores, last grids, and last metrics where there are."""
-    families = sorted({run.family for run in runs})
+    families = list(dict.fromkeys(run.family for run in runs))
     columns = max(len(families), len(runs), 2)
     judged = [run for run in runs if run.metrics]
     heights = [3.6, 3.6, 5] + [0.5 + 0.5 * len(judged)] * bool(judged)
@@ -136,7 +136,7 @@ def draw_others(axes: Axes, run: Run, smoothing: float) -> None:
         curve(axes, run, name, name, colour, smoothing)
     if names:
         limit(axes, np.concatenate([run.losses[name] for name in names]))
-        finish(axes, f"{run.label}: no scores to compare, but")
+        finish(axes, f"{run.label}: what else it reports (its scores have no scale)")
     else:
         axes.set_axis_off()
 

@@ -55,7 +55,8 @@ def judge_runs(
                 if "generator" in game.networks:
                     latent = game.latent(np.random.default_rng(seed), samples)
                     rows[f"{run_dir} {name}"] = reference.judge_game(game, latent)
-                if measured := game.measure(reference, run_dir):
+                measured = game.measure(reference, run_dir)
+                if measured and measured != yardsticks.get(f"{run_dir} raw"):  # some depend on the run's logs alone
                     yardsticks[f"{run_dir} {name}"] = measured
     rows.update(floor_and_ceiling(reference, unseen, samples))
     return dataset, rows, yardsticks

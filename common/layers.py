@@ -6,6 +6,7 @@ weights saved by the course script load here and ours load there.
 
 from __future__ import annotations
 
+from common.machine.activations import LeakyReLU, ReLU
 from common.machine.convolutions import Conv2D, Conv2DTranspose
 
 from paddle import Tensor, nn
@@ -21,13 +22,13 @@ def score_layers(in_channels: int = 1) -> list[nn.Layer]:
     """
     return [
         Conv2D(in_channels, 64, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 32x32 -> 16x16
-        nn.LeakyReLU(0.2),
+        LeakyReLU(0.2),
         Conv2D(64, 128, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 16x16 -> 8x8
         nn.BatchNorm2D(128),
-        nn.LeakyReLU(0.2),
+        LeakyReLU(0.2),
         Conv2D(128, 256, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 8x8 -> 4x4
         nn.BatchNorm2D(256),
-        nn.LeakyReLU(0.2),
+        LeakyReLU(0.2),
         Conv2D(256, 1, kernel_size=4, stride=1, padding=0, bias_attr=False),  # 4x4 -> 1x1
     ]
 
@@ -45,13 +46,13 @@ class Generator(nn.Layer):
         self.gen = nn.Sequential(
             Conv2DTranspose(latent_dim, 256, kernel_size=4, stride=1, padding=0, bias_attr=False),  # 1x1 -> 4x4
             nn.BatchNorm2D(256),
-            nn.ReLU(),
+            ReLU(),
             Conv2DTranspose(256, 128, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 4x4 -> 8x8
             nn.BatchNorm2D(128),
-            nn.ReLU(),
+            ReLU(),
             Conv2DTranspose(128, 64, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 8x8 -> 16x16
             nn.BatchNorm2D(64),
-            nn.ReLU(),
+            ReLU(),
             Conv2DTranspose(64, out_channels, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 16x16 -> 32x32
             nn.Tanh(),
         )

@@ -13,7 +13,7 @@ from common import data
 from common.data import Dataset
 from common.errors import BROKE_DOWN, DONE, INTERRUPTED, UserError, command
 from common.gan import Batch, Game
-from common.machine import cpu, processes
+from common.machine import convolutions, cpu, processes
 from common.recorder import Recorder
 from common.rng import LATENT, SHUFFLE, random_numbers
 from common.run import artifacts, checkpoint
@@ -102,7 +102,7 @@ def describe(family: str, game: Game, dataset: Dataset, flags: argparse.Namespac
         "note": dataset.note,
         "versions": {"python": sys.version.split()[0], "paddle": paddle.__version__, "numpy": np.__version__},
         "device": device,
-        "threads": cpu.description(),
+        "threads": f"{cpu.description()}, {convolutions.path()}",
         "processes": world,
         "parameters": {
             name: sum(p.size for p in net.parameters() if not p.stop_gradient) for name, net in game.networks.items()

@@ -32,6 +32,7 @@ from common.ema import EMA
 from common.gan import Batch, Game, Yardstick
 from common.init import weights_init
 from common.layers import Generator
+from common.machine.activations import LeakyReLU
 from common.machine.convolutions import Conv2D
 from common.run.runs import load_losses, load_metrics
 from common.settings import Count, Decay, Rate, Weight
@@ -53,11 +54,11 @@ def critic_layers() -> nn.Layer:
     """DCGAN's discriminator without normalisation: `[N, 1, 32, 32]` to unbounded scores `[N, 1, 1, 1]`."""
     return nn.Sequential(
         Conv2D(1, 64, kernel_size=4, stride=2, padding=1),
-        nn.LeakyReLU(0.2),
+        LeakyReLU(0.2),
         Conv2D(64, 128, kernel_size=4, stride=2, padding=1),
-        nn.LeakyReLU(0.2),
+        LeakyReLU(0.2),
         Conv2D(128, 256, kernel_size=4, stride=2, padding=1),
-        nn.LeakyReLU(0.2),
+        LeakyReLU(0.2),
         Conv2D(256, 1, kernel_size=4),
     )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from common.data import IMAGE, as_float, to_size
 from common.errors import UserError
+from common.machine.activations import ReLU
 from common.machine.convolutions import Conv2D
 from common.run.weights import load_into
 
@@ -40,7 +41,7 @@ class Judge(nn.Layer):
             nn.Flatten(),
             nn.Dropout(0.3),
             nn.Linear(128 * 4 * 4, FEATURES),
-            nn.ReLU(),
+            ReLU(),
         )
         self.head = nn.Linear(FEATURES, 10)
 
@@ -55,7 +56,7 @@ def block(in_channels: int, out_channels: int, size: int = 3, stride: int = 1) -
     return [
         Conv2D(in_channels, out_channels, size, stride=stride, padding=size // 2, bias_attr=False),
         nn.BatchNorm2D(out_channels),
-        nn.ReLU(),
+        ReLU(),
     ]
 
 

@@ -1,115 +1,185 @@
-"""Paddle's two convolutions, quick on a CPU. Weights, names and results are those of `paddle.nn`.
+"""Paddle's two convolutions, quick on a CPU: by oneDNN where it is to be had, else Paddle's own.
 
-Paddle computes a convolution on the CPU image by image, each a matrix product too small for a second thread to help.
-The images do not depend on each other, so here every thread takes a slice of the batch: the same kernels on the same
-numbers, side by side. And where kernel and image are of one size, the convolution is one matrix product for the whole
-batch. `docs/performance.md` has the measurements.
+Weights, their names and layout, and results are those of `paddle.nn`. oneDNN's three primitives are closed under
+differentiation, and so are the three operations here: the gradients of each are the other two. So derivatives of any
+order are right, those of the transposed convolution too, which Paddle differentiates only once.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import math
+from dataclasses import dataclass
 from typing import Callable
 
-from common.machine import cpu
+from common.machine import cpu, onednn
+from common.machine.onednn import Kept, Operand, Shape
 
 import paddle
 from paddle import Tensor, nn
 from paddle.autograd import PyLayer
-from paddle.nn.functional import conv2d, conv2d_transpose
 
-Convolution = Callable[[Tensor, Tensor], Tensor]
-pool = ThreadPoolExecutor(64)  # a bound, not a number: threads start when they are needed
-paddle.base.core.set_num_threads(1)  # inside one slice, where a script that imported Paddle first asked for more
+if onednn.library is None:
+    paddle.base.core.set_num_threads(cpu.threads)  # of no great help to Paddle's own convolutions, but of some
 
 
-class Conv2D(nn.Conv2D):
+def path() -> str:
+    """What computes the convolutions on a CPU, for a header: "oneDNN 3.6.2" or "Paddle's convolutions"."""
+    return f"oneDNN {onednn.library.version}" if onednn.library else "Paddle's convolutions"
+
+
+@dataclass
+class Factor:
+    """One operand of a convolution as the graph sees it: what is computed is linear in it, the other one held fixed."""
+
+    name: Operand
+    result: Operand
+    other_name: Operand
+    other: Kept
+    shape: Shape
+
+
+class LinearInOne(PyLayer):
+    """What depends linearly on one operand, as one operation of the graph.
+
+    It has one input on purpose. `paddle.grad` for some of the leaves demands that a PyLayer with several inputs returns
+    None for those that lead to none of them, which it cannot know.
+    """
+
+    @staticmethod
+    def forward(ctx, operand: Tensor, factor: Factor, value: Callable[[], Tensor]) -> Tensor:
+        """The value, which is computed already."""
+        ctx.factor = factor
+        return value()
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:
+        """The gradient of the operand: that operand, computed from the other one and `grad` in place of the result."""
+        factor = ctx.factor
+        return convolve(factor.name, factor.shape, **{factor.other_name: factor.other.get(), factor.result: grad})
+
+
+def convolve(result: Operand, shape: Shape, **operands: Tensor) -> Tensor:
+    """The operand `result` of a convolution from the other two, float32 on the CPU: a function that can be
+    differentiated any number of times, with respect to those of the two that want it and to no other.
+
+    It is linear in each, so its derivative is the sum of two operations, one an operand.
+    """
+    value = compute(result, shape, **operands)
+    if not paddle.is_grad_enabled():
+        return value
+    whole = None
+    for (name, operand), (other_name, other) in zip(operands.items(), reversed(operands.items())):
+        if operand.stop_gradient:
+            continue
+        factor = Factor(name, result, other_name, Kept(other), shape)
+        if whole is None:
+            whole = LinearInOne.apply(operand, factor, lambda: value)
+        else:
+            whole = whole + LinearInOne.apply(operand, factor, lambda: paddle.zeros_like(value))
+    return value if whole is None else whole
+
+
+def compute(result: Operand, shape: Shape, **operands: Tensor) -> Tensor:
+    """The operand `result` from the other two, without a graph of its own."""
+    sizes = getattr(shape, result)
+    if result != "weights" and shape.channels_last:
+        sizes = sizes[0], *sizes[2:], sizes[1]
+    made = paddle.empty(sizes, "float32")
+    operands = {name: operand.contiguous() for name, operand in operands.items()}  # kept until all is computed
+    onednn.convolve(result, shape, **operands, **{result: made})
+    return made
+
+
+class Quick:
+    """What the two layers have in common. They call Paddle's by name: its 2.6 cannot turn `super()` into a graph."""
+
+    def __init__(self, *arguments, **options) -> None:
+        super().__init__(*arguments, **options)
+        self._usual = (  # of the kind that is not left to Paddle
+            self._groups == 1
+            and self._dilation == [1, 1]
+            and self._padding_mode == "zeros"
+            and self._padding_algorithm == "EXPLICIT"
+            and len(self._updated_padding) == 2  # the same before and after
+            and self._data_format in ("NCHW", "NHWC")
+        )
+
+    def sides(self, x: Tensor) -> list[int]:
+        """Height and width of `x`."""
+        return list(x.shape[1:3] if self._data_format == "NHWC" else x.shape[2:])
+
+    def shape_for(self, given: Tensor, transposed: bool) -> Shape | None:
+        """The shape of the convolution whose images, or maps if `transposed`, are `given`; None where oneDNN cannot
+        compute it and Paddle does, or says what is wrong with it."""
+        if not (onednn.takes(given) and self.weight.dtype == paddle.float32):
+            return None
+        last = self._data_format == "NHWC"
+        sizes, weights = self.sides(given), tuple(self.weight.shape)
+        stride, padding = tuple(self._stride), tuple(self._updated_padding)
+        if given.shape[3 if last else 1] != weights[0 if transposed else 1]:
+            return None
+        window = list(zip(sizes, weights[2:], stride, padding))
+        if transposed:
+            more = self.output_padding
+            more = [more, more] if isinstance(more, int) else more
+            other = [(size - 1) * s - 2 * p + k + m for (size, k, s, p), m in zip(window, more)]
+        else:
+            other = [(size + 2 * p - k) // s + 1 for size, k, s, p in window]
+        if min(other) < 1:
+            return None
+        count, images, maps = given.shape[0], *((other, sizes) if transposed else (sizes, other))
+        return Shape((count, weights[1], *images), weights, (count, weights[0], *maps), stride, padding, last)
+
+    def with_bias(self, y: Tensor) -> Tensor:
+        """`y` with the layer's bias, if it has one."""
+        if self.bias is None:
+            return y
+        return y + (self.bias if self._data_format == "NHWC" else self.bias.reshape([1, -1, 1, 1]))
+
+
+class Conv2D(Quick, nn.Conv2D):
     """`paddle.nn.Conv2D`."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """`[N, in, H, W]` to `[N, out, H', W']`."""
-        if self._padding == 0 and x.shape[2:] == self.weight.shape[2:]:
-            rows, kernels = x.reshape([x.shape[0], -1]), self.weight.reshape([self.weight.shape[0], -1])
-            y = paddle.matmul(rows, kernels, transpose_y=True)[:, :, None, None]
+        """`[N, in, H, W]` to `[N, out, H', W']`; `[N, H, W, in]` to `[N, H', W', out]` if the data format is NHWC."""
+        if not self._usual or len(x.shape) != 4:
+            return nn.Conv2D.forward(self, x)
+        if self._updated_padding == [0, 0] and self.sides(x) == self.weight.shape[2:]:
+            return self.with_bias(self.of_whole_images(x))
+        shape = self.shape_for(x, transposed=False)
+        if shape is None:
+            return nn.Conv2D.forward(self, x)
+        return self.with_bias(convolve("maps", shape, images=x, weights=self.weight))
+
+    def of_whole_images(self, x: Tensor) -> Tensor:
+        """The convolution with kernels of the images' size: one matrix product."""
+        outputs, *one = self.weight.shape
+        if self._data_format == "NHWC":
+            weights, sizes = self.weight.transpose([0, 2, 3, 1]), [-1, 1, 1, outputs]
         else:
-            y = split(lambda x, weight: conv2d(x, weight, None, self._stride, self._padding), x, self.weight)
-        return y if self.bias is None else y + self.bias.reshape([1, -1, 1, 1])
+            weights, sizes = self.weight, [-1, outputs, 1, 1]
+        x, weights = x.reshape([-1, math.prod(one)]), weights.reshape([outputs, -1])
+        return paddle.matmul(x, weights, transpose_y=True).reshape(sizes)
 
 
-class Conv2DTranspose(nn.Conv2DTranspose):
+class Conv2DTranspose(Quick, nn.Conv2DTranspose):
     """`paddle.nn.Conv2DTranspose`."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """`[N, in, H, W]` to `[N, out, H', W']`."""
-        if self._padding == 0 and x.shape[2:] == [1, 1]:
-            rows, kernels = x.reshape([x.shape[0], -1]), self.weight.reshape([self.weight.shape[0], -1])
-            y = paddle.matmul(rows, kernels).reshape([-1, *self.weight.shape[1:]])
-        else:
-            y = split(lambda x, weight: conv2d_transpose(x, weight, None, self._stride, self._padding), x, self.weight)
-        return y if self.bias is None else y + self.bias.reshape([1, -1, 1, 1])
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """`[N, in, H, W]` to `[N, out, H', W']`; `[N, H, W, in]` to `[N, H', W', out]` if the data format is NHWC."""
+        if not self._usual or len(x.shape) != 4 or output_size is not None:
+            return nn.Conv2DTranspose.forward(self, x, output_size)
+        if self._updated_padding == [0, 0] and self.output_padding == 0 and self.sides(x) == [1, 1]:
+            return self.with_bias(self.of_single_pixels(x))
+        shape = self.shape_for(x, transposed=True)
+        if shape is None:
+            return nn.Conv2DTranspose.forward(self, x, output_size)
+        return self.with_bias(convolve("images", shape, weights=self.weight, maps=x))
 
-
-def split(convolve: Convolution, x: Tensor, weight: Tensor) -> Tensor:
-    """`convolve(x, weight)`; on a CPU with several threads, by slices of the batch."""
-    parts = min(cpu.threads, x.shape[0])
-    if parts < 2 or not x.place.is_cpu_place():
-        return convolve(x, weight)
-    graph = paddle.is_grad_enabled()
-    wanted = graph and not x.stop_gradient, graph and not weight.stop_gradient
-    if any(wanted):
-        return SplitConvolution.apply(x, weight, convolve, parts, wanted)
-    return paddle.concat([y for _, _, y in convolve_slices(x, weight, convolve, parts, wanted)])
-
-
-def convolve_slices(
-    x: Tensor, weight: Tensor, convolve: Convolution, parts: int, wanted: tuple[bool, bool]
-) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """For each of `parts` slices of the batch: its images, its handle on the weights, and their convolution, with a
-    graph of its own where the gradient of `x` or of `weight` is `wanted`."""
-
-    def one(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        own_images, own_weight = images.detach(), weight.detach()
-        own_images.stop_gradient, own_weight.stop_gradient = (not want for want in wanted)
-        with paddle.set_grad_enabled(any(wanted)):  # a switch that every thread has for itself
-            return own_images, own_weight, convolve(own_images, own_weight)
-
-    return list(pool.map(one, slices(x, parts)))
-
-
-def slices(x: Tensor, parts: int) -> list[Tensor]:
-    """`x` in `parts` slices of the batch, as even as can be."""
-    count = x.shape[0]
-    return [x[count * part // parts : count * (part + 1) // parts] for part in range(parts)]
-
-
-class SplitConvolution(PyLayer):
-    """The convolution of slices as one operation. Paddle has no function for the gradient of a convolution's weights,
-    so the way back leads through the slices' own graphs, again side by side."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, convolve: Convolution, parts: int, wanted: tuple[bool, bool]) -> Tensor:
-        """The convolution of the whole batch."""
-        ctx.save_for_backward(x, weight)
-        ctx.slices, ctx.wanted = convolve_slices(x, weight, convolve, parts, wanted), wanted
-        ctx.convolve = convolve
-        return paddle.concat([y.detach() for _, _, y in ctx.slices])
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """The gradients of images and weights from that of the result.
-
-        Under `create_graph=True` Paddle calls this with the graph switched on: then it is differentiated once more,
-        which the slices' own graphs are not made for, and is built from the whole batch instead.
-        """
-        if paddle.is_grad_enabled():
-            x, weight = ctx.saved_tensor()
-            inputs = [tensor for tensor, want in zip((x, weight), ctx.wanted) if want]
-            found = iter(paddle.grad(ctx.convolve(x, weight), inputs, grad, create_graph=True))
-            return tuple(next(found) if want else None for want in ctx.wanted)
-        images, weights, results = zip(*ctx.slices)
-        list(pool.map(lambda y, own: y.backward(own), results, slices(grad, len(results))))
-        wants_images, wants_weights = ctx.wanted
-        return (
-            paddle.concat([x.grad for x in images]) if wants_images else None,
-            paddle.add_n([weight.grad for weight in weights]) if wants_weights else None,
-        )
+    def of_single_pixels(self, x: Tensor) -> Tensor:
+        """The convolution of images of one pixel: one matrix product."""
+        inputs, outputs, height, width = self.weight.shape
+        y = paddle.matmul(x.reshape([-1, inputs]), self.weight.reshape([inputs, -1]))
+        if self._data_format == "NHWC":
+            return y.reshape([-1, outputs, height * width]).transpose([0, 2, 1]).reshape([-1, height, width, outputs])
+        return y.reshape([-1, outputs, height, width])

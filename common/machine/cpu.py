@@ -11,7 +11,7 @@ import sys
 import warnings
 from pathlib import Path
 
-threads = 1  # among which `common.machine.convolutions` shares a batch out; `prepare` and `use_threads` set it
+threads = 1  # of oneDNN's convolutions; `prepare` and `use_threads` set it
 OFF_SWITCH = "GAN_NO_MKL_SETUP"  # set to 1: leave MKL's choice of code path alone
 
 

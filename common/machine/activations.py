@@ -1,0 +1,52 @@
+"""Paddle's ReLU and LeakyReLU with a gradient by oneDNN, to the bit the same.
+
+Paddle's own gradients take eight (ReLU) and fifteen (LeakyReLU) times as long as the functions themselves, on one
+thread whatever is set: together 5 of 146 ms of a training step of 32 images, and of 82 with two threads.
+"""
+
+from __future__ import annotations
+
+from common.machine import onednn
+from common.machine.onednn import Kept
+
+import paddle
+from paddle import Tensor, nn
+from paddle.autograd import PyLayer
+
+
+class Through(PyLayer):
+    """What passes where a gate is positive, and `slope` of it elsewhere: linear, so its gradient does the same."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, slope: float, gate: Kept | None) -> Tensor:
+        """`x` through the gate; through itself if there is none, which is ReLU."""
+        if gate is None:
+            made = nn.functional.leaky_relu(x, slope) if slope else nn.functional.relu(x)
+            gate = Kept(made.detach().contiguous())  # positive where `x` is, and the next layer keeps it anyway
+        else:
+            x, made = x.contiguous(), paddle.empty(x.shape, "float32")
+            onednn.relu_gradient(gate.get(), slope, x, made)
+        ctx.gate, ctx.slope = gate, slope
+        return made
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:
+        """`grad` through the same gate."""
+        return Through.apply(grad, ctx.slope, ctx.gate)
+
+
+class ReLU(nn.ReLU):
+    """`paddle.nn.ReLU`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`x` where it is positive, else 0."""
+        return Through.apply(x, 0.0, None) if onednn.takes(x) else nn.ReLU.forward(self, x)
+
+
+class LeakyReLU(nn.LeakyReLU):
+    """`paddle.nn.LeakyReLU`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`x` where it is positive, else `slope * x`."""
+        slope = self._negative_slope
+        return Through.apply(x, slope, None) if slope >= 0 and onednn.takes(x) else nn.LeakyReLU.forward(self, x)

@@ -1,0 +1,130 @@
+"""The library behind `common.machine.convolutions`: what is kept, how long, and when it is not used at all."""
+
+from __future__ import annotations
+
+import gc
+
+from common.machine import activations, convolutions, cpu, library, onednn
+from tests.conftest import call
+from tests.test_convolutions import LAYERS, NEEDS, assert_close, batch, both, gradients
+
+import numpy as np
+import paddle
+import pytest
+from paddle import nn
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_afterwards():
+    yield
+    cpu.use_threads(1)
+
+
+@NEEDS
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_same_bits_each_time(threads):
+    cpu.use_threads(threads)
+
+    def bits():
+        found = []
+        for kind, arguments, size in LAYERS[:8]:
+            layer = both(kind, arguments, bias_attr=False)[0]
+            found += [tensor.numpy().tobytes() for tensor in gradients(layer, batch(layer, size, 9))[:3]]
+        return found
+
+    first = bits()
+    for _ in range(3):
+        onednn.library.kept.clear()  # new primitives, as in a new process
+        assert bits() == first
+
+
+@NEEDS
+def test_a_bounded_number_of_primitives_is_kept():
+    ours, theirs = both("Conv2D", (2, 3, 3))
+    with paddle.no_grad():
+        for count in range(1, library.KEPT + 20):
+            ours(paddle.zeros([count, 2, 4, 4]))
+        assert len(onednn.library.kept) == library.KEPT
+        x = paddle.randn([1, 2, 4, 4])
+        assert_close(ours(x), theirs(x))
+
+
+@NEEDS
+def test_memory_stays_flat():
+    layer = convolutions.Conv2D(4, 4, 3, 1, 1)
+    x = paddle.randn([2, 4, 8, 8])
+
+    def resident() -> int:
+        for _ in range(300):
+            layer(x).sum().backward()
+            layer.clear_gradients()
+        gc.collect()
+        with open("/proc/self/statm") as file:  # noqa: PTH123  (not a file)
+            return int(file.read().split()[1]) * 4096
+
+    resident()
+    before = resident()
+    for _ in range(4):
+        after = resident()
+    assert after - before < 500_000  # 1,200 steps; a tensor left behind in each would be 2.4 MB
+
+
+@NEEDS
+def test_a_failed_call_is_an_error():
+    with pytest.raises(library.OneDNNError, match=r"dnnl_memory_create returned \d"):
+        onednn.library.make("memory_create", None, None, None)
+
+
+@NEEDS
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(("name", "arguments"), [("ReLU", ()), ("LeakyReLU", (0.2,)), ("LeakyReLU", (-0.5,))])
+def test_activations_are_paddles_to_the_bit(name, arguments, threads):
+    cpu.use_threads(threads)
+    ours, theirs = (getattr(module, name)(*arguments) for module in (activations, nn))
+    assert isinstance(ours, type(theirs))
+    for data in (paddle.randn([5, 3, 7, 7]), paddle.randn([4, 6, 8]).transpose([2, 0, 1]), paddle.randn([3])):
+        found = []
+        for layer in (ours, theirs):
+            x = data.detach()
+            x.stop_gradient = False
+            y = layer(x)
+            (y * paddle.linspace(-1, 1, y.size).reshape(y.shape)).sum().backward()
+            found.append((y.numpy(), x.grad.numpy()))
+            assert layer(data).stop_gradient
+        for mine, paddles in zip(*found):
+            np.testing.assert_array_equal(mine, paddles)
+
+
+@NEEDS
+def test_derivatives_of_activations():
+    x = paddle.to_tensor([1.0, 2.0, -1.0])
+    x.stop_gradient = False
+    y = activations.LeakyReLU(0.5)(x * x * x)
+    for expected in ([3, 12, 1.5], [6, 12, -3], [6, 6, 3]):
+        (y,) = paddle.grad(y.sum(), x, create_graph=True)
+        assert y.tolist() == expected
+
+
+def test_without_onednn_the_convolutions_are_paddles():
+    program = """
+from common.machine import convolutions, cpu
+import numpy, paddle
+print(convolutions.path())
+cpu.use_threads(2)
+x, layer = paddle.randn([2, 3, 8, 8]), convolutions.Conv2D(3, 5, 4, 2, 1)
+theirs = paddle.nn.functional.conv2d(x, layer.weight, layer.bias, 2, 1)
+print(numpy.array_equal(layer(x).numpy(), theirs.numpy()))
+"""
+    finished = call("-c", program, GAN_NO_ONEDNN="1")
+    assert finished.stdout.split("\n")[:2] == ["Paddle's convolutions", "True"], finished.stderr
+
+
+@NEEDS
+def test_a_library_of_another_version_is_not_used(monkeypatch):
+    assert convolutions.path() == f"oneDNN {onednn.library.version}"
+    assert library.open_library() is not None
+    monkeypatch.setattr(library, "MAJOR", 4)
+    assert library.open_library() is None
+    monkeypatch.undo()
+    monkeypatch.setattr(library.paddle, "__file__", "/nowhere/paddle/__init__.py")
+    assert library.open_library() is None
