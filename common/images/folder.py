@@ -72,7 +72,9 @@ def files_below(folder: Path) -> Iterator[tuple[str, Path, os.stat_result]]:
     visited, waiting, count = set(), [(folder, "")], 0
     while waiting:
         place, prefix = waiting.pop()
-        for entry in os.scandir(place):
+        with os.scandir(place) as scanned:
+            entries = list(scanned)
+        for entry in entries:
             path, name = Path(entry.path), f"{prefix}{entry.name}"
             if entry.name.startswith(".") or entry.name.lower() in UNSEEN:
                 continue

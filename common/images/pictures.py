@@ -31,9 +31,9 @@ def read_picture(path: Path, channels: int, size: int) -> np.ndarray:
             upright = ImageOps.exif_transpose(picture)
             plain = flat(upright).convert("L" if channels == 1 else "RGB")
             side = min(plain.size)
-            left, top = (plain.width - side) / 2, (plain.height - side) / 2
-            box = (left, top, left + side, top + side)
-            pixels = np.asarray(plain.resize((size, size), Image.BILINEAR, box=box))
+            left, top = (plain.width - side) // 2, (plain.height - side) // 2
+            middle = plain.crop((left, top, left + side, top + side))
+            pixels = np.asarray(middle.resize((size, size), Image.BILINEAR))
     except UserError:
         raise
     except Image.UnidentifiedImageError as error:
