@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import os
 import stat
 import subprocess
@@ -59,9 +58,7 @@ def read_folder(folder: Path, channels: int, size: int) -> tuple[np.ndarray, lis
     images = recall(kept, shape)
     if images is None:
         images = read_all([path for _, path, _ in found], shape)
-        buffer = io.BytesIO()
-        np.savez(buffer, images=images)
-        if keep(kept, buffer.getbuffer()):
+        if keep(kept, lambda file: np.savez(file, images=images)):
             for older in set(kept.parent.glob(f"folder-{place}-*.npz")) - {kept}:  # the same folder before a change
                 older.unlink(missing_ok=True)
     return images, names

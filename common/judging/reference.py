@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import sys
 import zipfile
@@ -59,9 +58,7 @@ class Reference:
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             pass  # not there, or damaged: made anew below
         seen = self.see(images)
-        buffer = io.BytesIO()
-        np.savez(buffer, features=seen.features, probabilities=seen.probabilities)
-        keep(self.cached, buffer.getvalue())
+        keep(self.cached, lambda file: np.savez(file, features=seen.features, probabilities=seen.probabilities))
         return seen
 
     def compare(self, seen: Judged) -> dict[str, float]:
@@ -149,5 +146,5 @@ def floor_and_ceiling(reference: Reference, unseen: np.ndarray, samples: int) ->
         f"real, only {ONES.get(reference.dataset, '1s')}": reference.compare(one),
         "noise": reference.compare(reference.see(noise)),
     }
-    keep(path, json.dumps(found).encode())
+    keep(path, lambda file: file.write(json.dumps(found).encode()))
     return found

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Callable
 
 
 @contextlib.contextmanager
@@ -50,15 +50,15 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "paddle-dcgan-lsgan"
 
 
-def keep(path: Path, content: bytes | memoryview) -> bool:
-    """Write into the cache, which is a convenience: a full or read-only home must not end a training.
+def keep(path: Path, write: Callable[[BinaryIO], object]) -> bool:
+    """Let `write` fill a file in the cache, which is a convenience: a full or read-only home must not end a training.
 
     Returns:
         Whether it is there now.
     """
     try:
         with atomic(path) as file:
-            file.write(content)
+            write(file)
     except OSError as error:
         print(f"note: {path.name} could not be kept for the next run ({error})", file=sys.stderr)
         return False
