@@ -108,14 +108,14 @@ def ours(batch_size: int, threads: int) -> Step:
     """`dcgan/`'s step as the loop makes it, in one process or several."""
     sys.path[0] = str(Path(__file__).resolve().parents[1])
     from common.gan import Batch
-    from common.machine import cpu, processes
+    from common.machine import convolutions, processes
     from common.rng import LATENT, random_numbers
     from dcgan.train import build
 
     import numpy as np
     import paddle
 
-    cpu.use_threads(threads)
+    convolutions.use_threads(threads)
     processes.start()
     game, steps = build(), itertools.count()
     real, chosen = paddle.rand([batch_size, 1, 32, 32]) * 2 - 1, np.arange(batch_size)

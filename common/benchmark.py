@@ -32,7 +32,7 @@ ROWS = {  # what is measured: in words, what runs, its threads (0: all), and whe
     "torch one": ("(c) the same step in PyTorch, 1 thread", "torch", 1, False),
     "two": ("(d) ours, 2 processes x 1 thread", "ours", 1, True),
 }
-QUIET = 0.3  # a higher load average than this, before anything is measured, spoils the figures
+QUIET = 0.1  # more cores than this busy with other programs spoil the figures
 
 
 def in_child(folder: Path, *arguments: object, launched: bool = False) -> dict:
@@ -46,6 +46,21 @@ def in_child(folder: Path, *arguments: object, launched: bool = False) -> dict:
             return json.loads(line)["result"]
     what = " ".join(map(str, arguments))
     raise UserError(f"{what} could not be measured:\n{(done.stderr or done.stdout).strip()[-2000:]}")
+
+
+def busy_cores(seconds: float = 1.0) -> float:
+    """How many cores other programs keep busy while this one sleeps; 0 where that is not known."""
+
+    def idle() -> float:
+        fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+        return (int(fields[3]) + int(fields[4])) / os.sysconf("SC_CLK_TCK")
+
+    try:
+        before = idle()
+        time.sleep(seconds)
+        return max(0.0, (os.cpu_count() or 1) - (idle() - before) / seconds)
+    except OSError:  # not Linux
+        return 0.0
 
 
 @command
@@ -63,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON in place of the tables")
     flags = parser.parse_args(arguments)
 
-    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    busy = busy_cores()
     rows = [row for row, (_, kind, *_) in ROWS.items() if kind != "torch" or find_spec("torch")]
     results: dict[int, dict[str, list[dict]]] = {size: {row: [] for row in rows} for size in flags.batch_size}
     data_dir = flags.data_dir or os.environ.get("MNIST_DIR")
@@ -79,7 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
         training = in_child(Path(name), "training", "--dataset", flags.dataset, "--output-dir", f"{name}/run", *given)
     found = {
         "machine": machine(),
-        "load before": busy,
+        "cores busy with other programs": busy,
         "speeds": {str(size): compare(taken, size) for size, taken in results.items()},
         "training": {
             "seconds from the command to the end of the first step": training["first step"] - started,
@@ -143,8 +158,9 @@ def report(found: dict) -> str:
     lines += ["", "| a training of 300 steps | |", "| --- | --- |"]
     for name, value in found["training"].items():
         lines.append(f"| {name} | {f'{value:.1%}' if 'share' in name else f'{value:.4g}'} |")
-    if found["load before"] > QUIET:
-        lines += ["", f"NOT A QUIET MACHINE: its load was {found['load before']:.1f}; close other programs and repeat."]
+    others = found["cores busy with other programs"]
+    if others > QUIET:
+        lines += ["", f"NOT A QUIET MACHINE: other programs kept {others:.1f} cores busy; close them and repeat."]
     return "\n".join(lines)
 
 

@@ -26,7 +26,7 @@ from common.judging.judge import load_record
 from common.judging.report import CURVE, LOSSES, by_recipe, draw, model_card, report
 from common.machine import cpu
 from common.run.artifacts import GRID_COLUMNS, atomic, grid, save_image, save_json
-from common.run.families import ROOT, families, script
+from common.run.families import ROOT, assignment, script
 from common.run.flags import DATA_DIR_HELP
 from common.run.runs import load_config, load_game, load_losses, load_metrics, load_troubles
 
@@ -44,9 +44,9 @@ class Run(NamedTuple):
 
 
 def known_recipe(text: str) -> str:
-    """An argparse type: a family, with flags or without."""
-    if text.split(" ")[0] not in families():
-        raise argparse.ArgumentTypeError(f"{text!r} does not begin with one of {', '.join(families())}")
+    """An argparse type: a family of the assignment, with flags or without."""
+    if text.split(" ")[0] not in assignment():
+        raise argparse.ArgumentTypeError(f"{text!r} does not begin with one of {', '.join(assignment())}")
     return text
 
 
@@ -234,7 +234,7 @@ def draw_grids(runs: dict[str, Run], out: Path) -> None:
 def publish(results: dict, runs: dict[str, Run], root: Path) -> None:
     """Write `FAMILY/pretrained/`: the moving average of the seed that the judge likes best, with a model card. Of the
     families as they are: what is changed by a flag is no family's weights."""
-    for family in families():
+    for family in assignment():
         members = by_recipe(results).get(family, [])
         if not members:
             continue

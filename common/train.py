@@ -41,7 +41,7 @@ def run(family: str, build: Callable[..., Game], arguments: list[str] | None = N
         The exit status: 0 done, 2 for what the user can mend, 3 after a breakdown, 130 after Ctrl-C or SIGTERM.
     """
     flags = parse_flags(family, build, arguments)
-    cpu.use_threads(flags.threads)
+    convolutions.use_threads(flags.threads)
     device = choose_device(flags.device)
     rank, world = processes.start()
     paddle.seed(flags.seed)

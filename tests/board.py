@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import shutil
 import socket
@@ -16,6 +17,8 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from selenium import webdriver
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -49,8 +52,6 @@ def served(logdir: Path) -> Iterator[str]:
 @contextlib.contextmanager
 def browser() -> Iterator[Any]:
     """A headless Chromium that speaks to nothing but the pages it is sent to."""
-    from selenium import webdriver
-
     with tempfile.TemporaryDirectory() as profile:
         options = webdriver.ChromeOptions()
         options.binary_location = CHROMIUM
@@ -80,8 +81,6 @@ def wait_for(driver: Any, *words: str, seconds: float = 60) -> str:
 
 
 def main() -> None:
-    import argparse
-
     parser = argparse.ArgumentParser(description="Take a screenshot of VisualDL's scalar page.")
     parser.add_argument("logdir", type=Path)
     parser.add_argument("--out", type=Path, required=True)

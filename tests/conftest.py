@@ -1,37 +1,91 @@
-"""Fixtures. Paddle is set up as a command would set it up, before any test module imports it."""
+"""Fixtures, and what many tests call."""
 
 from __future__ import annotations
 
+import fcntl
 import gzip
-import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import Callable, NamedTuple
+
+import common  # noqa: F401  sets Paddle up as it would for a command
+from common.gan import Batch, Game
+from common.machine import cpu
+from common.rng import LATENT, random_numbers
+from common.run.families import builder
+from common.train import run
+from tests import USERS, toy
+from tests.runs import JUDGED, STEPS, TOY, result, steps_written
 
 import numpy as np
+import paddle
 import pytest
 from hypothesis import settings
-
-from common import cpu
-
-# As the user has them; pytest-xdist's workers start after the first process has set itself up.
-names = ("OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE")
-SET_UP = json.loads(os.environ.setdefault("TESTS_SET_UP", json.dumps({name: os.environ.get(name) for name in names})))
-if "PYTEST_XDIST_WORKER" in os.environ:  # two at once: on two cores a second thread would only wait
-    SET_UP["OMP_NUM_THREADS"] = SET_UP["OMP_NUM_THREADS"] or "1"
-cpu.set_up()
-
-import paddle  # noqa: E402
-
-from common.gan import GAN  # noqa: E402
+from paddle.utils import unique_name
 
 ROOT = Path(__file__).resolve().parents[1]
 FAMILIES = ["dcgan", "lsgan"]
+HAS_GPU = paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0
 
 settings.register_profile("repository", deadline=None, max_examples=60, derandomize=True)
 settings.load_profile("repository")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cache(tmp_path_factory) -> Path:
+    """What judges saw is kept in a folder of the tests, where a command in a process of its own finds it too."""
+    users = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    os.environ.setdefault("MPLCONFIGDIR", str(users / "matplotlib"))  # a new list of fonts would take seconds
+    os.environ["XDG_CACHE_HOME"] = str(shared_folder(tmp_path_factory) / "cache")
+    return Path(os.environ["XDG_CACHE_HOME"])
+
+
+@pytest.fixture(params=["cpu", *["gpu:0"] * HAS_GPU])
+def device(request):
+    """Every device that is there in turn; all other tests compute on the CPU."""
+    paddle.set_device(request.param)
+    yield request.param
+    paddle.set_device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def threads_as_they_were(monkeypatch) -> None:
+    monkeypatch.setattr(cpu, "threads", cpu.threads)
+
+
+if HAS_GPU:
+    paddle.set_device("cpu")
+
+
+def shared_folder(tmp_path_factory) -> Path:
+    """One folder for all of pytest-xdist's workers."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """`made_once(name, make)`: the folder that `make(folder)` filled, for the worker that comes first and for all
+    others; nobody may write to it afterwards."""
+
+    def once(name: str, make: Callable[[Path], object]) -> Path:
+        folder = shared_folder(tmp_path_factory) / "made-once" / name
+        folder.parent.mkdir(exist_ok=True)
+        done = folder.with_name(f"{name}.done")
+        with folder.with_name(f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # what a `make` that failed left
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    return once
 
 
 @pytest.fixture(params=FAMILIES)
@@ -40,16 +94,14 @@ def family(request) -> str:
 
 
 @pytest.fixture
-def gan(family) -> GAN:
+def gan(family) -> Game:
     return make_gan(family)
 
 
-def make_gan(family: str, seed: int = 0) -> GAN:
-    """A new GAN as `family/train.py` builds it."""
-    import importlib
-
+def make_gan(family: str, seed: int = 0) -> Game:
+    """A new game as a run of `family` builds it."""
     paddle.seed(seed)
-    return importlib.import_module(f"{family}.train").build()
+    return builder(family)()
 
 
 def noise(seed: int, count: int = 8) -> paddle.Tensor:
@@ -60,6 +112,12 @@ def noise(seed: int, count: int = 8) -> paddle.Tensor:
 def real(seed: int = 9, count: int = 8) -> paddle.Tensor:
     rng = np.random.default_rng(seed)
     return paddle.to_tensor(rng.uniform(-1, 1, (count, 1, 32, 32)).astype(np.float32))
+
+
+def batch_of(step: int, count: int = 8) -> Batch:
+    """A batch of noise in place of images, and digits in turn; the draws of a step of seed 0."""
+    data = real(step, count), paddle.arange(count) % 10
+    return Batch(data, np.arange(count), random_numbers(0, LATENT, step), step)
 
 
 def idx_images(count: int = 40, seed: int = 0) -> bytes:
@@ -88,14 +146,120 @@ def real_mnist() -> Path:
 
 def call(*arguments: object, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess:
     """Run Python as a person would: without what setting up this process put into the environment."""
-    untouched = {name: value for name, value in os.environ.items() if name not in SET_UP}
-    untouched.update({name: value for name, value in SET_UP.items() if value is not None})
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=cwd,
-        env={**untouched, **environment},
+        env={**users_environment(), **environment},
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
+
+
+def users_environment() -> dict[str, str]:
+    untouched = {name: value for name, value in os.environ.items() if name not in USERS}
+    return {**untouched, **{name: value for name, value in USERS.items() if value is not None}}
+
+
+def here(main: Callable[[list[str]], int], *arguments: object) -> int:
+    """The exit status of a command, called in this process: without the seconds that a new one takes to start.
+
+    Paddle counts the layers made in a process, and what is saved has their names: here the count starts anew.
+    """
+    threads, device = cpu.threads, paddle.get_device()
+    try:
+        with unique_name.guard():
+            return main([str(argument) for argument in arguments])
+    except SystemExit as end:  # a bad flag, or --help
+        return end.code
+    finally:
+        cpu.threads = threads
+        paddle.set_device(device)
+
+
+def train(family: str, *flags: object, device: str = "cpu") -> int:
+    """The training of a family, or of the "toy", in this process; its exit status."""
+    name, build = ("lsgan", toy.build) if family == "toy" else (family, builder(family))
+    return here(lambda given: run(name, build, given), "--device", device, *flags)
+
+
+class Said(NamedTuple):
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def say(capsys) -> Callable[..., Said]:
+    """`say(command, *arguments)`: `command` called in this process, its exit status and what it said."""
+
+    def called(command: Callable[..., int], *arguments: object) -> Said:
+        capsys.readouterr()
+        status = command(*arguments) if command is train else here(command, *arguments)
+        return Said(status, *capsys.readouterr())
+
+    return called
+
+
+def check_refused(said: Said, words: str) -> None:
+    """Status 2 and one line that has the `words`."""
+    assert said.status == 2, said
+    assert words in said.err
+    assert said.err.count("\n") == 1
+
+
+@pytest.fixture(scope="session")
+def undisturbed(made_once) -> dict[str, str]:
+    """The `result` of a run of the toy to which nothing happened."""
+
+    def make(folder: Path) -> None:
+        assert train("toy", *TOY, "--max-steps", STEPS, "--output-dir", folder) == 0
+        assert steps_written(folder) == STEPS
+
+    return result(made_once("undisturbed", make))
+
+
+@pytest.fixture(scope="session")
+def half_done(made_once) -> Path:
+    """A run of the toy that was stopped after 120 steps and after 180, with a checkpoint of each."""
+
+    def make(folder: Path) -> None:
+        for steps in (120, 180):
+            assert train("toy", *TOY, "--max-steps", steps, "--output-dir", folder, "--resume") == 0
+
+    return made_once("half-done", make)
+
+
+@pytest.fixture
+def half(half_done, tmp_path) -> Path:
+    """A copy of it to go on with or to damage."""
+    return Path(shutil.copytree(half_done, tmp_path / "run"))
+
+
+@pytest.fixture(scope="session")
+def judged(made_once) -> Path:
+    """A run of the toy of two epochs and a little, judged after each."""
+
+    def make(folder: Path) -> None:
+        assert train("toy", *JUDGED, "--output-dir", folder) == 0
+
+    return made_once("judged", make)
+
+
+@pytest.fixture(scope="session")
+def run_dir(made_once) -> Path:
+    """A short DCGAN run on digits, made once by the command itself."""
+
+    def make(folder: Path) -> None:
+        done = call(
+            ROOT / "dcgan/train.py", "--dataset", "digits", "--max-steps", "70", "--sample-every", "30", "--device",
+            "cpu", "--output-dir", folder / "dcgan", cwd=folder,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        (folder / "stdout.txt").write_text(done.stdout)
+        (folder / "stderr.txt").write_text(done.stderr)
+
+    return made_once("dcgan", make) / "dcgan"

@@ -6,38 +6,42 @@ columns that the health watch reads, and the spread of 64 samples at every 100th
 
 from __future__ import annotations
 
-import importlib
 import sys
 from pathlib import Path
 
-import numpy as np
+from common import data
+from common.gan import GAN, Batch
+from common.judging.health import spread
+from common.machine import cpu
+from common.rng import FIXED, LATENT, random_numbers
+from common.run.families import builder
 
-from common import cpu
+import numpy as np
+import paddle
+from paddle import Tensor, nn
 
 STEPS, COLUMNS = 700, ("loss_d", "grad_g", "score_real", "score_fake")
 
 
-def d_too_fast(gan) -> None:
+def d_too_fast(gan: GAN) -> None:
     gan.optimizers["discriminator"].set_lr(50 * 2e-4)
 
 
-def g_frozen(gan) -> None:
+def g_frozen(gan: GAN) -> None:
     gan.optimizers["generator"].set_lr(0.0)
 
 
-def labels_swapped(gan) -> None:
+def labels_swapped(gan: GAN) -> None:
     targets = gan._targets_for
 
-    def swapped(count):
+    def swapped(count: int) -> tuple[Tensor, Tensor, Tensor]:
         ones, zeros, _ = targets(count)
         return zeros, ones, zeros
 
     gan._targets_for = swapped
 
 
-def batchnorm_off(gan) -> None:
-    from paddle import nn
-
+def batchnorm_off(gan: GAN) -> None:
     for network in gan.networks.values():
         for layer in network.sublayers():
             if isinstance(layer, nn.BatchNorm2D):
@@ -53,23 +57,18 @@ KINDS = {
 
 
 def main(family: str, kind: str) -> None:
-    cpu.set_up(1)
-    import paddle
-
-    from common import data
-    from common.health import spread
-    from common.train import FIXED, LATENT, random_numbers
-
+    cpu.use_threads(1)
     paddle.seed(0)
-    gan = importlib.import_module(f"{family}.train").build()
+    gan = builder(family)()
     KINDS[kind](gan)
     images = data.load("mnist").images
-    fixed, real_spread = gan.latent(random_numbers(0, FIXED), 64), spread(images[:1000])
+    real, real_spread = paddle.to_tensor(images), spread(images[:1000])
+    fixed = gan.latent(random_numbers(0, FIXED), 64)
     rows, spreads = [], []
     for step in range(STEPS):
         rng = random_numbers(0, LATENT, step)
-        real = paddle.to_tensor(images[rng.integers(0, len(images), 32)])
-        values = gan.update(real, rng, step)
+        chosen = rng.integers(0, len(images), 32)
+        values = gan.update(Batch((real, None), chosen, rng, step))
         rows.append([values[name].item() for name in COLUMNS])
         if step % 100 == 0:
             spreads.append((step, spread(gan.sample(fixed)) / real_spread))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 
+from common.run import artifacts
+
 import numpy as np
 import pytest
 from PIL import Image
-
-from common import artifacts
+from visualdl import LogReader
 
 
 def test_atomic_keeps_the_old_file_on_an_error(tmp_path):
@@ -67,10 +68,7 @@ def test_an_earlier_run_is_moved_aside_and_nothing_else(tmp_path):
 
 
 def test_logs(tmp_path):
-    from visualdl import LogReader
-
-    logs = artifacts.Logs(tmp_path)
-    logs.hyperparameters({"epochs": 3, "data_dir": None, "resume": False, "learning_rate": 2e-4})
+    logs = artifacts.Logs(tmp_path, {"epochs": 3, "data_dir": None, "resume": False, "learning_rate": 2e-4})
     rows = [
         {"step": i, "epoch": 0, "batch": i, "loss_d": np.float32(i / 3), "score_real": np.float32(0.5)}
         for i in range(45)

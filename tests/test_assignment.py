@@ -5,12 +5,13 @@ from __future__ import annotations
 import ast
 import difflib
 
+from docs.saturation import gradients
+from tests.conftest import ROOT, make_gan, noise, real
+
 import numpy as np
 import paddle
 import pytest
 from paddle import nn
-
-from tests.conftest import ROOT, make_gan, noise, real
 
 
 def code(path: str) -> list[str]:
@@ -76,8 +77,6 @@ def test_chance_is_a_quarter_a_half():
 
 def test_gradients_far_from_the_boundary():
     """What `docs/images/saturation.png` shows, in figures: the gradient of G's loss with respect to D's raw score."""
-    from common.saturation import gradients
-
     scores, curves = gradients()
     far = {name: np.interp([-30.0, 30.0], scores, values) for name, values in curves.items()}
     assert abs(far["minimax"][0]) < 1e-6  # D is sure that it is fake: G learns nothing

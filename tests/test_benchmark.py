@@ -5,22 +5,21 @@ from __future__ import annotations
 import importlib.util
 import time
 
-import pytest
-
 from common import benchmark
 from common.errors import UserError
 
+import pytest
 
-@pytest.mark.parametrize("kind", ["course", "ours", "one", "torch"])
-def test_a_row_is_measured_in_a_child(tmp_path, kind):
+
+@pytest.mark.parametrize(("kind", "threads"), [("course", 0), ("ours", 1), ("torch", 1)])
+def test_a_row_is_measured_in_a_child(tmp_path, kind, threads):
     if kind == "torch" and importlib.util.find_spec("torch") is None:
         pytest.skip("needs PyTorch: pip install torch")
-    began = time.time()
-    result = benchmark.in_child(tmp_path, kind, 64)
+    began = time.monotonic()
+    result = benchmark.in_child(tmp_path, kind, 64, threads)
     assert len(result["seconds"]) == (4 if kind == "course" else 10)
-    assert all(0 < seconds < time.time() - began for seconds in result["seconds"])
+    assert 0 < sum(result["seconds"]) < time.monotonic() - began
     assert 100 < result["peak"] < 4000
-    assert began <= result["started"] <= time.time()
 
 
 def test_the_child_has_an_environment_of_its_own(tmp_path, monkeypatch):
@@ -35,31 +34,53 @@ def test_the_child_has_an_environment_of_its_own(tmp_path, monkeypatch):
 
 
 def test_what_cannot_be_measured_says_why(tmp_path):
+    flags = ["--dataset", "mnist", "--data-dir", "/nowhere", "--output-dir", tmp_path / "run"]
     with pytest.raises(UserError, match="no folder /nowhere"):
-        benchmark.in_child(tmp_path, "data", "mnist", "/nowhere")
+        benchmark.in_child(tmp_path, "training", *flags)
+
+
+def rows(**seconds: list[float]) -> dict[str, list[dict]]:
+    """What `compare` takes: a child for each figure, of whose three steps it is the median."""
+    return {row: [{"seconds": [one, one / 2, 9.0], "peak": 300.0} for one in ones] for row, ones in seconds.items()}
 
 
 def test_ratios_are_of_medians():
-    found = benchmark.compare({"course": [4.0, 2.0, 8.0], "ours": [1.0, 0.5, 2.0], "torch": [0.5, 0.5, 0.5]}, 32)
+    taken = rows(course=[4.0, 2.0, 8.0], ours=[1.0, 0.5, 2.0], torch=[0.5, 0.5, 0.5])
+    found = benchmark.compare({**taken, "torch one": rows(one=[2.0])["one"]}, 32)
     assert found["ours"] == {
-        "images a second": 32.0, "slowest": 16.0, "fastest": 64.0, "to the course": 4.0, "to PyTorch": 0.5,
+        "images a second": 32.0, "slowest": 16.0, "fastest": 64.0, "to the course": 4.0, "peak MB": 300.0,
+        "to PyTorch": 0.5, "to PyTorch, 1 thread": 2.0,
     }  # fmt: skip
 
 
-@pytest.mark.skipif(not benchmark.Path("/proc/stat").exists(), reason="other programs' load is known on Linux only")
-def test_load_counts_others_and_not_ourselves():
-    with benchmark.Load() as load:
-        until = time.monotonic() + 0.5
-        while time.monotonic() < until:
-            pass
-    assert load.others < benchmark.os.cpu_count() - 0.5
-
-
 def test_the_report_says_if_the_machine_was_not_quiet():
-    speeds = {"32": {"course": {**benchmark.compare({"course": [1.0]}, 32)["course"], "peak MB": 300.0}}}
-    around = {"share outside the steps": 0.0123, "cores busy with other programs": 0.01}
-    quiet = benchmark.report(speeds, around)
+    found = {
+        "machine": benchmark.machine(),
+        "cores busy with other programs": 0.01,
+        "speeds": {"32": benchmark.compare(rows(course=[1.0]), 32)},
+        "training": {"share of the time outside the steps": 0.0123, "peak MB": 400.0},
+    }
+    quiet = benchmark.report(found)
     assert "| 32 | (a) the course's loop, Paddle as installed | 32 | 32 to 32 | 1.00 |" in quiet
     assert "1.2%" in quiet
     assert "NOT A QUIET MACHINE" not in quiet
-    assert "NOT A QUIET MACHINE" in benchmark.report(speeds, {**around, "cores busy with other programs": 0.7})
+    assert "NOT A QUIET MACHINE" in benchmark.report({**found, "cores busy with other programs": 0.7})
+
+
+def test_every_row_takes_its_turn(monkeypatch, say):
+    """The command, with children that take no time."""
+    asked = []
+
+    def child(folder, *arguments, launched=False):
+        asked.append((*arguments[:2], launched))
+        return {"seconds": [1.0], "peak": 1.0, "first step": time.time(), "outside": 0.0}
+
+    monkeypatch.setattr(benchmark, "in_child", child)
+    said = say(benchmark.main, "--repeats", 2, "--batch-size", 32, 64, "--dataset", "digits")
+    assert said.status == 0
+    kinds = [kind for kind, *_ in asked]
+    assert kinds.count("ours") == 2 * 2 * 3
+    assert kinds.count("course") == 2 * 2
+    assert kinds[-1] == "training"
+    assert [row for row in asked if row[2]] == [("ours", 32, True), ("ours", 64, True)] * 2
+    assert "| 64 | (d) ours, 2 processes x 1 thread | 64 |" in said.out

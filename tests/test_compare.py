@@ -1,46 +1,84 @@
-"""The picture of several runs: short ones, unequal ones, one that is still going."""
+"""The picture of several runs: short ones, unequal ones, of any family, one that is still going."""
 
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
+
+from common import compare
+from common.compare import draw, load_run, smooth
+from common.run.runs import load_metrics
+from tests.conftest import ROOT, call, check_refused, train
+from tests.runs import TOY
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from common.compare import smooth
-from tests.conftest import ROOT, call
 
+@pytest.fixture(scope="session")
+def runs(made_once) -> Path:
+    """Two runs of the toy, and a very short one of each family that is of another kind."""
+    small = ["--batch-size", 8, "--max-steps", 2]
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs")
-    toy = "tests/toy.py"
-    for name, steps, script in (("long", 150, toy), ("short", 5, toy), ("dcgan", 3, "dcgan/train.py")):
-        flags = ["--dataset", "digits", "--max-steps", steps, "--eval-every", "0", "--output-dir", folder / name]
-        assert call(script, *flags).returncode == 0
-    return folder
+    def make(folder: Path) -> None:
+        made = [("long", "toy", ["--max-steps", 150]), ("short", "toy", ["--max-steps", 5])]
+        made += [("dcgan", "dcgan", small), ("cgan", "cgan", small)]
+        made += [("wgan_gp", "wgan_gp", [*small, "--critic-steps", 1])]
+        for name, family, flags in made:
+            assert train(family, *TOY, *flags, "--output-dir", folder / name) == 0
+
+    return made_once("compared", make)
 
 
 def test_runs_of_different_length_and_family(runs, tmp_path):
+    """By the command as typed, from another folder."""
     folders = [runs / name for name in ("long", "short", "dcgan")]
-    done = call("-m", "common.compare", *folders, "--out", tmp_path / "compare.png")
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    assert "long (150 steps), short (5 steps), dcgan (3 steps)" in done.stdout
+    called = ["-m", "common.compare", *folders, "--out", "compare.png"]
+    done = call(*called, cwd=tmp_path, PYTHONPATH=str(ROOT))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "long (150 steps), short (5 steps), dcgan (2 steps)" in done.stdout
     with Image.open(tmp_path / "compare.png") as picture:
         assert picture.width > 1500
         assert len(np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0)) > 100
 
 
-def test_a_run_still_going(runs, tmp_path):
+def test_runs_of_different_kinds(runs, tmp_path, say):
+    """A critic without a scale has no scores to show: its other columns stand there."""
+    names = ["short", "wgan_gp", "cgan"]
+    said = say(compare.main, *(runs / name for name in names), "--out", tmp_path / "a.png")
+    assert (said.status, said.err) == (0, "")
+    figure = draw([load_run(runs / name) for name in names], 0.9)
+    losses, scores, grids, *_ = figure.subfigs
+    assert {axes.get_title() for axes in losses.axes} == {"LSGAN: losses", "WGAN-GP: losses", "CGAN: losses"}
+    curves = {axes.get_title().split(":")[0]: axes.get_legend_handles_labels()[1] for axes in scores.axes}
+    taught = ["D(x), real", "D(G(z)), fake"]
+    assert curves == {"short": taught, "wgan_gp": ["distance", "penalty"], "cgan": taught}
+    assert [axes.get_title() for axes in grids.axes] == [f"{name}: epoch 1, batch {4 if name == 'short' else 1}"
+                                                          for name in names]  # fmt: skip
+
+
+def test_whether_there_is_a_scale_is_kept_with_the_run(runs):
+    assert load_run(runs / "wgan_gp").scores is None
+    assert load_run(runs / "cgan").scores == [0, 1]
+
+
+def test_a_run_from_before_there_were_other_families(runs, tmp_path):
+    """Its `config.json` says nothing of scores: they are on the scale of 0 and 1."""
+    run = Path(shutil.copytree(runs / "short", tmp_path / "old"))
+    config = run / "config.json"
+    config.write_text(config.read_text().replace('"scores"', '"unknown"'))
+    assert load_run(run).scores == [0, 1]
+
+
+def test_a_run_still_going(runs, tmp_path, say):
     """Its last line is half written and it has no grid yet."""
-    run = shutil.copytree(runs / "long", tmp_path / "going")
+    run = Path(shutil.copytree(runs / "long", tmp_path / "going"))
     shutil.rmtree(run / "samples")
     (run / "losses.csv").write_text((run / "losses.csv").read_text()[:-20])
-    done = call("-m", "common.compare", run, "--out", tmp_path / "a.svg", "--smoothing", "0")
-    assert done.returncode == 0, done.stderr
-    assert "going (149 steps)" in done.stdout
+    said = say(compare.main, run, "--out", tmp_path / "a.svg", "--smoothing", 0)
+    assert (said.status, said.err) == (0, "")
+    assert "going (149 steps)" in said.out
 
 
 @pytest.mark.parametrize(
@@ -53,20 +91,28 @@ def test_a_run_still_going(runs, tmp_path):
         ([], "RUN_DIR"),
     ],
 )
-def test_bad_input(runs, tmp_path, flags, words):
-    flags = [flag.format(run=runs / "short") for flag in flags]
-    done = call("-m", "common.compare", *flags, cwd=tmp_path, PYTHONPATH=str(ROOT))
-    assert done.returncode == 2
-    assert words in done.stderr
-    assert done.stderr.count("\n") == 1
+def test_bad_input(runs, tmp_path, monkeypatch, say, flags, words):
+    monkeypatch.chdir(tmp_path)
+    check_refused(say(compare.main, *(flag.format(run=runs / "short") for flag in flags)), words)
 
 
-def test_empty_losses_are_said(runs, tmp_path):
-    run = shutil.copytree(runs / "short", tmp_path / "new")
-    (run / "losses.csv").write_text("")
-    assert "not a table of losses" in call("-m", "common.compare", run, "--out", tmp_path / "a.png").stderr
-    (run / "losses.csv").write_text("step,epoch,batch,loss_d,loss_g\n")
-    assert "no losses in it yet" in call("-m", "common.compare", run, "--out", tmp_path / "a.png").stderr
+def test_empty_losses_are_said(runs, tmp_path, say):
+    run = Path(shutil.copytree(runs / "short", tmp_path / "new"))
+    for content, words in (
+        ("", "not a table of losses"),
+        ("step,epoch,batch,loss_d,loss_g\n", "no losses in it yet"),
+    ):
+        (run / "losses.csv").write_text(content)
+        check_refused(say(compare.main, run, "--out", tmp_path / "a.png"), words)
+
+
+def test_the_last_metrics_are_shown(judged):
+    figure = draw([load_run(judged)], 0.9)
+    texts = [cell.get_text().get_text() for part in figure.subfigs for axes in part.axes for table in axes.tables
+             for cell in table.get_celld().values()]  # fmt: skip
+    last = load_metrics(judged)[-1]
+    assert f"{last['raw']['frechet']:.3f}" in texts
+    assert f"{last['ema']['frechet']:.3f}" in texts
 
 
 def test_smoothing_by_hand():

@@ -64,7 +64,7 @@ def gradients(layer: nn.Layer, x: paddle.Tensor, wanted: tuple[bool, bool] = (Tr
 
 
 def assert_close(mine: paddle.Tensor, paddles: paddle.Tensor, relative: float = 1e-5) -> None:
-    """To the scale of the whole tensor: single elements are sums that may cancel to nothing."""
+    """To the scale of the whole tensor."""
     assert mine.shape == paddles.shape
     mine, paddles = mine.numpy(), paddles.numpy()
     np.testing.assert_allclose(mine, paddles, rtol=0, atol=relative * np.abs(paddles).max())
@@ -289,17 +289,3 @@ def test_an_operand_changed_in_place_is_an_error_and_no_wrong_gradient():
             {"images": images, "weights": getattr(layer, "weight", None), "result": y}[changed].scale_(2.0)
         with pytest.raises((RuntimeError, SystemError, OSError), match="changed in place"):
             y.sum().backward()
-
-
-def test_a_network_can_be_saved_as_a_graph(tmp_path):
-    network = nn.Sequential(
-        convolutions.Conv2DTranspose(5, 4, 4),
-        activations.ReLU(),
-        convolutions.Conv2D(4, 2, 3),
-        activations.LeakyReLU(0.1),
-    )
-    network.eval()
-    x = paddle.randn([3, 5, 1, 1])
-    expected = network(x)
-    paddle.jit.save(network, str(tmp_path / "network"), [paddle.static.InputSpec([None, 5, 1, 1])])
-    assert_close(paddle.jit.load(str(tmp_path / "network"))(x), expected)

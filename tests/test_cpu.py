@@ -1,14 +1,14 @@
-"""The set-up around Paddle's import."""
+"""What importing `common` sets up before Paddle is imported."""
 
 from __future__ import annotations
 
 import os
 
+from common.machine import cpu
+from tests.conftest import ROOT, call
+
 import numpy as np
 import pytest
-
-from common import cpu
-from tests.conftest import call
 
 AMD = "processor : 0\nvendor_id : AuthenticAMD\nflags : fpu sse2 {}\n"
 
@@ -51,10 +51,11 @@ def test_usable_cores_is_what_this_process_may_use(monkeypatch):
     assert cpu.usable_cores() == 4
 
 
-STEP = """
+STEP = f"""
 import sys
-from common import cpu
-print(cpu.set_up(), file=sys.stderr)
+sys.path.insert(0, {str(ROOT)!r})
+from common.machine import cpu
+print(cpu.description(), file=sys.stderr)
 from tests.conftest import make_gan, noise, real
 gan = make_gan("dcgan")
 for step in range(2):
@@ -72,21 +73,45 @@ def test_a_step_is_the_same_with_and_without():
     )
 
 
+SET_UP = """
+import sys
+from common.machine import cpu
+assert "paddle" not in sys.modules
+print(cpu.description())
+"""
+
+
 def test_what_the_user_set_stays():
-    assert call("-c", STEP, MKL_DEBUG_CPU_TYPE="5").stderr.strip().endswith("MKL code path AVX2")
-    assert call("-c", STEP, OMP_NUM_THREADS="1").stderr.startswith("1 thread")
-    assert call("-c", STEP.replace("set_up()", "set_up(3)"), OMP_NUM_THREADS="1").stderr.startswith("3 threads")
+    """Importing any part of `common` is enough, and does not import Paddle, whose import would be too late."""
+    assert call("-c", SET_UP, MKL_DEBUG_CPU_TYPE="5").stdout.strip().endswith("MKL code path AVX2")
+    assert call("-c", SET_UP, OMP_NUM_THREADS="3").stdout.startswith("3 threads")
+    assert call("-c", SET_UP, OMP_NUM_THREADS="1").stdout.startswith("1 thread,")
+
+
+def test_a_flag_wins_over_the_environment():
+    cpu.use_threads(3)
+    assert cpu.description().startswith("3 threads")
+    cpu.use_threads(None)
+    assert cpu.description().startswith("3 threads")
+    cpu.use_threads(1)
+    assert cpu.description().split(",")[0] == "1 thread"
 
 
 def test_processes_share_the_cores(monkeypatch):
     """Under the launcher, whose own import of Paddle leaves OMP_NUM_THREADS=1 behind."""
     monkeypatch.setattr(cpu, "usable_cores", lambda: 8)
-    monkeypatch.setattr(cpu, "conv_threads", 1)
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert cpu.set_up().startswith("1 thread")
-    monkeypatch.setenv("PADDLE_TRAINERS_NUM", "2")
-    assert cpu.set_up().startswith("4 threads")
-    assert cpu.conv_threads == 4
-    assert cpu.set_up(3).startswith("3 threads")
-    monkeypatch.setenv("PADDLE_TRAINERS_NUM", "16")
-    assert cpu.set_up().startswith("1 thread")
+    assert cpu.wished_threads("") == 8
+    assert cpu.wished_threads("nonsense") == cpu.wished_threads("0") == 8
+    assert cpu.wished_threads("1") == 1
+    assert cpu.wished_threads("1", paddle_is_imported=True) == 8  # Paddle's own
+    assert cpu.wished_threads("2", paddle_is_imported=True) == 2
+    for processes, threads in ((2, 4), (16, 1)):
+        monkeypatch.setenv("PADDLE_TRAINERS_NUM", str(processes))
+        assert cpu.wished_threads("1") == threads
+
+
+def test_paddle_first_is_no_harm():
+    """A script that imports Paddle before `common`: Paddle's OMP_NUM_THREADS=1 is taken for nobody's wish."""
+    code = "import paddle\nfrom common.machine import cpu\nprint(cpu.threads, cpu.usable_cores())"
+    threads, cores = call("-W", "ignore", "-c", code, OMP_NUM_THREADS="").stdout.split()
+    assert threads == cores

@@ -12,16 +12,16 @@ import threading
 import time
 from pathlib import Path
 
+from common import data
+from common.errors import UserError
+from common.machine.download import fetch
+from tests.conftest import idx_images
+
 import numpy as np
 import paddle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from common import data
-from common.download import fetch
-from common.errors import UserError
-from tests.conftest import idx_images
 
 NAME = "train-images-idx3-ubyte.gz"
 SOUND = idx_images(6)
@@ -146,7 +146,7 @@ def test_where_mnist_is_looked_for(mnist_dir, tmp_path, monkeypatch):
         data.find_mnist()
 
     monkeypatch.delenv("MNIST_DIR")
-    monkeypatch.setattr("paddle.dataset.common.DATA_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(data, "DATA_HOME", str(tmp_path / "cache"))
     (tmp_path / "cache" / "mnist").mkdir(parents=True)
     shutil.copy(mnist_dir / NAME, tmp_path / "cache" / "mnist")
     assert data.find_mnist() == tmp_path / "cache" / "mnist"

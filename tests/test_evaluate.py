@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
+import shutil
 from pathlib import Path
+
+from common import data, evaluate
+from common.judging.judge import FOLDER, classify, load_judge, load_record
+from common.judging.reference import Reference, floor_and_ceiling
+from tests.conftest import ROOT, call, check_refused, train
+from tests.runs import JUDGED
 
 import numpy as np
 import pytest
-
-from common import data
-from common.evaluate import Reference, anchors
-from common.judge import FOLDER, load_judge, load_record, look
-from tests.conftest import call
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch) -> Path:
-    folder = tmp_path_factory.getbasetemp() / "cache"
-    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
-    return folder
+from visualdl import LogReader
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "digits"])
@@ -32,15 +29,15 @@ def test_the_judges_are_what_their_record_says(dataset):
     assert sum(int(p.size) for p in load_judge(dataset).parameters() if not p.stop_gradient) == 225_194
 
 
-def test_the_digits_judge_reaches_its_accuracy():
+def test_the_digits_judge_reaches_its_accuracy(device):
     images, labels, _ = data.load_labelled("digits", "test")
-    accuracy = (look(load_judge("digits"), images).classes == labels).mean()
+    accuracy = (classify(load_judge("digits"), images).classes == labels).mean()
     assert accuracy == pytest.approx(load_record("digits")["accuracy"], abs=0.003)
 
 
 def test_the_mnist_judge_reaches_its_accuracy(real_mnist):
     images, labels, _ = data.load_labelled("mnist", "test", str(real_mnist))
-    assert (look(load_judge("mnist"), images).classes == labels).mean() >= 0.993
+    assert (classify(load_judge("mnist"), images).classes == labels).mean() >= 0.993
 
 
 def test_the_split_of_digits_leaves_nothing_out_and_nothing_twice():
@@ -51,11 +48,11 @@ def test_the_split_of_digits_leaves_nothing_out_and_nothing_twice():
     assert rows == {image.tobytes() for image in data.load("digits").images}
 
 
-def test_anchors_are_floor_and_ceiling():
+def test_floor_and_ceiling(device):
     images, _, checksum = data.load_labelled("digits", "train")
     unseen, _, _ = data.load_labelled("digits", "test")
     reference = Reference("digits", images, checksum)
-    found = anchors(reference, unseen, samples=400)
+    found = floor_and_ceiling(reference, unseen, samples=400)
     real, ones, noise = found["real, unseen"], found["real, only 1s"], found["noise"]
     for key in ("frechet", "kernel", "class_distance"):
         assert real[key] < ones[key]
@@ -69,7 +66,7 @@ def test_anchors_are_floor_and_ceiling():
     assert (itself["precision"], itself["recall"], itself["class_distance"], itself["nearest"]) == (1, 1, 0, 0)
 
 
-def test_what_the_judge_saw_is_kept_and_a_damaged_copy_is_not_trusted(cache, tmp_path, monkeypatch):
+def test_what_the_judge_saw_is_kept_and_a_damaged_copy_is_not_trusted(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     images, _, checksum = data.load_labelled("digits", "train")
     first = Reference("digits", images, checksum).seen.features
@@ -80,21 +77,8 @@ def test_what_the_judge_saw_is_kept_and_a_damaged_copy_is_not_trusted(cache, tmp
     assert kept.stat().st_size > 1000
 
 
-TOY = ["tests/toy.py", "--dataset", "digits", "--threads", "1", "--output-dir"]
-
-
-@pytest.fixture(scope="module")
-def judged(tmp_path_factory) -> Path:
-    """A run of two epochs and a little, judged after each."""
-    folder = tmp_path_factory.mktemp("judged")
-    done = call(*TOY, folder, "--max-steps", "120", XDG_CACHE_HOME=str(tmp_path_factory.getbasetemp() / "cache"))
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("Fréchet distance") == 2
-    return folder
-
-
 def test_judging_leaves_the_training_alone(judged, tmp_path):
-    assert call(*TOY, tmp_path, "--max-steps", "120", "--eval-every", "0").returncode == 0
+    assert train("toy", *JUDGED, "--eval-every", 0, "--output-dir", tmp_path) == 0
     for name in ("generator.params", "discriminator.params", "generator_ema.params", "losses.csv"):
         assert (tmp_path / name).read_bytes() == (judged / name).read_bytes()
 
@@ -103,23 +87,50 @@ def test_judging_leaves_the_training_alone(judged, tmp_path):
     assert (judged / "generator_best.params").exists()
     assert not (tmp_path / "generator_best.params").exists()
 
-    from visualdl import LogReader
-
     reader = LogReader(file_path=str(judged / "vdlrecords.run.log"))
     assert [point.id for point in reader.get_data("scalar", "metric/frechet")] == [56, 113]
     assert {"metric/recall", "metric/frechet EMA", "grad/G"} <= set(reader.get_tags()["scalar"])
 
 
 def test_resume_judges_every_epoch_once(judged, tmp_path):
-    for steps in ("70", "120"):
-        assert call(*TOY, tmp_path, "--max-steps", steps, "--resume").returncode == 0
+    for steps in (70, 120):
+        assert train("toy", *JUDGED, "--max-steps", steps, "--output-dir", tmp_path, "--resume") == 0
     for name in ("metrics.jsonl", "generator_best.params"):
         assert (judged / name).read_bytes() == (tmp_path / name).read_bytes()
 
 
-def test_no_judge_for_other_data_is_a_note_not_an_end(tmp_path, mnist_dir):
-    done = call("tests/toy.py", "--data-dir", mnist_dir, "--epochs", "3", "--output-dir", tmp_path / "run")
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("note: no metrics: the judge knows mnist") == 1
-    done = call("-m", "common.evaluate", tmp_path / "run", "--data-dir", mnist_dir)
-    assert done.returncode == 2
+def test_no_judge_for_other_data_is_a_note_not_an_end(tmp_path, mnist_dir, say):
+    flags = ["--data-dir", mnist_dir, "--epochs", 3, "--output-dir", tmp_path / "run"]
+    said = say(train, "toy", *flags)
+    assert said.status == 0
+    assert said.err.count("note: no metrics: the judge knows mnist") == 1
+    said = say(evaluate.main, tmp_path / "run", "--data-dir", mnist_dir)
+    assert said.status == 2
+    assert "Traceback" not in said.err
+
+
+def test_the_command(run_dir, tmp_path):
+    """As typed, from another folder: a row for each generator, the floor and the ceiling."""
+    called = ["-m", "common.evaluate", run_dir, "--samples", 300]
+    done = call(*called, cwd=tmp_path, PYTHONPATH=str(ROOT))
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = list(csv.reader(done.stdout.splitlines(), delimiter="|"))
+    names = [row[1].strip() for row in rows[2:]]
+    assert names == [f"{run_dir} raw", f"{run_dir} EMA", f"{run_dir} best", "real, unseen", "real, only 1s", "noise"]
+
+
+def test_the_table_and_the_json_agree(run_dir, say):
+    rows = list(csv.reader(say(evaluate.main, run_dir, "--samples", 300).out.splitlines(), delimiter="|"))
+    found = json.loads(say(evaluate.main, run_dir, "--samples", 300, "--json").out)
+    assert (found["dataset"], found["samples"], found["yardsticks"]) == ("digits", 300, {})
+    assert len(rows) == 2 + len(found["rows"])
+    for row, name in zip(rows[2:], found["rows"]):
+        assert row[1].strip() == name
+        assert float(row[2]) == pytest.approx(found["rows"][name]["frechet"], abs=0.006)
+    assert found["rows"]["noise"]["frechet"] > found["rows"]["real, unseen"]["frechet"]
+
+
+def test_runs_on_other_data_are_not_compared(judged, tmp_path, say):
+    other = Path(shutil.copytree(judged, tmp_path / "other"))
+    (other / "config.json").write_text((judged / "config.json").read_text().replace(': "digits"', ': "mnist"'))
+    check_refused(say(evaluate.main, judged, other), "these runs saw different data (digits, mnist)")

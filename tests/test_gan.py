@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from common.data import Dataset
+from common.machine import cpu
+from common.run.families import builder
+from common.run.flags import parse_flags
+from common.train import training_steps
+from tests.conftest import make_gan, noise, real
+
 import numpy as np
 import paddle
 import pytest
-
-from tests.conftest import make_gan, noise, real
 
 
 def weights(net, buffers: bool = True) -> dict[str, np.ndarray]:
@@ -21,7 +26,7 @@ def changed(before: dict, after: dict) -> set[str]:
     return {name for name in before if not np.array_equal(before[name], after[name])}
 
 
-def test_losses_by_hand(family):
+def test_losses_by_hand(device, family):
     """Both losses recomputed in NumPy in float64 from scores of networks in the same state."""
     gan, twin = make_gan(family), make_gan(family)
     values = gan.step(real(), noise(1), noise(2))
@@ -47,7 +52,7 @@ def test_losses_by_hand(family):
     assert all(value.shape == [] and value.stop_gradient for value in values.values())
 
 
-def test_three_steps_equal_the_course_loop(family):
+def test_three_steps_equal_the_course_loop(device, family):
     """The course's own order of operations (graph through G cut by detach, two backward calls, no frozen D)."""
     gan, twin = make_gan(family), make_gan(family)
     generator, discriminator, criterion = twin.networks["generator"], twin.networks["discriminator"], twin.criterion
@@ -78,6 +83,44 @@ def test_three_steps_equal_the_course_loop(family):
             np.testing.assert_allclose(value, weights(twin.networks[name])[key], atol=2e-5, err_msg=key)
 
 
+def landed_step(gan, real, noise_d, noise_g) -> dict[str, float]:
+    """The step as it was before there were turns: all that must not change is its arithmetic."""
+    generator, discriminator = gan.networks["generator"], gan.networks["discriminator"]
+    ones, zeros = (paddle.full([real.shape[0], 1, 1, 1], value) for value in (1.0, 0.0))
+    with paddle.no_grad():
+        fake = generator(noise_d)
+    score_real, score_fake = discriminator(real), discriminator(fake)
+    loss_d = gan.criterion(score_real, ones) + gan.criterion(score_fake, zeros)
+    loss_d.backward()
+    gan.optimizers["discriminator"].step()
+    gan.optimizers["discriminator"].clear_grad()
+
+    frozen = [p for p in discriminator.parameters() if not p.stop_gradient]
+    for parameter in frozen:
+        parameter.stop_gradient = True
+    loss_g = gan.criterion(discriminator(generator(noise_g)), ones)
+    loss_g.backward()
+    grad_g = generator.parameters()[-1].grad.detach().norm()
+    for parameter in frozen:
+        parameter.stop_gradient = False
+    gan.optimizers["generator"].step()
+    gan.optimizers["generator"].clear_grad()
+    values = {"loss_d": loss_d, "loss_g": loss_g, "grad_g": grad_g}
+    values.update({"score_real": score_real.mean(), "score_fake": score_fake.mean()})
+    return {name: value.item() for name, value in values.items()}
+
+
+def test_the_step_is_what_it_was_to_the_last_bit(family):
+    """On one thread: the trajectory of a seed is a promise."""
+    cpu.use_threads(1)
+    gan, twin = make_gan(family), make_gan(family)
+    for step in range(5):
+        given = real(step), noise(10 + step), noise(20 + step)
+        assert {name: value.item() for name, value in gan.step(*given).items()} == landed_step(twin, *given)
+    for name, net in gan.networks.items():
+        assert not changed(weights(net), weights(twin.networks[name]))
+
+
 def test_each_half_moves_one_network(gan):
     """Taken apart by a learning rate of 0: each half leaves the other network alone, but for statistics."""
     for frozen in gan.networks:
@@ -102,7 +145,7 @@ def test_noise_d_never_moves_g(family):
     assert not changed(*results)
 
 
-def test_no_gradient_is_left_over(gan):
+def test_no_gradient_is_left_over(device, gan):
     gan.step(real(), noise(1), noise(2))
     for net in gan.networks.values():
         assert all(p.grad is None or not p.grad.numpy().any() for p in net.parameters())
@@ -128,7 +171,7 @@ def test_smaller_last_batch(gan):
         assert np.isfinite(float(gan.step(real(count=count), noise(1, count), noise(2, count))["loss_d"]))
 
 
-def test_sample_leaves_no_trace_and_is_per_image(gan):
+def test_sample_leaves_no_trace_and_is_per_image(device, gan):
     before = {name: weights(net) for name, net in gan.networks.items()}
     images = gan.sample(noise(3, 6))
     assert images.shape == (6, 1, 32, 32)
@@ -153,28 +196,22 @@ def test_label_smoothing_moves_the_target_of_real_images_for_d_alone(family):
 
 
 def test_d_may_have_a_learning_rate_of_its_own(family):
-    from importlib import import_module
-
-    build = import_module(f"{family}.train").build
-    rates = {name: optimizer.get_lr() for name, optimizer in build(learning_rate_d=1e-5).optimizers.items()}
+    gan = builder(family)(learning_rate_d=1e-5)
+    rates = {name: optimizer.get_lr() for name, optimizer in gan.optimizers.items()}
     assert rates == {"generator": 2e-4, "discriminator": 1e-5}
 
 
 @pytest.mark.parametrize("start", [0, 2, 3, 7])
 def test_linear_decay_is_a_function_of_the_epoch_alone(start):
-    from common.data import Dataset
-    from common.flags import parse_flags
-    from common.train import play
-
     gan = make_gan("dcgan")
-    gan.update = lambda *_: {"rate": paddle.to_tensor(gan.optimizers["generator"].get_lr())}
+    gan.update = lambda batch: {"rate": paddle.to_tensor(gan.optimizers["generator"].get_lr())}
     dataset = Dataset("digits", np.zeros([4, 1, 32, 32], np.float32), "checksum", "")
-    flags = parse_flags("dcgan", ["--linear-decay", "--epochs", "4", "--batch-size", "2"])
-    rates = [float(values["rate"]) for *_, values in play(gan, dataset, flags, start)]
+    flags = parse_flags("dcgan", builder("dcgan"), ["--linear-decay", "--epochs", "4", "--batch-size", "2"])
+    rates = [float(values["rate"]) for *_, values in training_steps(gan, dataset, flags, start)]
     assert rates == pytest.approx(np.repeat([2e-4, 1.5e-4, 1e-4, 0.5e-4], 2)[start:])
 
 
 def test_latent_repeats(gan):
-    first, second = (gan.latent(np.random.default_rng(5), 4).numpy() for _ in range(2))
+    first, second = (gan.latent(np.random.default_rng(5), 4) for _ in range(2))
     assert first.shape == (4, 100, 1, 1)
     assert (first == second).all()

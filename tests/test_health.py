@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-import numpy as np
-import paddle
-import pytest
+from typing import Callable
 
 from common import data
-from common.health import SAMPLES_WARM_UP, WARM_UP, WINDOW, Health, spread
-from tests.conftest import call, make_gan
+from common.gan import GAN
+from common.judging.health import SAMPLES_WARM_UP, WARM_UP, WINDOW, Health, spread
+from common.run.runs import load_troubles
+from common.train import run
+from tests import toy
 from tests.sick import g_frozen, labels_swapped
+
+import numpy as np
+import pytest
+from visualdl import LogReader
 
 
 @pytest.fixture(scope="module")
@@ -19,31 +23,32 @@ def digits() -> np.ndarray:
     return data.load("digits").images
 
 
-def sick(family: str, digits: np.ndarray, make_sick, steps: int) -> list[dict]:
-    """What the watch says of `steps` steps of 4 images, up to the first trouble."""
-    gan = make_gan(family)
-    make_sick(gan)
-    health = Health(spread(digits[:1000]))
-    for step in range(steps):
-        rng = np.random.default_rng(step)
-        real = paddle.to_tensor(digits[rng.integers(0, len(digits), 4)])
-        values = {name: float(value) for name, value in gan.update(real, rng, step).items()}
-        if found := health.look_at_steps([{"step": step, "epoch": 0, "batch": step, **values}]):
-            return found
-    return []
+def sick_toy(make_sick: Callable[[GAN], None]) -> Callable[..., GAN]:
+    """The toy's `build`, with something done to what it builds."""
+
+    def build(**settings: float) -> GAN:
+        gan = toy.build(**settings)
+        gan.optimizers["discriminator"].set_lr(0.02)
+        make_sick(gan)
+        return gan
+
+    return build
 
 
 @pytest.mark.parametrize(
-    ("family", "make_sick", "trouble"),
-    [
-        ("dcgan", g_frozen, "D has won"),
-        ("lsgan", labels_swapped, "D answers the wrong way round"),
-    ],
+    ("make_sick", "trouble"), [(g_frozen, "D has won"), (labels_swapped, "D answers the wrong way round")]
 )
-def test_sick_runs_are_named(family, make_sick, trouble, digits):
-    found = sick(family, digits, make_sick, WARM_UP + 120)
-    assert [line["trouble"] for line in found] == [trouble]
+def test_what_is_said_is_seen_and_kept(make_sick, trouble, tmp_path, say):
+    """By the loop itself: G that cannot follow, and targets that are swapped."""
+    flags = ["--dataset", "digits", "--max-steps", 600, "--eval-every", 0, "--threads", 1, "--output-dir", tmp_path]
+    said = say(lambda given: run("lsgan", sick_toy(make_sick), given), *flags)
+    assert said.status == 0, said.err
+    found = load_troubles(tmp_path)
+    assert [line["trouble"] for line in found].count(trouble) == 1
+    assert found[0]["trouble"] == trouble
     assert WARM_UP <= found[0]["step"] < WARM_UP + 120
+    assert said.out.count(f"!!! step {found[0]['step']}: {trouble}: ") == 1
+    assert "text" in LogReader(file_path=str(tmp_path / "vdlrecords.run.log")).get_tags()
 
 
 def rows(loss_d: list[float], real: float = 0.9, fake: float = 0.1, start: int = 0) -> list[dict]:
@@ -54,17 +59,61 @@ def rows(loss_d: list[float], real: float = 0.9, fake: float = 0.1, start: int =
     ]  # fmt: skip
 
 
-def test_each_trouble_is_said_once_and_again_when_it_comes_back():
+HEALTHY, WON = list(np.linspace(0.2, 0.6, 400)), [0.001, 0.002] * 200
+
+
+def troubles(health: Health, parts: list[list[float]], start: int = 0) -> list[list[str]]:
+    """What `health` says of parts of a run, each of 400 losses of D."""
+    said = [health.check_steps(rows(values, start=start + 400 * i)) for i, values in enumerate(parts)]
+    return [[line["trouble"] for line in lines] for lines in said]
+
+
+def test_each_trouble_is_said_when_it_begins_and_when_it_is_back_and_then_no_more():
+    parts = [HEALTHY, WON, HEALTHY, WON, HEALTHY, WON, HEALTHY, WON]
+    assert troubles(Health(1.0), parts) == [[], ["D has won"], [], ["D has won"], [], [], [], []]
+
+
+def test_a_trouble_is_said_at_the_step_it_begins():
     health = Health(1.0)
-    healthy, won = list(np.linspace(0.2, 0.6, 400)), [0.001, 0.002] * 200
-    said = [health.look_at_steps(rows(values, start=400 * i)) for i, values in enumerate((healthy, won, healthy, won))]
-    assert [[line["trouble"] for line in lines] for lines in said] == [[], ["D has won"], [], ["D has won"]]
-    begins = said[1][0]["step"]
-    assert 400 + WINDOW / 2 - 10 <= begins <= 400 + WINDOW / 2 + 20  # the median turns in the middle of the window
+    health.check_steps(rows(HEALTHY))
+    (said,) = health.check_steps(rows(WON, start=400))
+    # the median turns in the middle of the window
+    assert 400 + WINDOW / 2 - 10 <= said["step"] <= 400 + WINDOW / 2 + 20
+
+
+def test_a_resumed_run_remembers_what_was_said():
+    """What goes on is no news, and what was said twice before is not said a third time."""
+    first = Health(1.0)
+    said = [line for i, part in enumerate((HEALTHY, WON)) for line in first.check_steps(rows(part, start=400 * i))]
+    second = Health(1.0)
+    second.resume(rows(WON, start=400), sorted(first.ongoing), said)
+    assert troubles(second, [WON, HEALTHY, WON, HEALTHY, WON], 800) == [[], [], ["D has won"], [], []]
+
+
+def test_a_critic_without_a_scale_is_not_misread(digits):
+    """Its scores may lie anywhere and its loss is no distance from chance; but a collapse is a collapse."""
+    health = Health(spread(digits[:1000]), None)
+    for losses in (WON, [-40.0] * 400, HEALTHY):
+        assert health.check_steps(rows(losses * 2, real=-7.0, fake=900.0)) == []
+    assert health.check_samples(SAMPLES_WARM_UP, np.repeat(digits[:1], 64, axis=0)) != []
+
+
+def test_no_scores_are_no_trouble():
+    """A family may leave the scores out, whatever scale it has."""
+    bare = [{key: row[key] for key in ("step", "epoch", "batch", "loss_d", "loss_g")} for row in rows(WON)]
+    assert Health(1.0).check_steps(bare) == []
+
+
+def test_the_gap_is_measured_on_the_familys_scale():
+    """Targets of -1 and 1: a gap of 1 is half of it, and healthy."""
+    half = rows(HEALTHY, real=0.5, fake=-0.5)
+    assert troubles(Health(1.0), [HEALTHY]) == [[]]
+    assert Health(1.0, (-1.0, 1.0)).check_steps(half) == []
+    assert [line["trouble"] for line in Health(1.0, (0.0, 1.0)).check_steps(half)] == ["D has won"]
 
 
 def test_a_loss_that_stands_still():
-    found = Health(1.0).look_at_steps(rows([0.5] * (WARM_UP + 10), real=0.5, fake=0.49))
+    found = Health(1.0).check_steps(rows([0.5] * (WARM_UP + 10), real=0.5, fake=0.49))
     assert [line["trouble"] for line in found] == ["the loss stands still"]
     assert "0.500" in found[0]["advice"]
 
@@ -73,43 +122,18 @@ def test_collapsed_samples(digits):
     health = Health(spread(digits[:1000]))
     one = np.repeat(digits[:1], 64, axis=0)
     blurred = one + np.random.default_rng(0).normal(0, 0.05, one.shape).astype(np.float32)
-    assert health.look_at_samples(100, blurred) == []  # the first steps of any run look like this
-    assert health.look_at_samples(SAMPLES_WARM_UP, digits[:64]) == []
-    (found,) = health.look_at_samples(SAMPLES_WARM_UP + 100, blurred)
+    assert health.check_samples(100, blurred) == []  # the first steps of any run look like this
+    assert health.check_samples(SAMPLES_WARM_UP, digits[:64]) == []
+    (found,) = health.check_samples(SAMPLES_WARM_UP + 100, blurred)
     assert found["trouble"] == "the samples collapse"
 
 
 def test_missing_digits():
     health = Health(1.0)
-    assert health.look_at_classes(56, [1.0] + [0.0] * 9) == []  # the first epoch of digits
-    assert health.look_at_classes(5000, [0.1] * 10) == []
-    (found,) = health.look_at_classes(7000, [0.2] * 5 + [0.0] * 5)
+    assert health.check_classes(56, [1.0] + [0.0] * 9) == []  # the first epoch of digits
+    assert health.check_classes(5000, [0.1] * 10) == []
+    (found,) = health.check_classes(7000, [0.2] * 5 + [0.0] * 5)
     assert "5, 6, 7, 8, 9" in found["advice"]
-
-
-def test_what_is_said_is_seen_and_kept(tmp_path):
-    """By the command itself: G that cannot follow, for its learning rate is as good as none."""
-    script = (Path(__file__).parent / "toy.py").read_text()
-    assert 'run("lsgan", build)' in script
-    make_sick = """    gan.optimizers["generator"].set_lr(0.0)
-    gan.optimizers["discriminator"].set_lr(0.02)
-    return gan
-
-
-if __name__"""
-    script = script.replace("    return GAN(", "    gan = GAN(").replace("if __name__", make_sick)
-    script = script.replace("Path(__file__).resolve().parents[1]", repr(str(Path(__file__).parents[1])))
-    toy = tmp_path / "toy.py"
-    toy.write_text(script)
-    done = call(toy, "--dataset", "digits", "--max-steps", "600", "--eval-every", "0", "--output-dir", tmp_path / "run")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("D has won") == 1
-    lines = (tmp_path / "run/metrics.jsonl").read_text()
-    assert lines.count("D has won") == 1
-
-    from visualdl import LogReader
-
-    assert "text" in LogReader(file_path=str(tmp_path / "run/vdlrecords.run.log")).get_tags()
 
 
 def replay(name: str) -> list[dict]:
@@ -120,11 +144,11 @@ def replay(name: str) -> list[dict]:
     classes = {int(step): shares for step, *shares in columns.pop("classes", [])}
     health, said = Health(1.0), []
     for step, values in enumerate(zip(*columns.values())):
-        said += health.look_at_steps([{"step": step, "epoch": 0, "batch": 0, **dict(zip(columns, values))}])
+        said += health.check_steps([{"step": step, "epoch": 0, "batch": 0, **dict(zip(columns, values))}])
         if step in spreads:
-            said += health.look_at_samples(step, spreads[step] * CHECKERS)
+            said += health.check_samples(step, spreads[step] * CHECKERS)
         if step in classes:
-            said += health.look_at_classes(step, classes[step])
+            said += health.check_classes(step, classes[step])
     return said
 
 

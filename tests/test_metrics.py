@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from common.judging import metrics
+
 import numpy as np
 import pytest
 from prdc import compute_prdc
-
-from common import metrics
+from scipy.linalg import sqrtm
 
 RNG = np.random.default_rng(0)
 REAL = RNG.normal(size=(1200, 16)).astype(np.float32)
@@ -28,8 +29,6 @@ def test_frechet_by_hand():
 
 def test_frechet_of_covariances_that_do_not_commute():
     """Against the definition, with SciPy's root of the product, in a case where the two have other axes."""
-    from scipy.linalg import sqrtm
-
     a, b = RNG.normal(size=(2, 5, 5))
     a, b = a @ a.T, b @ b.T
     expected = np.trace(a) + np.trace(b) - 2 * np.trace(sqrtm(a @ b)).real

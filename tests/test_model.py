@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib
 
+from common.init import weights_init
+from tests.conftest import make_gan, noise, real
+
 import numpy as np
 import paddle
 import pytest
 from paddle import nn
-
-from common.init import weights_init
-from tests.conftest import noise, real
 
 
 @pytest.fixture
@@ -86,8 +86,6 @@ def test_weights_init(model):
 
 
 def test_same_seed_same_weights(family):
-    from tests.conftest import make_gan
-
     first, second, other = make_gan(family, 3), make_gan(family, 3), make_gan(family, 4)
     for name, net in first.networks.items():
         for key, value in net.state_dict().items():

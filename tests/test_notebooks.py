@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.conftest import ROOT
+
 import nbformat
 import pytest
 from nbclient import NotebookClient
-
-from tests.conftest import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 STEPS = "10"  # of every training on images; what the notebooks assert holds for any number

@@ -96,6 +96,16 @@ def test_activations_are_paddles_to_the_bit(name, arguments, threads):
 
 
 @NEEDS
+@pytest.mark.parametrize(("name", "arguments", "at_zero"), [("ReLU", (), 0.0), ("LeakyReLU", (0.2,), 0.2)])
+def test_the_gradient_at_zero_is_that_of_the_left(name, arguments, at_zero):
+    """PyTorch's and oneDNN's choice; Paddle's LeakyReLU takes the right one."""
+    x = paddle.zeros([3])
+    x.stop_gradient = False
+    getattr(activations, name)(*arguments)(x).sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), at_zero)
+
+
+@NEEDS
 def test_derivatives_of_activations():
     x = paddle.to_tensor([1.0, 2.0, -1.0])
     x.stop_gradient = False
@@ -128,3 +138,17 @@ def test_a_library_of_another_version_is_not_used(monkeypatch):
     monkeypatch.undo()
     monkeypatch.setattr(library.paddle, "__file__", "/nowhere/paddle/__init__.py")
     assert library.open_library() is None
+
+
+def test_a_network_can_be_saved_as_a_graph(tmp_path):
+    network = nn.Sequential(
+        convolutions.Conv2DTranspose(5, 4, 4),
+        activations.ReLU(),
+        convolutions.Conv2D(4, 2, 3),
+        activations.LeakyReLU(0.1),
+    )
+    network.eval()
+    x = paddle.randn([3, 5, 1, 1])
+    expected = network(x)
+    paddle.jit.save(network, str(tmp_path / "network"), [paddle.static.InputSpec([None, 5, 1, 1])])
+    assert_close(paddle.jit.load(str(tmp_path / "network"))(x), expected)

@@ -8,25 +8,33 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
+
+from common import results, sample
+from common.errors import UserError
+from common.judging.report import report, spread_of
+from tests.conftest import ROOT, call, check_refused
 
 import numpy as np
 import pytest
 
-from common import results
-from common.errors import UserError
-from common.results_report import report, spread_of
-from tests.conftest import ROOT, call
+
+def flags_for(folder: Path) -> list[object]:
+    """Of one short run of DCGAN on digits."""
+    flags = ["--recipes", "dcgan", "--seeds", 3, "--epochs", 1, "--dataset", "digits", "--samples", 200]
+    return [*flags, "--work-dir", folder / "work", "--out", folder / "docs", "--publish-to", folder]
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """One short run of DCGAN on digits, through the command."""
-    folder = tmp_path_factory.mktemp("results")
-    flags = ["--recipes", "dcgan", "--seeds", "3", "--epochs", "1", "--dataset", "digits", "--samples", "200"]
-    flags += ["--work-dir", folder / "work", "--out", folder / "docs", "--publish-to", folder]
-    done = call("-m", "common.results", *flags)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder, flags
+@pytest.fixture(scope="session")
+def made(made_once) -> tuple[Path, list[object]]:
+    """That run, by the command as typed, and its flags."""
+
+    def make(folder: Path) -> None:
+        done = call("-m", "common.results", *flags_for(folder))
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout
+
+    folder = made_once("results", make)
+    return folder, flags_for(folder)
 
 
 def test_everything_is_written(made):
@@ -42,54 +50,51 @@ def test_everything_is_written(made):
     assert f"| {run['final']['EMA']['frechet']:.2f} |" in card
 
 
-def test_the_pretrained_weights_draw(made, tmp_path):
+def test_the_pretrained_weights_draw(made, tmp_path, say):
     folder, _ = made
-    drawn = call("-m", "common.sample", folder / "dcgan/pretrained", "--out", tmp_path / "grid.png")
-    assert drawn.returncode == 0, drawn.stderr
+    drawn = say(sample.main, folder / "dcgan/pretrained", "--out", tmp_path / "grid.png")
+    assert (drawn.status, drawn.err) == (0, "")
     assert str(folder) not in (folder / "dcgan/pretrained/config.json").read_text()
 
 
-def test_the_report_is_made_of_the_json_alone(made):
+def test_the_report_is_made_of_the_json_alone(made, tmp_path, say):
     folder, flags = made
-    written = (folder / "docs/results.md").read_bytes()
-    (folder / "docs/results.md").unlink()
-    again = call("-m", "common.results", *flags, "--work-dir", "/nowhere", "--report-only")
-    assert again.returncode == 0, again.stderr
-    assert (folder / "docs/results.md").read_bytes() == written
+    docs = Path(shutil.copytree(folder / "docs", tmp_path / "docs"))
+    (docs / "results.md").unlink()
+    again = say(results.main, *flags, "--out", docs, "--work-dir", "/nowhere", "--report-only")
+    assert (again.status, again.err) == (0, "")
+    assert (docs / "results.md").read_bytes() == (folder / "docs/results.md").read_bytes()
 
 
-def test_what_is_not_finished_is_left_out_by_name(made, tmp_path):
+def test_what_is_not_finished_is_left_out_by_name(made, tmp_path, say):
     flags = made[1]
     more = ["--recipes", "dcgan", "lsgan", "--seeds", 3, 4, "--out", tmp_path, "--publish-to", tmp_path]
-    done = call("-m", "common.results", *flags, *more, "--finished")
-    assert done.returncode == 0, done.stderr
+    done = say(results.main, *flags, *more, "--finished")
+    assert (done.status, done.err) == (0, "")
     assert list(json.loads((tmp_path / "results.json").read_text())["runs"]) == ["dcgan-3"]
-    none = call("-m", "common.results", *flags, *more, "--finished", "--seeds", 5)
-    assert none.returncode == 2
-    assert "no finished run" in none.stderr
+    check_refused(say(results.main, *flags, *more, "--finished", "--seeds", 5), "no finished run")
     found = json.loads((tmp_path / "results.json").read_text())
     found["runs"]["lsgan-4"] = {**found["runs"]["dcgan-3"], "recipe": "lsgan", "seed": 4}
     assert "left out: DCGAN seed 4, LSGAN seed 3." in report(found)
     assert "| LSGAN |  | ![lsgan-4](images/results_lsgan-4.png) |" in report(found)
 
 
-def test_runs_of_another_day_are_joined_by_add(made, tmp_path):
+def test_runs_of_another_day_are_joined_by_add(made, tmp_path, say):
     folder, flags = made
     kept = json.loads((folder / "docs/results.json").read_text())
     kept["runs"] = {"lsgan-1": {**kept["runs"]["dcgan-3"], "recipe": "lsgan", "seed": 1, "processor": "another"}}
     (tmp_path / "results.json").write_text(json.dumps(kept))
     both = [*flags, "--out", tmp_path, "--publish-to", tmp_path, "--finished", "--add"]
-    done = call("-m", "common.results", *both)
-    assert done.returncode == 0, done.stderr
+    done = say(results.main, *both)
+    assert (done.status, done.err) == (0, "")
     written = (tmp_path / "results.json").read_bytes()
     found = json.loads(written)
     assert list(found["runs"]) == ["lsgan-1", "dcgan-3"]  # by seed
     assert found["runs"]["lsgan-1"] == kept["runs"]["lsgan-1"]
     assert "| another |" in (tmp_path / "results.md").read_text()
     assert not (tmp_path / "lsgan").exists()  # whose weights are not here
-    other = call("-m", "common.results", *both, "--samples", 100)
-    assert other.returncode == 2
-    assert "samples was 200 in results.json and is now 100" in other.stderr
+    other = say(results.main, *both, "--samples", 100)
+    check_refused(other, "samples was 200 in results.json and is now 100")
     assert (tmp_path / "results.json").read_bytes() == written
     with pytest.raises(UserError, match="judge was"):
         results.check_fits(kept, judge="another")
@@ -115,21 +120,21 @@ def test_a_run_that_fails_stops_the_report(tmp_path, capsys):
     assert not (tmp_path / "docs").exists()
 
 
-def test_told_to_stop_it_saves_and_the_same_command_goes_on(tmp_path):
+def test_told_to_stop_it_saves_and_the_same_command_goes_on(tmp_path, say):
     flags = ["--recipes", "lsgan --linear-decay", "--epochs", "1", "--dataset", "digits", "--samples", "100"]
     flags += ["--work-dir", tmp_path / "work", "--out", tmp_path / "docs"]
     both = [sys.executable, "-m", "common.results", *map(str, flags), "--seeds", "0", "1", "--at-once", "1"]
     losses = tmp_path / "work/lsgan-linear-decay-0/losses.csv"
     with subprocess.Popen(both, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
         while running.poll() is None and not (losses.exists() and losses.read_text().count("\n") > 20):
-            time.sleep(0.1)
+            time.sleep(0.01)
         running.terminate()
         said, _ = running.communicate(timeout=60)
     assert running.returncode == 130
     assert "lsgan-linear-decay-0: stopped with status 130" in said
     assert not (tmp_path / "work/lsgan-linear-decay-1/config.json").exists()  # not even begun
-    done = call("-m", "common.results", *flags, "--seeds", 0)
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = say(results.main, *flags, "--seeds", 0)
+    assert (done.status, done.err) == (0, ""), done.out
     assert "resumed after" in losses.with_name("train.log").read_text()
     assert "| LSGAN --linear-decay EMA |" in (tmp_path / "docs/results.md").read_text()
 
@@ -160,7 +165,7 @@ def test_what_is_published_is_what_the_report_says(family):
     assert hashlib.sha256(content).hexdigest() in hashes
 
 
-def test_the_committed_report_is_made_of_the_committed_json(tmp_path):
-    again = call("-m", "common.results", "--report-only", "--out", shutil.copytree(ROOT / "docs", tmp_path / "docs"))
-    assert again.returncode == 0, again.stderr
+def test_the_committed_report_is_made_of_the_committed_json(tmp_path, say):
+    again = say(results.main, "--report-only", "--out", shutil.copytree(ROOT / "docs", tmp_path / "docs"))
+    assert (again.status, again.err) == (0, "")
     assert (tmp_path / "docs/results.md").read_bytes() == (ROOT / "docs/results.md").read_bytes()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 
+from tests import board
+from tests.conftest import train
+from tests.runs import TOY
+
 import numpy as np
 import pytest
 from PIL import Image
-
-from tests import board
-from tests.conftest import call
 
 pytestmark = pytest.mark.skipif(
     not (board.CHROMIUM and board.DRIVER), reason="needs Chromium and its driver (Debian: chromium chromium-driver)"
@@ -19,10 +20,8 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def logdir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("board")
-    for name, rate in (("first", "0.0002"), ("second", "0.002")):
-        done = call("tests/toy.py", "--dataset", "digits", "--max-steps", "200", "--learning-rate", rate,
-                    "--eval-every", "0", "--output-dir", folder / name)  # fmt: skip
-        assert done.returncode == 0, done.stderr
+    for name, rate in (("first", 0.0002), ("second", 0.002)):
+        assert train("toy", *TOY, "--max-steps", 100, "--learning-rate", rate, "--output-dir", folder / name) == 0
     return folder
 
 

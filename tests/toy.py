@@ -5,17 +5,17 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path[0] = str(Path(__file__).resolve().parents[1])
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from common.gan import GAN
+from common.init import weights_init
 from common.train import run
 
+from paddle import nn
 
-def build(**adam: float):
-    from paddle import nn
 
-    from common.gan import GAN
-    from common.init import weights_init
-
+def build(**settings: float) -> GAN:
     generator = nn.Sequential(
         nn.Conv2DTranspose(100, 4, 8, bias_attr=False), nn.BatchNorm2D(4), nn.ReLU(),
         nn.Conv2DTranspose(4, 1, 4, 4, bias_attr=False), nn.Tanh(),
@@ -26,7 +26,7 @@ def build(**adam: float):
         nn.LeakyReLU(0.2),
         nn.Conv2D(4, 1, 8, bias_attr=False),
     )
-    return GAN(generator.apply(weights_init), discriminator.apply(weights_init), nn.MSELoss(), **adam)
+    return GAN(generator.apply(weights_init), discriminator.apply(weights_init), nn.MSELoss(), **settings)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""Two updates of the real DCGAN on a batch of 32, for `test_parallel`: alone or under Paddle's launcher. Prints the
-losses and a weight of each network as JSON. `python tests/two_steps.py train` or `eval`: the mode of BatchNorm."""
+"""Two updates of the real DCGAN on a batch of 32, for `test_processes`: alone or under Paddle's launcher. Prints the
+losses and some weights of each network as JSON, a line for each mode of BatchNorm. `python tests/two_steps.py`."""
 
 from __future__ import annotations
 
@@ -7,33 +7,37 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-sys.path[0] = str(Path(__file__).resolve().parents[1])
-
-from common import cpu
-
-cpu.set_up(1)
-
-import paddle
-
-from common import parallel
-from common.train import random_numbers
+from common.gan import Batch
+from common.machine import cpu, processes
+from common.rng import LATENT, random_numbers
 from dcgan.train import build
 
-rank, world = parallel.start()
-paddle.seed(0)
-gan = build()
-if world > 1:
-    gan.distribute()
-if sys.argv[1] == "eval":
-    for network in gan.networks.values():
-        network.eval()
-rows = []
-for step in range(2):
-    real = paddle.to_tensor(np.random.default_rng(step).uniform(-1, 1, (32, 1, 32, 32)).astype(np.float32))
-    values = parallel.averaged(gan.update(real, random_numbers(0, 1, step), step, parallel.part(32)))
-    rows.append({name: value.item() for name, value in values.items()})
-weights = [network.parameters()[0].numpy().ravel()[:5].tolist() for network in gan.networks.values()]
-if rank == 0:
-    print(json.dumps({"rows": rows, "weights": weights}))
+import numpy as np
+import paddle
+
+
+def two_steps(mode: str) -> dict:
+    paddle.seed(0)
+    gan = build()
+    if mode == "eval":
+        for network in gan.networks.values():
+            network.eval()
+    rows = []
+    for step in range(2):
+        real = np.random.default_rng(step).uniform(-1, 1, (32, 1, 32, 32)).astype(np.float32)
+        batch = Batch((paddle.to_tensor(real), None), np.arange(32), random_numbers(0, LATENT, step), step)
+        rows.append({name: value.item() for name, value in processes.averaged(gan.update(batch)).items()})
+    weights = [network.parameters()[0].numpy().ravel()[:5].tolist() for network in gan.networks.values()]
+    return {"mode": mode, "rows": rows, "weights": weights}
+
+
+if __name__ == "__main__":
+    cpu.use_threads(1)
+    rank, _ = processes.start()
+    for mode in ("eval", "train"):
+        found = two_steps(mode)
+        if rank == 0:
+            print(json.dumps(found), flush=True)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
 
-from common.evaluate import COLUMNS
+from common.judging.tables import COLUMNS
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from matplotlib.figure import Figure
 
 LOSSES = ("loss_d", "loss_g", "score_real", "score_fake")  # the columns of `losses.csv` that are reported
 CURVE = 100  # steps that one point of a curve is the mean of, the last one perhaps of fewer

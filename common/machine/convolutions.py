@@ -18,8 +18,15 @@ import paddle
 from paddle import Tensor, nn
 from paddle.autograd import PyLayer
 
-if onednn.library is None:
-    paddle.base.core.set_num_threads(cpu.threads)  # of no great help to Paddle's own convolutions, but of some
+
+def use_threads(count: int | None) -> None:
+    """Use `count` threads from here on; None leaves them as they are."""
+    cpu.use_threads(count)
+    if onednn.library is None:
+        paddle.base.core.set_num_threads(cpu.threads)  # of no great help to Paddle's own convolutions, but of some
+
+
+use_threads(None)
 
 
 def path() -> str:

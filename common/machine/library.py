@@ -78,7 +78,7 @@ class Library:
         self.stream = self.make("stream_create", self.engine, IN_ORDER)
         self.attributes = self.make("primitive_attr_create")
         self.call("primitive_attr_set_scratchpad_mode", self.attributes, SCRATCHPAD_BY_USER)
-        if hasattr(library, "dnnl_primitive_attr_set_deterministic"):  # from 3.5 on
+        if hasattr(library, "dnnl_primitive_attr_set_deterministic"):  # 3.6 does, 3.2 does not
             self.call("primitive_attr_set_deterministic", self.attributes, 1)
 
         self.threads = cpu.threads

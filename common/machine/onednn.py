@@ -16,6 +16,7 @@ Another number of threads adds up the gradient of the weights in another order.
 
 from __future__ import annotations
 
+import math
 from ctypes import c_float, c_void_p
 from typing import Literal, NamedTuple
 
@@ -94,8 +95,8 @@ def relu_gradient(x: Tensor, slope: float, grad: Tensor, result: Tensor) -> None
     The tensors must be contiguous, float32, on the CPU and of one size: nothing is checked here.
     """
     addresses = x.data_ptr(), grad.data_ptr(), result.data_ptr()
-    size = x.size
-    library.run((size, slope), lambda: ReLUGradient(library, size, slope), addresses)
+    sizes = tuple(x.shape)
+    library.run((sizes, slope), lambda: ReLUGradient(library, math.prod(sizes), slope), addresses)
 
 
 def few(shape: Shape) -> bool:

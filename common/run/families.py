@@ -10,10 +10,14 @@ from typing import Callable, get_type_hints
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def assignment() -> list[str]:
+    """The families of the assignment: the folders with a `model.py` and a `train.py`."""
+    return sorted(path.parent.name for path in ROOT.glob("*/train.py") if path.with_name("model.py").is_file())
+
+
 def families() -> list[str]:
     """The names of all families, those of the assignment first."""
-    folders = sorted(path.parent.name for path in ROOT.glob("*/train.py") if path.with_name("model.py").is_file())
-    return folders + sorted(path.stem for path in (ROOT / "zoo").glob("*.py") if path.stem != "__init__")
+    return assignment() + sorted(path.stem for path in (ROOT / "zoo").glob("*.py") if path.stem != "__init__")
 
 
 def script(family: str) -> Path:

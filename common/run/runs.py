@@ -32,6 +32,8 @@ def load_config(run_dir: Path) -> dict[str, Any]:
     family = config.get("family") if isinstance(config, dict) else None
     if family not in families():
         raise UserError(f"{path}: family is {family!r}, expected one of {', '.join(families())}")
+    if not isinstance(config.get("flags", {}), dict):
+        raise UserError(f"{path}: flags is {config['flags']!r}, expected them by name")
     return config
 
 
@@ -121,7 +123,8 @@ def checked(setting: Setting, value: Any, run_dir: Path) -> Any:
         right = isinstance(value, bool)
     else:
         numbers = (int, float) if setting.type is float else int
-        right = isinstance(value, numbers) and setting.range.low <= value < setting.range.high
+        is_number = isinstance(value, numbers) and not isinstance(value, bool)
+        right = is_number and setting.range.low <= value < setting.range.high
     if not right and value != setting.default:
         raise UserError(f"{run_dir / 'config.json'}: {setting.name} is {value!r}, which cannot be")
     return value

@@ -1,0 +1,32 @@
+"""Runs of the toy that must end alike, whatever happened to them on the way."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from visualdl import LogReader
+
+STEPS = 250
+TOY = ["--eval-every", 0, "--dataset", "digits", "--threads", 1, "--device", "cpu"]
+OFTEN = ["--checkpoint-minutes", 0.002]  # between saves: some ten steps
+JUDGED = ["--dataset", "digits", "--threads", 1, "--max-steps", 120]
+# Compared byte for byte. VisualDL's records hold times, the GIF follows from the grids.
+COMPARED = ("*.params", "losses.csv", "metrics.jsonl", "samples/*")
+
+
+def result(folder: Path) -> dict[str, str]:
+    """What must be equal: hashes of weights, losses and every grid, and VisualDL's points without their times."""
+    files = [path for pattern in COMPARED for path in folder.glob(pattern) if "checkpoint" not in path.name]
+    found = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    reader = LogReader(file_path=str(folder / "vdlrecords.run.log"))
+    for tag in reader.get_tags()["scalar"]:
+        if not tag.startswith("speed/"):
+            found[tag] = str([(point.id, point.value) for point in reader.get_data("scalar", tag)])
+    found["grids"] = str([point.id for point in reader.get_data("image", "samples")])
+    return found
+
+
+def steps_written(folder: Path) -> int:
+    """The rows in a run's `losses.csv`."""
+    return max(0, (folder / "losses.csv").read_text().count("\n") - 1)

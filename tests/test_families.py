@@ -1,0 +1,125 @@
+"""Every family there is, with no special case: it trains, is stopped, resumes, draws, is judged and compared."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+from common import compare, evaluate, sample
+from common.recorder import Recorder
+from common.run import checkpoint
+from common.run.families import builder, families, title
+from common.run.runs import load_config, load_game, load_losses
+from common.run.weights import load_params
+from tests.conftest import train
+from tests.runs import result, steps_written
+
+import numpy as np
+import pytest
+from PIL import Image
+
+STEPS = 6
+FLAGS = ["--dataset", "digits", "--threads", 1, "--batch-size", 8, "--eval-every", 0, "--sample-every", 4]
+MORE = {"wgan_gp": ["--critic-steps", 2]}  # where the default takes more than is needed here
+pytestmark = pytest.mark.parametrize("name", families())
+
+
+def play(name: str, folder: Path, device: str = "cpu") -> int:
+    """A run of the family, resumed where it was begun."""
+    flags = [*FLAGS, *MORE.get(name, []), "--max-steps", STEPS, "--output-dir", folder, "--resume"]
+    return train(name, *flags, device=device)
+
+
+@pytest.fixture
+def whole(name, made_once) -> Path:
+    """An undisturbed run."""
+
+    def make(folder: Path) -> None:
+        assert play(name, folder) == 0
+
+    return made_once(f"family-{name}", make)
+
+
+def test_it_writes_what_a_run_writes(name, whole):
+    game = builder(name)()
+    assert steps_written(whole) == STEPS
+    losses = load_losses(whole)
+    columns = list(losses)
+    assert columns[:4] == ["step", "epoch", "batch", "loss_d"]
+    assert all(np.isfinite(values).all() for values in losses.values())
+    config = load_config(whole)
+    assert config["family"] == name
+    assert config["scores"] == (list(game.scores) if game.scores else None)
+    assert list(config["parameters"]) == list(game.networks)
+    for network_name, network in checkpoint.all_networks(game).items():
+        kept = load_params(whole / f"{network_name}.params")
+        assert {key for key, value in kept.items() if isinstance(value, np.ndarray)} == set(network.state_dict())
+    assert [path.name for path in sorted((whole / "samples").iterdir())] == [
+        "0000_0000.png", "0000_0004.png", "0000_0005.png",
+    ]  # fmt: skip
+    with Image.open(whole / "samples/0000_0005.png") as grid:
+        assert grid.width == 8 * 34 + 2
+        assert np.asarray(grid).std() > 5
+
+
+def test_stopped_and_resumed_it_is_the_same_run(name, whole, device, tmp_path, monkeypatch):
+    """Byte for byte on a CPU; a GPU adds up in no fixed order."""
+    log = Recorder.log
+
+    def stop(self, step: int, *rest: object, **named: object) -> bool:
+        if step == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return log(self, step, *rest, **named)
+
+    monkeypatch.setattr(Recorder, "log", stop)
+    assert play(name, tmp_path / "run", device) == 130
+    assert 2 < steps_written(tmp_path / "run") < STEPS
+    monkeypatch.undo()
+    assert play(name, tmp_path / "run", device) == 0
+    if device == "cpu":
+        assert result(tmp_path / "run") == result(whole)
+    else:
+        expected = load_losses(whole)
+        for column, values in load_losses(tmp_path / "run").items():
+            np.testing.assert_allclose(values, expected[column], rtol=0.05, atol=0.05, err_msg=column)
+
+
+def test_it_draws(name, whole, tmp_path, say, device):
+    said = say(sample.main, whole, "--count", 5, "--npy", tmp_path / "a.npy", "--out", tmp_path / "a.png")
+    assert (said.status, said.err) == (0, "")
+    images = np.load(tmp_path / "a.npy")
+    game = load_game(whole)
+    assert images.shape == (5, *game.image)
+    assert np.abs(images).max() <= 1
+    expected = game.sample(game.latent(np.random.default_rng(0), 5))
+    np.testing.assert_allclose(images, expected, atol=1e-5)
+    average = tmp_path / "ema.npy"
+    assert say(sample.main, whole, "--count", 5, "--weights", "generator_ema.params", "--npy", average).status == 0
+    assert (np.load(average) != images).any()
+
+
+def test_it_is_judged(name, whole, say):
+    said = say(evaluate.main, whole, "--samples", 100, "--json")
+    assert (said.status, said.err) == (0, "")
+    found = json.loads(said.out)
+    assert {f"{whole} raw", f"{whole} EMA", "real, unseen", "noise"} <= set(found["rows"])
+    assert all(np.isfinite(row["frechet"]) for row in found["rows"].values())
+
+
+def test_it_is_compared(name, whole, tmp_path, say):
+    said = say(compare.main, whole, "--out", tmp_path / "a.png")
+    assert (said.status, said.err) == (0, "")
+    figure = compare.draw([compare.load_run(whole)], 0.9)
+    losses, *_ = figure.subfigs
+    assert [axes.get_title() for axes in losses.axes] == [f"{title(name)}: losses"]
+
+
+def test_the_same_noise_gives_the_same_latent_vectors(name):
+    game = builder(name)()
+    first, second = (game.latent(np.random.default_rng(5), 12) for _ in range(2))
+    assert (first == second).all()
+    np.testing.assert_array_equal(first[:7], game.latent(np.random.default_rng(5), 7))
+    assert first.dtype == np.float32
+    assert isinstance(first, np.ndarray)

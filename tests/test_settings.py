@@ -1,0 +1,160 @@
+"""A family's settings: from the signature of its `build` to flags, and back from a `config.json` of a stranger."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Literal
+
+from common import sample
+from common.run.flags import parse_flags
+from common.settings import Count, Decay, OptionalRate, Rate, Weight, settings_of
+from tests.conftest import check_refused, here
+
+import pytest
+
+
+class Family:
+    """A family that has one of each kind.
+
+    Args:
+        rate: the step size,
+            on two lines.
+        decay, weight: two of a kind
+        count: how many
+        loss: which one
+        loud: say so
+    """
+
+    def __init__(
+        self,
+        given: int,
+        rate: Rate = 1e-3,
+        decay: Decay = 0.5,
+        weight: Weight = 10.0,
+        count: Count = 5,
+        own_rate: OptionalRate = None,
+        loss: Literal["hinge", "mm"] = "mm",
+        loud: bool = False,
+    ) -> None:
+        self.given = given
+
+
+def build(extra: Count = 1, **settings: float) -> Family:
+    """Passes on what the family takes.
+
+    Args:
+        extra: its own
+    """
+    return Family(0, **settings)
+
+
+def parsed(*flags: str) -> dict:
+    return parse_flags("dcgan", build, [*flags]).settings
+
+
+DEFAULTS = {
+    "extra": 1, "rate": 1e-3, "decay": 0.5, "weight": 10.0, "count": 5, "own_rate": None, "loss": "mm", "loud": False,
+}  # fmt: skip
+
+
+def test_defaults_are_those_of_the_signature():
+    """Those of `build` first, then, through its return annotation, those of the class."""
+    assert parsed() == DEFAULTS
+    assert [setting.name for setting in settings_of(build)] == list(DEFAULTS)
+    assert [setting.name for setting in settings_of(Family)] == list(DEFAULTS)[1:]
+
+
+@pytest.mark.parametrize(
+    ("flags", "changed"),
+    [
+        (["--rate", "0.25"], {"rate": 0.25}),
+        (["--decay", "0"], {"decay": 0.0}),
+        (["--weight", "999999"], {"weight": 999999.0}),
+        (["--count", "7", "--extra", "2"], {"count": 7, "extra": 2}),
+        (["--own-rate", "1e-9"], {"own_rate": 1e-9}),
+        (["--loss", "hinge"], {"loss": "hinge"}),
+        (["--loud"], {"loud": True}),
+    ],
+)
+def test_a_flag_for_each(flags, changed):
+    found = parsed(*flags)
+    assert found == {**DEFAULTS, **changed}
+    assert {name: type(found[name]) for name in changed} == {name: type(value) for name, value in changed.items()}
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--rate", "0"], "--rate: 0 is out of range: from 1e-09 to less than 1"),
+        (["--rate", "1"], "--rate: 1 is out of range"),
+        (["--rate", "nan"], "--rate: nan is out of range"),
+        (["--own-rate", "much"], "--own-rate: 'much' is not a number"),
+        (["--decay", "1"], "--decay"),
+        (["--weight", "inf"], "--weight"),
+        (["--count", "0"], "--count: 0 is too small: at least 1"),
+        (["--count", "1.5"], "--count: '1.5' is not a whole number"),
+        (["--loss", "other"], "--loss"),
+        (["--loud", "1"], "unrecognized arguments: 1"),
+        (["--given", "1"], "--given"),  # an argument without a default is no setting
+    ],
+)
+def test_what_cannot_be_is_refused(capsys, flags, words):
+    assert here(lambda given: parsed(*given), *flags) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1
+
+
+def test_help_comes_from_the_docstring(capsys):
+    assert here(lambda given: parsed(*given), "--help") == 0
+    said = re.sub(r"\s+", " ", capsys.readouterr().out)
+    assert "settings of DCGAN" in said
+    assert "--rate RATE the step size, on two lines (default: 0.001)" in said
+    assert said.count("two of a kind (default: ") == 2
+    assert "--extra EXTRA its own (default: 1)" in said
+    assert "--loss {hinge,mm} which one (default: mm)" in said
+    assert "--loud say so" in said
+    assert "see the file's docstring" in said  # of --own-rate, which nobody documented
+
+
+@pytest.mark.parametrize(
+    ("family", "setting", "value"),
+    [
+        ("dcgan", "learning_rate", "2e-4"),
+        ("dcgan", "learning_rate", 0),
+        ("dcgan", "learning_rate", None),
+        ("dcgan", "learning_rate", [1e-4]),
+        ("dcgan", "learning_rate", 1e300),
+        ("dcgan", "beta1", {}),
+        ("dcgan", "beta1", float("nan")),
+        ("dcgan", "label_smoothing", 0.5),
+        ("lsgan", "beta2", -0.1),
+        ("wgan_gp", "critic_steps", 10**30),
+        ("wgan_gp", "critic_steps", 0),
+        ("wgan_gp", "critic_steps", 2.5),
+        ("wgan_gp", "critic_steps", True),
+        ("wgan_gp", "penalty", float("inf")),
+        ("cgan", "learning_rate", "__import__('os')"),
+    ],
+)
+def test_a_strangers_config_is_refused_in_one_line(tmp_path, say, family, setting, value):
+    (tmp_path / "config.json").write_text(json.dumps({"family": family, "flags": {setting: value}}))
+    words = f"{tmp_path / 'config.json'}: {setting} is "
+    check_refused(say(sample.main, tmp_path, "--out", tmp_path / "a.png"), words)
+    assert [path.name for path in Path(tmp_path).iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize("flags", [[], "learning_rate", 3, None])
+def test_a_strangers_flags_may_be_no_dictionary(tmp_path, say, flags):
+    (tmp_path / "config.json").write_text(json.dumps({"family": "dcgan", "flags": flags}))
+    words = f"flags is {flags!r}, expected them by name"
+    check_refused(say(sample.main, tmp_path, "--out", tmp_path / "a.png"), words)
+
+
+def test_flags_of_another_version_are_left_alone(tmp_path, say):
+    """What this version does not know, and what that one did not."""
+    config = {"family": "dcgan", "flags": {"batch_size": 3, "nonsense": [1]}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    check_refused(say(sample.main, tmp_path, "--out", tmp_path / "a.png"), "generator.params: No such file")

@@ -1,0 +1,63 @@
+"""What importing `common` says where Python or a package is not what is needed."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import sys
+
+import common
+from tests.conftest import ROOT, call
+
+import pytest
+
+OLDEST = (3, 6)  # that can still be met: AI Studio's forks of old projects run 3.7
+
+
+def test_python_3_6_can_read_it():
+    """And says so to a user of it; every other file may use what came later."""
+    text = (ROOT / "common/__init__.py").read_text()
+    tree = ast.parse(text, feature_version=OLDEST)
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    assert names <= {"importlib.util", "sys", "zlib"}  # of Python's own, nothing of ours before the check
+    with pytest.raises(SyntaxError):
+        ast.parse("if (n := 1): pass", feature_version=OLDEST)  # it does look
+
+
+def test_nothing_is_missing_here():
+    assert common.what_is_missing() == ""
+
+
+@pytest.mark.parametrize("version", [(3, 6, 9, "final", 0), (3, 7, 4, "final", 0), (3, 8, 20, "final", 0)])
+def test_an_old_python_is_told_the_way_out(monkeypatch, version):
+    monkeypatch.setattr(sys, "version_info", version)
+    said = common.what_is_missing()
+    assert f" is Python {version[0]}.{version[1]}, and 3.9 to 3.13 are needed" in said
+    assert "make BASE_PYTHON=python3.12" in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize("modules", [["paddle"], ["visualdl", "sklearn"], list(common.PACKAGES)])
+def test_missing_packages_are_named(monkeypatch, modules):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in modules else find(name))
+    said = common.what_is_missing()
+    assert f" has no {', '.join(common.PACKAGES[name] for name in common.PACKAGES if name in modules)};" in said
+    assert "source .venv/bin/activate" in said
+    assert "\n" not in said
+
+
+def test_what_is_needed_is_what_is_listed():
+    for name in ("requirements.txt", "requirements-cpu.txt"):
+        listed = (ROOT / name).read_text()
+        assert [package for package in common.PACKAGES.values() if package not in listed] == []
+
+
+@pytest.mark.parametrize("command", ["dcgan/train.py", "zoo/cgan.py", "-m common.sample"])
+def test_without_packages_a_command_is_one_line_and_status_2(command):
+    """`-S`: Python without what is installed, as where one forgets the environment."""
+    done = call("-S", *command.split(), "--help")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {sys.executable} has no ")
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
