@@ -44,7 +44,7 @@ def judge_runs(
     load_record(dataset)  # says what to do where there is no judge, before anything is read
     images, _, checksum = data.load_labelled(dataset, "train", data_dir)
     unseen, _, _ = data.load_labelled(dataset, "test", data_dir)
-    reference = Reference(dataset, images, checksum)
+    reference = Reference(dataset, images, checksum, unseen)
     del images
 
     rows, yardsticks = {}, {}

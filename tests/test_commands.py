@@ -11,8 +11,10 @@ import sys
 
 from common import data, sample
 from common.judging.reference import Examiner
-from common.run.families import families, script
+from common.run.families import builder, families, script
+from common.run.flags import flag_of
 from common.run.runs import best_distance, load_game
+from common.settings import settings_of
 from tests.conftest import ROOT, call, check_refused, make_gan, train, users_environment
 from tests.runs import TOY
 
@@ -138,9 +140,12 @@ def test_many_images_are_drawn_in_parts_that_make_the_whole(monkeypatch):
 def test_help_from_any_folder(tmp_path, family):
     done = call(ROOT / script(family), "--help", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    for flag in ("--epochs", "--batch-size", "--learning-rate", "--beta1", "--dataset", "--data-dir", "--output-dir",
-                 "--seed", "--max-steps", "--sample-every", "--device", "--threads"):  # fmt: skip
+    for flag in ("--epochs", "--batch-size", "--dataset", "--data-dir", "--output-dir", "--seed", "--max-steps",
+                 "--sample-every", "--device", "--threads"):  # fmt: skip
         assert flag in done.stdout
+    settings = settings_of(builder(family))
+    assert "learning_rate" in {setting.name for setting in settings}
+    assert all(flag_of(setting.name) in done.stdout for setting in settings)
 
 
 @pytest.mark.parametrize(

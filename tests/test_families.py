@@ -60,7 +60,7 @@ def test_it_writes_what_a_run_writes(name, whole):
         "0000_0000.png", "0000_0004.png", "0000_0005.png",
     ]  # fmt: skip
     with Image.open(whole / "samples/0000_0005.png") as grid:
-        assert grid.width == 8 * 34 + 2
+        assert grid.width == 8 * (game.image[2] + 2) + 2
         assert np.asarray(grid).std() > 5
 
 

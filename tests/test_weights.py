@@ -234,7 +234,7 @@ def test_too_large_a_file_is_not_read(tmp_path):
     path = tmp_path / "a.params"
     with path.open("wb") as file:
         file.truncate(weights.MAX_BYTES + 1)
-    with pytest.raises(UserError, match="larger than 64 MB"):
+    with pytest.raises(UserError, match="larger than 256 MB"):
         weights.load_params(path)
 
 

@@ -29,13 +29,20 @@ class Reference:
     Looking at 60,000 images takes a while, so that it is kept in `$XDG_CACHE_HOME` (else `~/.cache`) under the
     checksums of judge and data.
 
+    Args:
+        dataset: its name.
+        images: the training images, `[N, C, H, W]`, float32 in [-1, 1] or uint8.
+        checksum: theirs, which the judge's record names.
+        unseen: real images that no training saw, for the yardsticks that need some.
+
     Raises:
         UserError: there is no judge for this data set, or it was trained on other images. Where its record says
             `copies`, as CIFAR-10's does, which knows images by their pixels and was trained on ones that went through
             JPEG, other pixels are fine if it finds all ten classes in them.
     """
 
-    def __init__(self, dataset: str, images: np.ndarray, checksum: str) -> None:
+    def __init__(self, dataset: str, images: np.ndarray, checksum: str, unseen: np.ndarray | None = None) -> None:
+        self.unseen = unseen
         record = load_record(dataset)
         known = checksum == record["data"]
         stranger = f"the judge knows {dataset} ({record['data']}), not these images ({checksum})"

@@ -16,7 +16,7 @@ from common.machine.pickles import parse_pickle
 
 import numpy as np
 
-MAX_BYTES = 64 * 2**20  # twice a checkpoint of this repository with everything in it
+MAX_BYTES = 256 * 2**20  # twice the largest checkpoint of this repository, that of zoo/dcgan_maxpool.py
 
 
 def load_params(path: Path) -> dict[str, Any]:

@@ -1,0 +1,126 @@
+"""What is exact about the families that differ in their loss."""
+
+from __future__ import annotations
+
+from common.gan import Batch
+from common.losses import minimax, non_saturating
+from zoo.ebgan import outlines, repelling
+from zoo.f_gan import DIVERGENCES, estimate, loss_of
+from zoo.fc_gan import FCGAN, after_sigmoid, of_logits
+from zoo.mm_ns import LOSSES, slope
+from zoo.wgan import WGAN
+
+import numpy as np
+import paddle
+import pytest
+from paddle import nn
+
+
+def gradient(loss, scores: np.ndarray) -> np.ndarray:
+    """dL/ds for each score, the mean over the batch undone."""
+    s = paddle.to_tensor(scores, stop_gradient=False)
+    loss(s).backward()
+    return s.grad.numpy() * len(scores)
+
+
+def test_the_two_gradients_of_the_paper_of_2014():
+    scores = np.linspace(-20, 20, 81, dtype=np.float32)
+    d = 1 / (1 + np.exp(-scores.astype(np.float64)))
+    np.testing.assert_allclose(gradient(minimax.generator, scores), -d, atol=1e-6)
+    np.testing.assert_allclose(gradient(non_saturating.generator, scores), d - 1, atol=1e-6)
+    for name in LOSSES:
+        mean = np.abs(gradient(LOSSES[name].generator, scores)).mean()
+        assert float(slope(name, paddle.to_tensor(scores))) == pytest.approx(mean, rel=1e-5)
+
+
+def test_bce_after_a_sigmoid_and_of_logits_give_one_gradient():
+    scores = np.random.default_rng(0).normal(0, 3, 64).astype(np.float32)
+    probabilities, logits = after_sigmoid(), of_logits()
+    pairs = [
+        (lambda s: probabilities.generator(nn.functional.sigmoid(s)), logits.generator),
+        (
+            lambda s: probabilities.discriminator(nn.functional.sigmoid(s), nn.functional.sigmoid(-s)),
+            lambda s: logits.discriminator(s, -s),
+        ),
+    ]
+    for one, other in pairs:
+        np.testing.assert_allclose(gradient(one, scores), gradient(other, scores), rtol=1e-4, atol=1e-5)
+    with_sigmoid, without = FCGAN(), FCGAN(with_logits=True)
+    images = paddle.zeros([2, 1, 28, 28])
+    without.discriminator.set_state_dict(with_sigmoid.discriminator.state_dict())
+    expected = nn.functional.sigmoid(without.discriminator(images))
+    np.testing.assert_allclose(with_sigmoid.discriminator(images).numpy(), expected.numpy(), rtol=1e-5)
+
+
+F = {
+    "kl": lambda u: u * np.log(u),
+    "reverse-kl": lambda u: -np.log(u),
+    "pearson": lambda u: (u - 1) ** 2,
+    "hellinger": lambda u: (np.sqrt(u) - 1) ** 2,
+    "js": lambda u: u * np.log(u) - (u + 1) * np.log((u + 1) / 2),
+    "gan": lambda u: u * np.log(u) - (u + 1) * np.log(u + 1),
+}
+
+
+@pytest.mark.parametrize("name", F)
+def test_conjugates_by_hand(name):
+    """f*(t) = max over u of ut - f(u), on a fine grid of u."""
+    activation, conjugate, _ = DIVERGENCES[name]
+    u = np.exp(np.linspace(-12, 12, 200_001))
+    for v in (-1.5, -0.3, 0.0, 0.4, 1.2):
+        score = paddle.to_tensor([v], dtype="float32")
+        t = activation(score).item()
+        assert conjugate(score).item() == pytest.approx((u * t - F[name](u)).max(), abs=1e-3)
+
+
+def gaussians(name: str) -> float:
+    """The divergence of N(0, 1) from N(1, 1) by numerical integration."""
+    x = np.linspace(-12, 13, 400_001)
+    p, q = (np.exp(-((x - m) ** 2) / 2) / np.sqrt(2 * np.pi) for m in (0, 1))
+    return float((q * F[name](p / q)).sum() * (x[1] - x[0]))
+
+
+@pytest.mark.parametrize("name", F)
+def test_exact_divergences_are_those_of_the_integral(name):
+    assert DIVERGENCES[name].exact == pytest.approx(gaussians(name), abs=2e-4)
+
+
+@pytest.mark.parametrize(("name", "tolerance"), [("kl", 0.02), ("hellinger", 0.02), ("gan", 0.02), ("pearson", 0.08)])
+def test_estimates_on_gaussians(name, tolerance):
+    assert estimate(name) == pytest.approx(DIVERGENCES[name].exact, rel=tolerance)
+
+
+def test_no_exponential_overflows():
+    for name in DIVERGENCES:
+        s = paddle.to_tensor([-500.0, 500.0], stop_gradient=False)
+        loss = loss_of(name).discriminator(s, s)
+        loss.backward()
+        assert np.isfinite(loss.item()), name
+        assert np.isfinite(s.grad.numpy()).all(), name
+
+
+def test_the_clip_follows_every_step_and_spares_the_statistics():
+    game = WGAN(critic_steps=2, clip=0.01)
+    images = paddle.to_tensor(np.random.default_rng(0).uniform(-1, 1, (8, 1, 32, 32)).astype(np.float32))
+    game.update(Batch((images, None), np.arange(8), np.random.default_rng(0)))
+    trained = [p.numpy() for p in game.critic.parameters() if not p.stop_gradient]
+    assert max(np.abs(p).max() for p in trained) <= np.float32(0.01)
+    assert all((np.abs(p) < 0.01).any() for p in trained if p.ndim == 4)
+    variances = [value.numpy() for name, value in game.critic.state_dict().items() if name.endswith("_variance")]
+    assert min(variance.max() for variance in variances) > 0.01
+    assert max(np.abs(p.numpy()).max() for p in game.generator.parameters() if not p.stop_gradient) > 0.5
+
+
+def test_the_repelling_term_by_hand():
+    codes = np.array([[1, 0], [0, 2], [3, 3]], np.float32)
+    expected = (0 + 0.5 + 0.5) / 3  # cos² of the three pairs
+    assert float(repelling(paddle.to_tensor(codes))) == pytest.approx(expected, rel=1e-5)
+
+
+def test_outlines_are_empty_where_nothing_changes():
+    flat = np.full((1, 1, 8, 8), -1, np.float32)
+    assert (outlines(flat) == -1).all()
+    flat[0, 0, 3, 3] = 1
+    ring = outlines(flat)[0, 0]
+    assert ring[2, 2] == 1
+    assert ring[3, 3] == -1
