@@ -1,44 +1,35 @@
-"""Images to train on: MNIST (or anything in its file format) and scikit-learn's digits, as one array in memory."""
+"""Images to train on, each data set as one array in memory. `common/images/` reads the formats they come in."""
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
-import struct
-import sys
-import zlib
 from pathlib import Path
 from typing import NamedTuple
 
 from common.errors import UserError
-from common.machine.download import fetch
+from common.images import cifar
+from common.images.folder import read_folder
+from common.images.idx import FILES, SOURCES, checked_md5, official_md5, read_idx
+from common.machine.download import MAX_BYTES, fetch
 
 import numpy as np
 from paddle.dataset.common import DATA_HOME
-from paddle.vision.datasets import MNIST
 
 IMAGE = (1, 32, 32)  # channels, height, width, where a family says nothing else
-DATASETS = ["mnist", "digits", "auto"]
-
-# The four files of http://yann.lecun.com/exdb/mnist and the MD5 that every public loader checks them by.
-MNIST_MD5 = {
-    "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-    "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
-    "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
-    "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
-}
-MAGIC = {"images": 0x00000803, "labels": 0x00000801}  # unsigned bytes in three and in one dimension
-MAX_COUNT = 1_000_000  # bounds what a wrong header can make us allocate; the largest EMNIST split has 814,255
+CLASSES = 10  # of every data set here, and of the families that know labels
+CHANNELS = {"mnist": 1, "fashion-mnist": 1, "kmnist": 1, "digits": 1, "cifar10": 3}
+DATASETS = [*CHANNELS, "folder", "auto"]
 
 
 class Dataset(NamedTuple):
     """Images of one data set.
 
     Attributes:
-        name: `mnist` or `digits`.
-        images: float32 `[N, C, H, W]` in [-1, 1].
-        checksum: `md5:…` of the image file, or of the array where there is no file.
+        name: one of `DATASETS`, but never `auto`.
+        images: `[N, C, H, W]`: float32 in [-1, 1], or uint8 where that would be large. `as_float` makes the former of
+            either.
+        checksum: `md5:…` of MNIST's image file or its like, of the array elsewhere.
         note: what the user should know at the start and at the end, else "".
         labels: int64 `[N]`, or None where they were not asked for.
     """
@@ -50,37 +41,50 @@ class Dataset(NamedTuple):
     labels: np.ndarray | None = None
 
 
+def channels_of(name: str, wanted: int) -> int:
+    """The channels of a data set's images; a folder's are made into what is `wanted`."""
+    return wanted if name == "folder" else CHANNELS.get(name, 1)
+
+
 def load(
     name: str, data_dir: str | None = None, image: tuple[int, int, int] = IMAGE, labelled: bool = False
 ) -> Dataset:
-    """Load the training images of `mnist`, `digits` or `auto` (MNIST, else digits with a note that says why).
+    """Load the training images of one of `DATASETS`; `auto` is MNIST, else digits with a note that says why.
 
     Args:
+        data_dir: where its files are, as `--data-dir`.
         image: the shape wanted, (channels, height, width).
         labelled: whether the labels are wanted as well.
 
     Raises:
-        UserError: MNIST is not to be had, a file is damaged, or there are no images of that shape. A damaged file is
-            an error for `auto` too: the user has MNIST and means it.
+        UserError: the data set is not to be had, a file is damaged, or there are no images of that shape. A damaged
+            file is an error for `auto` too: the user has MNIST and means it.
     """
     channels, height, width = image
-    if channels != 1 or height != width:
-        raise UserError(f"--dataset {name}: its images are grey and square, this family takes {image}")
+    if channels != channels_of(name, channels) or height != width:
+        kind = "grey" if channels_of(name, channels) == 1 else "in colour"
+        raise UserError(f"--dataset {name}: its images are {kind} and square, this family takes {image}")
     if name == "digits":
         return load_digits(size=height, labelled=labelled)
+    if name == "folder":
+        return load_folder(data_dir, image, labelled)
+    if name == "cifar10":
+        images, labels, checksum = load_labelled(name, "train", data_dir, height)
+        return Dataset(name, images, checksum, labels=labels if labelled else None)
+    wanted = "mnist" if name == "auto" else name
     try:
-        folder = find_mnist(data_dir)
+        folder = find_idx(wanted, data_dir)
     except UserError as error:
         if name != "auto":
             raise
         note = f"NOT MNIST: these are scikit-learn's 1,797 digits, since MNIST was not to be had ({error})"
         return load_digits(note, height, labelled)
     if labelled:
-        images, labels, checksum = load_labelled("mnist", "train", data_dir, height)
-        return Dataset("mnist", images, checksum, labels=labels)
-    path = folder / "train-images-idx3-ubyte.gz"
-    checksum = checked_md5(path)
-    return Dataset("mnist", to_images(read_idx(path, "images"), height), f"md5:{checksum}")
+        images, labels, checksum = load_labelled(wanted, "train", data_dir, height)
+        return Dataset(wanted, images, checksum, labels=labels)
+    path = folder / FILES[0]
+    checksum = checked_md5(wanted, path)
+    return Dataset(wanted, to_images(read_idx(path, "images"), height), f"md5:{checksum}")
 
 
 def load_digits(note: str = "", size: int = IMAGE[1], labelled: bool = False) -> Dataset:
@@ -93,31 +97,61 @@ def load_digits(note: str = "", size: int = IMAGE[1], labelled: bool = False) ->
     return Dataset("digits", images, f"md5:{hashlib.md5(images.tobytes()).hexdigest()}", note, labels)
 
 
+def load_folder(data_dir: str | None, image: tuple[int, int, int], labelled: bool = False) -> Dataset:
+    """One's own pictures, uint8. The folders in `data_dir` are the classes, in the order of their names."""
+    if not data_dir:
+        raise UserError("--dataset folder: say which, --data-dir FOLDER; the folders in it are the classes")
+    images, names = read_folder(existing(data_dir, "--data-dir", "your pictures"), image[0], image[1])
+    labels = None
+    if labelled:
+        single = next((name for name in names if "/" not in name), None)
+        if single:
+            raise UserError(f"{Path(data_dir, single)}: in no sub-folder, hence of no class, and this family wants one")
+        classes = sorted({name.split("/")[0] for name in names})
+        if len(classes) > CLASSES:
+            raise UserError(f"--data-dir {data_dir}: {len(classes)} sub-folders; this family knows {CLASSES} classes")
+        labels = np.array([classes.index(name.split("/")[0]) for name in names])
+    return Dataset("folder", images, array_md5(images), labels=labels)
+
+
 def load_labelled(
     name: str, part: str, data_dir: str | None = None, size: int = IMAGE[1]
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """Images with their labels, split in `train` and `test`.
 
-    MNIST's own split; of digits a quarter, drawn once and for all, is the test part.
+    The data set's own split; of digits a quarter, drawn once and for all, is the test part.
 
     Returns:
         Images as `Dataset`'s, labels int64 `[N]`, and the checksum of the image file or array.
+
+    Raises:
+        UserError: as `load`; or it is a folder, which has no such parts.
     """
+    if name == "folder":
+        raise UserError("--dataset folder: one's own pictures have no test part; only named data sets are judged")
     if name == "digits":
         digits = load_digits(size=size, labelled=True)
         order = np.random.default_rng(0).permutation(len(digits.labels))
         chosen = np.sort(order[: len(order) // 4] if part == "test" else order[len(order) // 4 :])
         return digits.images[chosen], digits.labels[chosen], digits.checksum
+    if name == "cifar10":
+        images, labels = cifar.read_cifar10(find_cifar10(data_dir), part)
+        return to_size(images, size), labels, array_md5(images)
     prefix = "t10k" if part == "test" else "train"
-    names = f"{prefix}-images-idx3-ubyte.gz", f"{prefix}-labels-idx1-ubyte.gz"
-    folder = find_mnist(data_dir, names)
-    checksum, _ = (checked_md5(folder / file) for file in names)
+    names = tuple(file for file in FILES if file.startswith(prefix))
+    folder = find_idx(name, data_dir, names)
+    checksum, _ = (checked_md5(name, folder / file) for file in names)
     images, labels = read_idx(folder / names[0], "images"), read_idx(folder / names[1], "labels")
     if len(images) != len(labels):
         raise UserError(
             f"{folder}: {len(images):,} {prefix} images but {len(labels):,} labels; they do not belong together"
         )
     return to_images(images, size), labels.astype(np.int64), f"md5:{checksum}"
+
+
+def array_md5(images: np.ndarray) -> str:
+    """The checksum of the images themselves, whichever files they came in."""
+    return f"md5:{hashlib.md5(images.data).hexdigest()}"
 
 
 def to_images(pixels: np.ndarray, size: int = IMAGE[1]) -> np.ndarray:
@@ -136,12 +170,22 @@ def to_images(pixels: np.ndarray, size: int = IMAGE[1]) -> np.ndarray:
     return np.clip(images, -1.0, 1.0, out=images)
 
 
+def as_float(images: np.ndarray) -> np.ndarray:
+    """Images in [-1, 1] as float32: uint8 ones from 0..255, others as they are."""
+    return images.astype(np.float32) / 127.5 - 1 if images.dtype == np.uint8 else images
+
+
 def to_size(images: np.ndarray, size: int) -> np.ndarray:
-    """Images `[N, C, H, H]` as `[N, C, size, size]`, by the same interpolation."""
+    """Images `[N, C, H, H]` as `[N, C, size, size]`, by the same interpolation; uint8 stays uint8."""
     if images.shape[-1] == size:
         return images
     matrix = interpolation_matrix(images.shape[-1], size)
-    return matrix @ images @ matrix.T
+    if images.dtype != np.uint8:
+        return matrix @ images @ matrix.T
+    resized = np.empty((*images.shape[:2], size, size), np.uint8)
+    for start in range(0, len(images), 4096):
+        resized[start : start + 4096] = np.rint(matrix @ images[start : start + 4096].astype(np.float32) @ matrix.T)
+    return resized
 
 
 def interpolation_matrix(length: int, size: int) -> np.ndarray:
@@ -150,81 +194,57 @@ def interpolation_matrix(length: int, size: int) -> np.ndarray:
     return np.stack([np.interp(centres, np.arange(length), unit) for unit in np.eye(length)], axis=1).astype(np.float32)
 
 
-def find_mnist(data_dir: str | None = None, names: tuple[str, ...] = ("train-images-idx3-ubyte.gz",)) -> Path:
-    """The folder with MNIST's files: `data_dir`, else `$MNIST_DIR`, else Paddle's cache.
+def existing(given: str, source: str, content: str) -> Path:
+    """The folder that the user named; raises `UserError` where there is none."""
+    folder = Path(given).expanduser()
+    if not folder.is_dir():
+        raise UserError(f"{source}: no folder {folder}; name the folder that holds {content}")
+    return folder
+
+
+def find_mnist(data_dir: str | None = None, names: tuple[str, ...] = FILES[:1]) -> Path:
+    """The folder with MNIST's files: `data_dir`, else `$MNIST_DIR`, else Paddle's cache. `find_idx` says the rest."""
+    return find_idx("mnist", data_dir, names)
+
+
+def find_idx(name: str, data_dir: str | None = None, names: tuple[str, ...] = FILES[:1]) -> Path:
+    """The folder with the files of MNIST or its like: `data_dir`, for MNIST else `$MNIST_DIR`, else Paddle's cache.
 
     What of `names` is missing from Paddle's cache is downloaded to it from Paddle's server.
 
     Raises:
-        UserError: the folder named is not there, or the download failed.
+        UserError: the folder named is not there, the download failed, or Paddle's server does not have this data set.
     """
-    given = data_dir or os.environ.get("MNIST_DIR")
+    given = data_dir or (os.environ.get("MNIST_DIR") if name == "mnist" else None)
     if given:
-        folder, source = Path(given).expanduser(), "--data-dir" if data_dir else "$MNIST_DIR"
-        if not folder.is_dir():
-            raise UserError(f"{source}: no folder {folder}; name the folder that holds {', '.join(MNIST_MD5)}")
-        return folder
-
-    folder = Path(DATA_HOME) / "mnist"
-    for name in names:
-        if not (folder / name).is_file():
-            try:
-                fetch(MNIST.URL_PREFIX + name, folder / name, MNIST_MD5[name])
-            except UserError as error:
-                raise UserError(
-                    f"{error}; put {name} into {folder} or a folder named by --data-dir, or use --dataset digits"
-                ) from error
+        return existing(given, "--data-dir" if data_dir else "$MNIST_DIR", ", ".join(FILES))
+    source = SOURCES[name]
+    if not source.url:
+        files = ", ".join(names)
+        raise UserError(f"--dataset {name}: Paddle's server does not have it; name by --data-dir a folder with {files}")
+    folder = Path(DATA_HOME) / name
+    for file in names:
+        if not (folder / file).is_file():
+            download(source.url + file, folder / file, official_md5(name, file))
     return folder
 
 
-def checked_md5(path: Path) -> str:
-    """The MD5 of one of MNIST's files; one that is not MNIST's own is warned of, since KMNIST and Fashion-MNIST come
-    in the same format under the same names."""
+def find_cifar10(data_dir: str | None = None) -> Path:
+    """Where CIFAR-10's files are: `data_dir`, a folder or the archive; else Paddle's cache, filled from its server."""
+    if data_dir:
+        path = Path(data_dir).expanduser()
+        return path if path.is_file() else existing(data_dir, "--data-dir", f"CIFAR-10's batches or {cifar.ARCHIVE}")
+    path = Path(DATA_HOME) / "cifar" / cifar.ARCHIVE
+    if not path.is_file():
+        download(cifar.URL, path, cifar.ARCHIVES[cifar.ARCHIVE], cifar.MAX_ARCHIVE)
+    return path
+
+
+def download(url: str, path: Path, md5: str, limit: int = MAX_BYTES) -> None:
+    """Fetch a file into Paddle's cache; a failure names the ways without a network."""
     try:
-        md5 = hashlib.md5(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; expected MNIST's {path.name} there (see --data-dir)") from error
-    if md5 != MNIST_MD5.get(path.name):
-        print(
-            f"warning: {path} is not the original MNIST file (md5 {md5}, MNIST's is {MNIST_MD5.get(path.name)}); "
-            "fine for KMNIST, Fashion-MNIST and the like",
-            file=sys.stderr,
-        )
-    return md5
-
-
-def read_idx(path: Path, kind: str) -> np.ndarray:
-    """Read one gzipped IDX file: uint8 `[N, 28, 28]` for `images`, `[N]` for `labels`.
-
-    Raises:
-        UserError: the file is missing, not gzip, truncated, not IDX, or its header and size do not agree.
-    """
-
-    def wrong(found: str, expected: str) -> UserError:
-        return UserError(f"{path}: {found}, expected {expected}; replace the file by an intact copy")
-
-    header_size = 16 if kind == "images" else 8
-    try:
-        with gzip.open(path) as file:
-            header = file.read(header_size)
-            if len(header) < header_size:
-                raise wrong(f"only {len(header)} bytes", f"an IDX header of {header_size}")
-            magic, count, *shape = struct.unpack(f">{header_size // 4}I", header)
-            if magic != MAGIC[kind]:
-                raise wrong(f"magic number 0x{magic:08x}", f"0x{MAGIC[kind]:08x} (IDX {kind})")
-            if shape not in ([], [28, 28]):
-                raise wrong(f"images of {shape[0]}x{shape[1]}", "28x28")
-            if not 0 < count <= MAX_COUNT:
-                raise wrong(f"a count of {count:,} {kind}", f"1 to {MAX_COUNT:,}")
-            size = count * (28 * 28 if shape else 1)
-            data = file.read(size + 1)  # one byte more: a longer file is as wrong as a shorter one
-            if len(data) != size:
-                more = "more than " if len(data) > size else ""
-                raise wrong(f"{more}{min(len(data), size):,} bytes of {kind}", f"{size:,} for a count of {count:,}")
-    except gzip.BadGzipFile as error:
-        raise wrong(f"not a sound gzip file ({error})", "gzip") from error
-    except (EOFError, zlib.error) as error:
-        raise wrong(f"truncated or damaged ({error})", "a whole gzip file") from error
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; expected MNIST's {path.name} there (see --data-dir)") from error
-    return np.frombuffer(data, np.uint8).reshape(count, *shape)
+        fetch(url, path, md5, limit=limit)
+    except UserError as error:
+        raise UserError(
+            f"{error}; put {path.name} into {path.parent} or a folder named by --data-dir, or use --dataset digits"
+        ) from error

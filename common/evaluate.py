@@ -9,6 +9,7 @@ from pathlib import Path
 from common import data
 from common.errors import DONE, Parser, UserError, command, whole_number
 from common.gan import Yardstick
+from common.judging.judge import load_record
 from common.judging.reference import Reference, floor_and_ceiling
 from common.judging.tables import table, yardstick_table
 from common.run.flags import DATA_DIR_HELP
@@ -28,7 +29,7 @@ def judge_runs(
         run_dirs: what training runs wrote, all on the same data.
         samples: images of each generator.
         seed: of the latent vectors.
-        data_dir: folder with MNIST's files, as `--data-dir`.
+        data_dir: where the data set's files are, as `--data-dir`.
 
     Returns:
         The data set's name; a row of metrics under each name, for `table`; the yardsticks of each run that has some.
@@ -40,6 +41,7 @@ def judge_runs(
     if len(datasets) > 1:
         raise UserError(f"these runs saw different data ({', '.join(sorted(datasets))}): evaluate them apart")
     dataset = datasets.pop()
+    load_record(dataset)  # says what to do where there is no judge, before anything is read
     images, _, checksum = data.load_labelled(dataset, "train", data_dir)
     unseen, _, _ = data.load_labelled(dataset, "test", data_dir)
     reference = Reference(dataset, images, checksum, unseen)

@@ -38,7 +38,7 @@ class Batch:
     Images, labels and draws are this process's share of the whole batch. All of it is a function of seed and step.
 
     Args:
-        data: all training images `[M, C, H, W]`, on the device, and their labels `[M]` or None.
+        data: all training images `[M, C, H, W]`, on the device or uint8 in an array, and their labels `[M]` or None.
         chosen: which of them, `[N]`, for all processes together.
         rng: where `draw` takes its random numbers from.
         step: updates done before this one.
@@ -47,7 +47,7 @@ class Batch:
 
     def __init__(
         self,
-        data: tuple[Tensor, Tensor | None],
+        data: tuple[Tensor | np.ndarray, Tensor | None],
         chosen: np.ndarray,
         rng: np.random.Generator,
         step: int = 0,
@@ -62,6 +62,9 @@ class Batch:
     @cached_property
     def images(self) -> Tensor:
         """`[n, C, H, W]` in [-1, 1]."""
+        if isinstance(self.data[0], np.ndarray):  # uint8: picked here, since Paddle's `index_select` has no such kernel
+            picked = self.data[0][self.chosen[self.share(len(self.chosen))]]
+            return on_device(picked).astype("float32") / 127.5 - 1
         return paddle.index_select(self.data[0], self._mine)
 
     @cached_property

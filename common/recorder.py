@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from common.data import Dataset
+from common.data import Dataset, as_float
 from common.gan import Batch, Game, on_device
-from common.judging.health import Health, spread
+from common.judging.health import Health, spread, what_classes
 from common.rng import EMA, FIXED, random_numbers
 from common.run import artifacts, checkpoint
 from common.run.progress import Progress
@@ -49,7 +49,7 @@ class Recorder:
             artifacts.remove_later_grids(self.folder / "samples", start, place["sample_every"], steps_per_epoch)
         given = {**vars(flags), **flags.settings}
         self.logs = artifacts.Logs(self.folder, given, place and place["logs"])
-        self.health = Health(spread(dataset.images[:1000]), game.scores)
+        self.health = Health(spread(as_float(dataset.images[:1000])), game.scores, what_classes(dataset.name))
         if place:
             self.health.resume(load_rows(self.folder), place["troubles"], load_troubles(self.folder))
         self.best = best_distance(self.folder)
@@ -80,8 +80,9 @@ class Recorder:
 
     def draw(self, step: int, epoch: int, batch: int, keep: bool, show: bool) -> None:
         """Draw the grid: `keep` it as a file, `show` it in VisualDL."""
-        chosen, images, labels = np.arange(artifacts.GRID_COLUMNS**2), self.dataset.images, self.dataset.labels
-        first = tuple(None if kind is None else paddle.to_tensor(kind[: len(chosen)]) for kind in (images, labels))
+        chosen = np.arange(artifacts.GRID_COLUMNS**2)
+        images, labels = as_float(self.dataset.images[: len(chosen)]), self.dataset.labels
+        first = paddle.to_tensor(images), None if labels is None else paddle.to_tensor(labels[: len(chosen)])
         whole = lambda count: slice(None)  # noqa: E731  only this process draws
         samples = self.game.show(Batch(first, chosen, random_numbers(self.flags.seed, FIXED), step, whole))
         grid = artifacts.grid(samples)

@@ -17,6 +17,7 @@ from common.machine import convolutions, cpu, processes
 from common.recorder import Recorder
 from common.rng import LATENT, SHUFFLE, random_numbers
 from common.run import artifacts, checkpoint
+from common.run.families import families, image_of, script, title
 from common.run.flags import flag_of, parse_flags
 from common.run.progress import Interrupt
 from common.run.words import print_end, print_header
@@ -45,6 +46,7 @@ def run(family: str, build: Callable[..., Game], arguments: list[str] | None = N
     rank, world = processes.start()
     paddle.seed(flags.seed)
     game = build(**flags.settings)
+    check_image(family, game, flags)
     dataset = data.load(flags.dataset, flags.data_dir, game.image, game.labelled)
     config = describe(family, game, dataset, flags, device, world)
     config["identity"] = identity(config, settings_of(build))
@@ -73,6 +75,20 @@ def choose_device(name: str) -> str:
     return paddle.get_device()
 
 
+def check_image(family: str, game: Game, flags: argparse.Namespace) -> None:
+    """Raise `UserError` where the family does not draw images of the data set's channels; it names one that does."""
+    own = data.channels_of(flags.dataset, flags.channels or game.image[0])
+    if flags.channels not in (None, own):
+        raise UserError(f"--channels {flags.channels}: {flags.dataset} has {own}; the flag is for --dataset folder")
+    if own != game.image[0]:
+        takers = [script(name) for name in families() if name != family and image_of(name)[0] == own]
+        way_out = f"take python {takers[0]}" if takers else "no family here draws such ones yet"
+        raise UserError(
+            f"--dataset {flags.dataset}: its images have {own} channel{'s' if own > 1 else ''}, {title(family)} draws "
+            f"images of {game.image[0]}; {way_out}"
+        )
+
+
 def describe(family: str, game: Game, dataset: Dataset, flags: argparse.Namespace, device: str, world: int) -> dict:
     """What `config.json` says of a run."""
     given = {**vars(flags), **flags.settings}
@@ -99,7 +115,7 @@ def check_batches(game: Game, dataset: Dataset, flags: argparse.Namespace, confi
     count, world, wanted = len(dataset.images), config["processes"], flags.batch_size * game.batches
     if flags.sync_batchnorm and config["device"] == "cpu":
         raise UserError("--sync-batchnorm: Paddle has it for GPUs only; without it each process uses its own part")
-    if game.batches > 1 and wanted > count:
+    if wanted > count:
         raise UserError(f"--batch-size {flags.batch_size}: an update takes {wanted:,} images, there are {count:,}")
     smallest = flags.batch_size if game.batches > 1 else count % flags.batch_size or flags.batch_size
     if smallest < world:
@@ -144,10 +160,11 @@ def training_steps(
         yield step, epoch, place, processes.averaged(values)
 
 
-def to_device(dataset: Dataset) -> tuple[paddle.Tensor, paddle.Tensor | None]:
-    """A data set's images and labels as tensors."""
+def to_device(dataset: Dataset) -> tuple[paddle.Tensor | np.ndarray, paddle.Tensor | None]:
+    """A data set's images and labels as tensors; uint8 images stay the one array that they are."""
     labels = None if dataset.labels is None else paddle.to_tensor(dataset.labels)
-    return paddle.to_tensor(dataset.images), labels
+    images = dataset.images if dataset.images.dtype == np.uint8 else paddle.to_tensor(dataset.images)
+    return images, labels
 
 
 def train_unrecorded(game: Game, dataset: Dataset, flags: argparse.Namespace, config: dict) -> int:

@@ -35,10 +35,13 @@ class Health:
         real_spread: `spread` of real images.
         scores: what D is taught to answer for fake and for real images. None, a critic without such a scale: then
             only the samples are watched, since losses and scores have no right size.
+        classes: what the ten classes are, `digits` or just `classes`.
     """
 
-    def __init__(self, real_spread: float, scores: tuple[float, float] | None = (0.0, 1.0)) -> None:
-        self.real_spread, self.scores = real_spread, scores
+    def __init__(
+        self, real_spread: float, scores: tuple[float, float] | None = (0.0, 1.0), classes: str = "digits"
+    ) -> None:
+        self.real_spread, self.scores, self.classes = real_spread, scores, classes
         self._rows: deque[dict[str, float]] = deque(maxlen=WINDOW)
         self.ongoing: set[str] = set()
         self._times_said: Counter[str] = Counter()
@@ -87,7 +90,7 @@ class Health:
         return found
 
     def check_samples(self, step: int, images: np.ndarray) -> list[dict]:
-        """What begins to be wrong with a batch of samples `[N, 1, H, W]`."""
+        """What begins to be wrong with a batch of samples `[N, C, H, W]`."""
         ratio = spread(images) / self.real_spread
         return self._report(
             step, "the samples collapse", step >= SAMPLES_WARM_UP and ratio < SPREAD,
@@ -96,10 +99,10 @@ class Health:
         )  # fmt: skip
 
     def check_classes(self, step: int, shares: list[float]) -> list[dict]:
-        """What begins to be wrong with the shares of the ten digits among many samples."""
+        """What begins to be wrong with the shares of the ten classes among many samples."""
         missing = [digit for digit, share in enumerate(shares) if share < RARE]
         return self._report(
-            step, "digits are missing", step >= CLASSES_WARM_UP and len(missing) >= FEW_CLASSES,
+            step, f"{self.classes} are missing", step >= CLASSES_WARM_UP and len(missing) >= FEW_CLASSES,
             f"less than {RARE:.0%} of the samples are a {', '.join(map(str, missing))}: mode collapse",
         )  # fmt: skip
 
@@ -116,6 +119,11 @@ class Health:
         return [{"step": step, "trouble": trouble, "advice": advice}]
 
 
+def what_classes(dataset: str) -> str:
+    """What the ten classes of a data set are: `digits`, or just `classes`, known by their numbers."""
+    return "digits" if dataset in ("mnist", "digits") else "classes"
+
+
 def spread(images: np.ndarray) -> float:
-    """How much images `[N, 1, H, W]` differ from each other: the standard deviation of a pixel, all pixels together."""
+    """How much images `[N, C, H, W]` differ from each other: the standard deviation of a pixel, all pixels together."""
     return float(np.sqrt(images.var(axis=0).mean()))

@@ -1,7 +1,7 @@
-"""The judge: a small classifier of digits whose features the metrics are computed on.
+"""The judge: a small classifier whose features the metrics are computed on.
 
 Inception, which FID and KID were defined on, was trained on photographs of objects and has little to say about digits.
-These are trained on the digits themselves by `python -m common.train_judge`, and their weights are in `judges/`.
+A judge is trained on the very images by `python -m common.train_judge`; the weights of some are in `judges/`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from common.data import IMAGE, to_size
+from common.data import IMAGE, as_float, to_size
 from common.errors import UserError
 from common.machine.activations import ReLU
 from common.machine.convolutions import Conv2D
@@ -26,22 +26,18 @@ AT_ONCE = 500  # images a forward pass
 
 
 class Judge(nn.Layer):
-    """Images `[N, 1, 32, 32]` in [-1, 1] to 64 features and 10 logits. 225,194 trainable parameters."""
+    """Images `[N, in_channels, 32, 32]` in [-1, 1] to 64 features and 10 logits.
 
-    def __init__(self) -> None:
+    225,194 trainable parameters for grey images, 409,962 for colour: what tells a cat from a dog lies in finer
+    detail, hence a first layer that sees every pixel, and two layers more.
+    """
+
+    def __init__(self, in_channels: int = 1) -> None:
         super().__init__()
+        self.in_channels = in_channels
+        layers = grey_layers() if in_channels == 1 else colour_layers(in_channels)
         self.body = nn.Sequential(
-            Conv2D(1, 32, 5, stride=2, padding=2, bias_attr=False),  # 32x32 -> 16x16
-            nn.BatchNorm2D(32),
-            ReLU(),
-            Conv2D(32, 64, 3, padding=1, bias_attr=False),
-            nn.BatchNorm2D(64),
-            ReLU(),
-            nn.MaxPool2D(2),  # 16x16 -> 8x8
-            Conv2D(64, 128, 3, padding=1, bias_attr=False),
-            nn.BatchNorm2D(128),
-            ReLU(),
-            nn.MaxPool2D(2),  # 8x8 -> 4x4
+            *layers,
             nn.Flatten(),
             nn.Dropout(0.3),
             nn.Linear(128 * 4 * 4, FEATURES),
@@ -50,9 +46,43 @@ class Judge(nn.Layer):
         self.head = nn.Linear(FEATURES, 10)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """`x [N, 1, 32, 32]` to features `[N, 64]` and logits `[N, 10]`."""
+        """`x [N, in_channels, 32, 32]` to features `[N, 64]` and logits `[N, 10]`."""
         features = self.body(x)
         return features, self.head(features)
+
+
+def block(in_channels: int, out_channels: int, size: int = 3, stride: int = 1) -> list[nn.Layer]:
+    """A convolution that keeps the image's size, or halves it with a stride of 2; BatchNorm; ReLU."""
+    return [
+        Conv2D(in_channels, out_channels, size, stride=stride, padding=size // 2, bias_attr=False),
+        nn.BatchNorm2D(out_channels),
+        ReLU(),
+    ]
+
+
+def grey_layers() -> list[nn.Layer]:
+    """`[N, 1, 32, 32]` to `[N, 128, 4, 4]`."""
+    return [
+        *block(1, 32, size=5, stride=2),  # 32x32 -> 16x16
+        *block(32, 64),
+        nn.MaxPool2D(2),  # 16x16 -> 8x8
+        *block(64, 128),
+        nn.MaxPool2D(2),  # 8x8 -> 4x4
+    ]
+
+
+def colour_layers(in_channels: int) -> list[nn.Layer]:
+    """`[N, in_channels, 32, 32]` to `[N, 128, 4, 4]`."""
+    return [
+        *block(in_channels, 32),
+        nn.MaxPool2D(2),  # 32x32 -> 16x16
+        *block(32, 64),
+        *block(64, 64),
+        nn.MaxPool2D(2),  # 16x16 -> 8x8
+        *block(64, 128),
+        nn.MaxPool2D(2),  # 8x8 -> 4x4
+        *block(128, 128),
+    ]
 
 
 class Judged:
@@ -71,12 +101,12 @@ class Judged:
 
     @property
     def classes(self) -> np.ndarray:
-        """The most likely digit of each image, `[N]`."""
+        """The most likely class of each image, `[N]`."""
         return self.probabilities.argmax(axis=1)
 
 
 def load_judge(dataset: str) -> Judge:
-    """The judge of `mnist` or `digits`, ready to look.
+    """The judge of a data set, ready to look.
 
     Raises:
         UserError: its weights are missing or not those its record names.
@@ -84,8 +114,8 @@ def load_judge(dataset: str) -> Judge:
     path, record = FOLDER / f"{dataset}.params", load_record(dataset)
     found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no file"
     if found != record["sha256"]:
-        raise UserError(f"{path}: not the judge that {FOLDER.name}/record.json names; python -m common.train_judge")
-    judge = Judge()
+        raise UserError(f"{path}: not the judge that {FOLDER.name}/record.json names; {how_to_train(dataset)}")
+    judge = Judge(record.get("in_channels", 1))
     load_into(judge, path)
     judge.eval()
     return judge
@@ -95,17 +125,32 @@ def load_record(dataset: str) -> dict:
     """How the judge of `dataset` was trained, what it reaches, its checksum and its data's."""
     records = json.loads((FOLDER / "record.json").read_text())
     if dataset not in records:
-        raise UserError(f"there is no judge for {dataset}; python -m common.train_judge trains one")
+        whose = "a folder of one's own" if dataset == "folder" else dataset
+        raise UserError(f"there is no judge for {whose}; {how_to_train(dataset)}")
     return records[dataset]
+
+
+def how_to_train(dataset: str) -> str:
+    """What to do where the judge is missing or does not fit."""
+    if dataset == "folder":
+        return "judges are for named data sets: look at samples/"
+    return f"python -m common.train_judge --dataset {dataset} trains one (with your --data-dir)"
 
 
 @paddle.no_grad()
 def classify(judge: Judge, images: np.ndarray) -> Judged:
-    """What `judge` sees in `images [N, 1, H, W]`, float32 in [-1, 1]; other sizes than 32x32 are resized first."""
-    images = to_size(images, IMAGE[1])
+    """What `judge` sees in `images [N, C, H, W]`, float32 in [-1, 1] or uint8; other sizes than 32x32 are resized
+    first.
+
+    Raises:
+        UserError: grey images for a judge of colour, or the other way round.
+    """
+    if images.shape[1] != judge.in_channels:
+        raise UserError(f"this judge sees {judge.in_channels} channels, the images have {images.shape[1]}")
     features, probabilities = [], []
     for start in range(0, len(images), AT_ONCE):
-        seen, logits = judge(paddle.to_tensor(images[start : start + AT_ONCE]))
+        part = to_size(as_float(images[start : start + AT_ONCE]), IMAGE[1])
+        seen, logits = judge(paddle.to_tensor(part))
         features.append(seen.numpy())
         probabilities.append(nn.functional.softmax(logits).numpy())
     return Judged(np.concatenate(features), np.concatenate(probabilities))

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import os
 import sys
 import zipfile
-from pathlib import Path
 
 from common import data
-from common.data import Dataset
+from common.data import CLASSES, Dataset
 from common.errors import UserError
 from common.gan import Game
 from common.judging import metrics
-from common.judging.judge import Judged, classify, load_judge, load_record
-from common.run.artifacts import atomic
+from common.judging.judge import Judged, classify, how_to_train, load_judge, load_record
+from common.machine.files import cache_folder, keep
 
 import numpy as np
 from tqdm import tqdm
 
+ALIKE = 0.2  # how far from even the classes of a copy may seem; the judge's own errors make less than 0.03
+ONES = {"fashion-mnist": "trousers", "kmnist": "き", "cifar10": "automobiles"}  # class 1 of a data set; else digits
 NEIGHBOURS = 2000  # generated images whose nearest training image is looked for: a median needs no more
 
 
@@ -32,23 +31,31 @@ class Reference:
 
     Args:
         dataset: its name.
-        images: the training images, `[N, C, H, W]` in [-1, 1].
-        checksum: theirs, which the judge's record must name.
+        images: the training images, `[N, C, H, W]`, float32 in [-1, 1] or uint8.
+        checksum: theirs, which the judge's record names.
         unseen: real images that no training saw, for the yardsticks that need some.
+
+    Raises:
+        UserError: there is no judge for this data set, or it was trained on other images. Where its record says
+            `copies`, as CIFAR-10's does, which knows images by their pixels and was trained on ones that went through
+            JPEG, other pixels are fine if it finds all ten classes in them.
     """
 
     def __init__(self, dataset: str, images: np.ndarray, checksum: str, unseen: np.ndarray | None = None) -> None:
         self.unseen = unseen
         record = load_record(dataset)
-        if checksum != record["data"]:
-            raise UserError(f"the judge knows {dataset} ({record['data']}), not these images ({checksum})")
-        self.judge = load_judge(dataset)
+        known = checksum == record["data"]
+        stranger = f"the judge knows {dataset} ({record['data']}), not these images ({checksum})"
+        if not known and not record.get("copies"):
+            raise UserError(f"{stranger}; {how_to_train(dataset)}")
+        self.dataset, self.judge = dataset, load_judge(dataset)
         key = hashlib.sha256(f"{record['sha256']} {checksum} {len(images)}".encode()).hexdigest()[:16]
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "paddle-dcgan-lsgan"
-        self.cached = cache / f"{dataset}-{key}.npz"
+        self.cached = cache_folder() / f"{dataset}-{key}.npz"
         self.seen = self._see_or_recall(images)
         self.moments = metrics.moments(self.seen.features)
         self.shares = metrics.class_shares(self.seen.classes)
+        if not known and metrics.class_distance(self.shares, np.full(CLASSES, 1 / CLASSES)) > ALIKE:
+            raise UserError(f"{stranger}; {how_to_train(dataset)}")
 
     def _see_or_recall(self, images: np.ndarray) -> Judged:
         try:
@@ -58,9 +65,7 @@ class Reference:
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             pass  # not there, or damaged: made anew below
         seen = self.see(images)
-        buffer = io.BytesIO()
-        np.savez(buffer, features=seen.features, probabilities=seen.probabilities)
-        keep(self.cached, buffer.getvalue())
+        keep(self.cached, lambda file: np.savez(file, features=seen.features, probabilities=seen.probabilities))
         return seen
 
     def compare(self, seen: Judged) -> dict[str, float]:
@@ -85,7 +90,7 @@ class Reference:
         return {**rounded, "classes": shares.round(4).tolist()}
 
     def see(self, images: np.ndarray) -> Judged:
-        """What the judge sees in images `[N, 1, H, W]`, float32 in [-1, 1]."""
+        """What the judge sees in images `[N, C, H, W]`, float32 in [-1, 1] or uint8."""
         return classify(self.judge, images)
 
     def judge_game(self, game: Game, latent: np.ndarray, ema: bool = False) -> dict[str, float]:
@@ -118,6 +123,7 @@ class Examiner:
             if name == "digits":  # the judge keeps a quarter unseen
                 images, _, checksum = data.load_labelled(name, "train")
             try:
+                load_record(name)
                 tqdm.write("the judge looks at the real images; kept for later runs", file=sys.stdout)
                 self.reference = Reference(name, images, checksum)
             except UserError as error:
@@ -129,17 +135,8 @@ class Examiner:
         return {**found, "ema": self.reference.judge_game(game, latent, ema=True)} if game.ema else found
 
 
-def keep(path: Path, content: bytes) -> None:
-    """Write into the cache, which is a convenience: a full or read-only home must not end a training."""
-    try:
-        with atomic(path) as file:
-            file.write(content)
-    except OSError as error:
-        print(f"note: what the judge saw could not be kept ({error})", file=sys.stderr)
-
-
 def floor_and_ceiling(reference: Reference, unseen: np.ndarray, samples: int) -> dict[str, dict]:
-    """What the figures mean: those of unseen real images, of a perfect drawer of one digit, and of noise.
+    """What the figures mean: those of unseen real images, of a perfect drawer of one class, and of noise.
 
     Kept in the cache, since they depend on the judge, the data and the number of samples only.
     """
@@ -153,8 +150,8 @@ def floor_and_ceiling(reference: Reference, unseen: np.ndarray, samples: int) ->
     one = reference.seen[np.flatnonzero(reference.seen.classes == 1)[:samples]]
     found = {
         "real, unseen": reference.compare(reference.see(unseen[:samples])),
-        "real, only 1s": reference.compare(one),
+        f"real, only {ONES.get(reference.dataset, '1s')}": reference.compare(one),
         "noise": reference.compare(reference.see(noise)),
     }
-    keep(path, json.dumps(found).encode())
+    keep(path, lambda file: file.write(json.dumps(found).encode()))
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import socket
 import time
@@ -11,6 +10,7 @@ import urllib.request
 from pathlib import Path
 
 from common.errors import UserError
+from common.machine.files import file_md5
 
 from tqdm import tqdm
 
@@ -24,7 +24,7 @@ class _BrokenOffError(Exception):
     """This try did not bring the whole file."""
 
 
-def fetch(url: str, path: Path, md5: str, timeout: float = TIMEOUT) -> None:
+def fetch(url: str, path: Path, md5: str, timeout: float = TIMEOUT, limit: int = MAX_BYTES) -> None:
     """Download `url` to `path`, going on from `path.part` where an earlier try was cut off.
 
     Paddle's own downloader writes under the final name, waits without limit and starts over after a cut: a closed
@@ -34,6 +34,7 @@ def fetch(url: str, path: Path, md5: str, timeout: float = TIMEOUT) -> None:
     Args:
         md5: what the whole file must have.
         timeout: seconds without a byte after which a try ends.
+        limit: bytes after which a try ends, whatever the server says.
 
     Raises:
         UserError: every try failed; `path` is untouched.
@@ -43,22 +44,27 @@ def fetch(url: str, path: Path, md5: str, timeout: float = TIMEOUT) -> None:
     problem = ""
     for _ in range(TRIES):
         try:
-            _continue(url, part, timeout)
+            _continue(url, part, timeout, limit)
         except _BrokenOffError as error:
             problem = str(error)
             continue
-        content = part.read_bytes()
-        found = hashlib.md5(content).hexdigest()
+        found = file_md5(part)
         if found == md5:
             part.replace(path)
             return
-        what = "an HTML page" if content.lstrip().startswith(b"<") else "another file"
+        what = "an HTML page" if begins(part).lstrip().startswith(b"<") else "another file"
         problem = f"the answer is {what} (md5 {found}, expected {md5})"
         part.unlink()  # wrong from some byte on that we do not know: nothing to go on from
     raise UserError(f"{url}: download failed after {TRIES} tries: {problem}")
 
 
-def _continue(url: str, part: Path, timeout: float) -> None:
+def begins(path: Path) -> bytes:
+    """The first bytes of a file."""
+    with path.open("rb") as file:
+        return file.read(1024)
+
+
+def _continue(url: str, part: Path, timeout: float, limit: int) -> None:
     """Append what is missing of `url` to `part`, or start over where the server does not serve ranges."""
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
@@ -70,7 +76,7 @@ def _continue(url: str, part: Path, timeout: float) -> None:
             total = have + int(length) if length.isdigit() else None
             bar = tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=part.stem, disable=None, leave=False)
             with part.open("ab" if resumed else "wb") as file, bar:
-                _copy(answer, file, bar, timeout)
+                _copy(answer, file, bar, timeout, limit)
                 if total is not None and file.tell() < total:
                     raise _BrokenOffError(f"cut off after {file.tell():,} of {total:,} bytes")
     except urllib.error.HTTPError as error:
@@ -84,15 +90,15 @@ def _continue(url: str, part: Path, timeout: float) -> None:
         raise _BrokenOffError(f"the connection broke off ({error})") from error
 
 
-def _copy(answer: http.client.HTTPResponse, file, bar: tqdm, timeout: float) -> None:
+def _copy(answer: http.client.HTTPResponse, file, bar: tqdm, timeout: float, limit: int) -> None:
     """Write the answer to `file` as it comes, within bounds of size and slowness."""
     started, received = time.monotonic(), 0
     while piece := answer.read1(65536):
         file.write(piece)
         bar.update(len(piece))
         received += len(piece)
-        if file.tell() > MAX_BYTES:
-            raise _BrokenOffError(f"more than {MAX_BYTES >> 20} MB came")
+        if file.tell() > limit:
+            raise _BrokenOffError(f"more than {limit >> 20} MB came")
         elapsed = time.monotonic() - started
         if elapsed > timeout and received < SLOWEST * elapsed:
             raise _BrokenOffError(f"only {received:,} bytes came in {elapsed:.0f} seconds")

@@ -9,9 +9,10 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from common.errors import UserError
+from common.machine.files import atomic
 
 import numpy as np
 import paddle
@@ -29,31 +30,6 @@ GIF_FRAMES = 60
 RUN_FILES = ("config.json", "*.params", "samples", "progress.gif", "losses.csv", "metrics.jsonl", "vdlrecords.*.log")
 
 
-@contextlib.contextmanager
-def atomic(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
-    """Open a file to write that takes its name only once it is whole and on the disk.
-
-    After an error, a kill or a power cut, `path` holds what it held before; with `keep`, that is kept under this name.
-    A part that a killed process left behind is overwritten by the next writer.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        if keep and path.exists():
-            path.replace(keep)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk's error names no file
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-
-
 def save_json(path: Path, content: Any) -> None:
     """Write `content` as indented JSON, atomically."""
     with atomic(path) as file:
@@ -69,16 +45,17 @@ def save_params(path: Path, state_dict: dict) -> None:
 
 
 def grid(images: np.ndarray, columns: int = GRID_COLUMNS, padding: int = 2) -> Image.Image:
-    """Images `[N, 1, H, W]` side by side as one grey picture: -1 is black, 1 is white, nothing is cut off."""
-    count, _, height, width = images.shape
+    """Images `[N, C, H, W]` side by side as one picture, grey or in colour: -1 is black, 1 is white, nothing is cut
+    off."""
+    count, channels, height, width = images.shape
     rows = -(-count // columns)
-    canvas = np.zeros((rows * (height + padding) + padding, columns * (width + padding) + padding), np.uint8)
-    pixels = np.rint((np.clip(images[:, 0], -1, 1) + 1) * 127.5).astype(np.uint8)
+    canvas = np.zeros((rows * (height + padding) + padding, columns * (width + padding) + padding, channels), np.uint8)
+    pixels = np.rint((np.clip(images, -1, 1) + 1) * 127.5).astype(np.uint8).transpose(0, 2, 3, 1)
     for index, image in enumerate(pixels):
         top = padding + index // columns * (height + padding)
         left = padding + index % columns * (width + padding)
         canvas[top : top + height, left : left + width] = image
-    return Image.fromarray(canvas)
+    return Image.fromarray(canvas[:, :, 0] if channels == 1 else canvas)
 
 
 def save_image(path: Path, picture: Image.Image) -> None:
@@ -105,7 +82,8 @@ def save_gif(samples: Path, path: Path, milliseconds: int = 120) -> bool:
     frames = []
     for index in chosen:
         with Image.open(grids[index]) as frame:
-            frames.append(frame.convert("L").quantize(16))  # 16 greys: a quarter of the size and no visible loss
+            # 16 greys: a quarter of the size and no visible loss; colour needs more.
+            frames.append(frame.quantize(128) if frame.mode == "RGB" else frame.convert("L").quantize(16))
     durations = [milliseconds] * (len(frames) - 1) + [2000]
     with atomic(path) as file:
         frames[0].save(file, format="GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)

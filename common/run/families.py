@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from pathlib import Path
-from typing import Callable
+from typing import Callable, get_type_hints
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,6 +29,12 @@ def script(family: str) -> Path:
 def builder(family: str) -> Callable:
     """A family's `build`."""
     return importlib.import_module(".".join(script(family).with_suffix("").parts)).build
+
+
+def image_of(family: str) -> tuple[int, int, int]:
+    """The shape of the images that a family draws: channels, height, width."""
+    build = builder(family)
+    return (build if inspect.isclass(build) else get_type_hints(build)["return"]).image
 
 
 def title(family: str) -> str:

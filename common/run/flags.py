@@ -11,7 +11,10 @@ from common.errors import Parser, number_between, whole_number
 from common.run.families import script, title
 from common.settings import Setting, settings_of
 
-DATA_DIR_HELP = "folder with the four IDX files (default: $MNIST_DIR, else Paddle's cache, else Paddle's download)"
+DATA_DIR_HELP = (
+    "folder with the data set's files or your pictures, or CIFAR-10's archive (default: $MNIST_DIR for mnist, else "
+    "Paddle's cache, else Paddle's download)"
+)
 
 
 def parse_flags(family: str, build: Callable, arguments: list[str] | None = None) -> argparse.Namespace:
@@ -33,8 +36,10 @@ def parse_flags(family: str, build: Callable, arguments: list[str] | None = None
         "--dataset",
         choices=DATASETS,
         default="mnist",
-        help="digits: scikit-learn's 1,797 digits, no network needed; auto: MNIST where it can be had, else digits",
+        help="digits: scikit-learn's 1,797 digits, no network needed; folder: the pictures in --data-dir; auto: MNIST "
+        "where it can be had, else digits",
     )
+    add("--channels", type=int, choices=[1, 3], help="of --dataset folder: 1 grey, 3 colour (default: the family's)")
     add("--linear-decay", action="store_true", help="let the step sizes fall epoch by epoch, to 0 after --epochs")
     add("--data-dir", help=DATA_DIR_HELP)
     add("--output-dir", type=Path, default=Path("work", family), help="everything the run writes")

@@ -1,0 +1,145 @@
+"""MNIST's file format, IDX, and the data sets that come in it under the same names."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import struct
+import sys
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+from common.errors import UserError
+
+import numpy as np
+from paddle.vision.datasets import MNIST, FashionMNIST
+
+MAGIC = {"images": 0x00000803, "labels": 0x00000801}  # unsigned bytes in three and in one dimension
+MAX_COUNT = 1_000_000  # bounds what a wrong header can make us allocate; the largest EMNIST split has 814,255
+FILES = (
+    "train-images-idx3-ubyte.gz",
+    "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz",
+    "t10k-labels-idx1-ubyte.gz",
+)
+
+
+class Source(NamedTuple):
+    """Where a data set's four files come from: `url` ends before the file's name and is "" where Paddle's server has
+    none; `md5` is that of each of `FILES`, as the publishers and every public loader have it."""
+
+    title: str
+    url: str
+    md5: tuple[str, ...]
+
+
+SOURCES = {
+    "mnist": Source(  # http://yann.lecun.com/exdb/mnist
+        "MNIST",
+        MNIST.URL_PREFIX,
+        (
+            "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+            "d53e105ee54ea40749a09fcbcd1e9432",
+            "9fb629c4189551a2d022fa330f9573f3",
+            "ec29112dd5afa0611ce80d1b7f02629c",
+        ),
+    ),
+    "fashion-mnist": Source(  # https://github.com/zalandoresearch/fashion-mnist
+        "Fashion-MNIST",
+        FashionMNIST.URL_PREFIX,
+        (
+            "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+            "25c81989df183df01b3e8a0aad5dffbe",
+            "bef4ecab320f06d8554ea6380940ec79",
+            "bb300cfdad3c16e7a12a480ee83cd310",
+        ),
+    ),
+    "kmnist": Source(  # http://codh.rois.ac.jp/kmnist; the checksums as torchvision lists them
+        "KMNIST",
+        "",
+        (
+            "bdb82020997e1d708af4cf47b453dcf7",
+            "e144d726b3acfaa3e44228e80efcd344",
+            "5c965bf0a639b31b8f53240b1b52f4d7",
+            "7320c461ea6c1c855c0b718fb2a4b134",
+        ),
+    ),
+}
+OWNERS = {md5: (name, file) for name, source in SOURCES.items() for file, md5 in zip(FILES, source.md5)}
+
+
+def official_md5(name: str, file: str) -> str:
+    """The MD5 of one of a data set's files."""
+    return SOURCES[name].md5[FILES.index(file)]
+
+
+def checked_md5(name: str, path: Path) -> str:
+    """The MD5 of one of a data set's files. One of unknown content is warned of: somebody's own images in this format
+    are welcome.
+
+    Raises:
+        UserError: it cannot be read, or is another file of these data sets. MNIST's stand-ins only warn: they were
+            trained on as `mnist` before they had names of their own.
+    """
+    try:
+        md5 = hashlib.md5(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise missing(path, error) from error
+    expected, title = official_md5(name, path.name), SOURCES[name].title
+    owner, file = OWNERS.get(md5, ("", ""))
+    if owner and (file != path.name or owner != name != "mnist"):
+        raise UserError(
+            f"{path}: this is {SOURCES[owner].title}'s {file}, expected {title}'s {path.name}; "
+            + (f"say --dataset {owner}" if file == path.name else "give each file its own name")
+        )
+    if md5 != expected:
+        fine = f"fine for {SOURCES[owner].title}" if owner else "fine for KMNIST, Fashion-MNIST and the like"
+        fine = fine if name == "mnist" else "fine if it is one of your own making"
+        print(
+            f"warning: {path} is not the original {title} file (md5 {md5}, {title}'s is {expected}); {fine}",
+            file=sys.stderr,
+        )
+    return md5
+
+
+def missing(path: Path, error: OSError) -> UserError:
+    """What is said of a file that cannot be read."""
+    return UserError(f"{path}: {error.strerror}; expected the data set's {path.name} there (see --data-dir)")
+
+
+def read_idx(path: Path, kind: str) -> np.ndarray:
+    """Read one gzipped IDX file: uint8 `[N, 28, 28]` for `images`, `[N]` for `labels`.
+
+    Raises:
+        UserError: the file is missing, not gzip, truncated, not IDX, or its header and size do not agree.
+    """
+
+    def wrong(found: str, expected: str) -> UserError:
+        return UserError(f"{path}: {found}, expected {expected}; replace the file by an intact copy")
+
+    header_size = 16 if kind == "images" else 8
+    try:
+        with gzip.open(path) as file:
+            header = file.read(header_size)
+            if len(header) < header_size:
+                raise wrong(f"only {len(header)} bytes", f"an IDX header of {header_size}")
+            magic, count, *shape = struct.unpack(f">{header_size // 4}I", header)
+            if magic != MAGIC[kind]:
+                raise wrong(f"magic number 0x{magic:08x}", f"0x{MAGIC[kind]:08x} (IDX {kind})")
+            if shape not in ([], [28, 28]):
+                raise wrong(f"images of {shape[0]}x{shape[1]}", "28x28")
+            if not 0 < count <= MAX_COUNT:
+                raise wrong(f"a count of {count:,} {kind}", f"1 to {MAX_COUNT:,}")
+            size = count * (28 * 28 if shape else 1)
+            data = file.read(size + 1)  # one byte more: a longer file is as wrong as a shorter one
+            if len(data) != size:
+                more = "more than " if len(data) > size else ""
+                raise wrong(f"{more}{min(len(data), size):,} bytes of {kind}", f"{size:,} for a count of {count:,}")
+    except gzip.BadGzipFile as error:
+        raise wrong(f"not a sound gzip file ({error})", "gzip") from error
+    except (EOFError, zlib.error) as error:
+        raise wrong(f"truncated or damaged ({error})", "a whole gzip file") from error
+    except OSError as error:
+        raise missing(path, error) from error
+    return np.frombuffer(data, np.uint8).reshape(count, *shape)

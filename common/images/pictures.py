@@ -1,0 +1,84 @@
+"""One picture of anybody's as pixels; as a program, many of them, for `folder.py`, which starts one on every core."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
+
+from common.errors import BAD_INPUT, DONE, UserError
+
+import numpy as np
+from PIL import Image, ImageOps
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM")  # PIL knows many more, some of which start other programs
+MAX_UNPACKED = 128 * 2**20  # bytes of one picture: 44 million pixels in colour
+NOT_WANTED = "remove it from the folder"
+
+
+def read_picture(path: Path, channels: int, size: int) -> np.ndarray:
+    """One picture, uint8 `[channels, size, size]`."""
+    try:
+        with Image.open(path, formats=FORMATS) as picture:
+            unpacked = picture.width * picture.height * max(3, len(picture.getbands()))
+            if unpacked > MAX_UNPACKED:
+                raise too_large(path, f"{picture.width}x{picture.height} pixels")
+            picture.load()
+            upright = ImageOps.exif_transpose(picture)
+            plain = flat(upright).convert("L" if channels == 1 else "RGB")
+            side = min(plain.size)
+            left, top = (plain.width - side) // 2, (plain.height - side) // 2
+            middle = plain.crop((left, top, left + side, top + side))
+            pixels = np.asarray(middle.resize((size, size), Image.BILINEAR))
+    except UserError:
+        raise
+    except Image.UnidentifiedImageError as error:
+        raise UserError(f"{path}: no picture ({', '.join(FORMATS)}); {NOT_WANTED}") from error
+    except Image.DecompressionBombError as error:
+        raise too_large(path, "hundreds of millions of pixels") from error
+    except Exception as error:  # a damaged picture fails in as many ways as there are formats
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise UserError(f"{path}: truncated or damaged ({reason}); replace it or {NOT_WANTED}") from error
+    return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
+
+
+def flat(picture: Image.Image) -> Image.Image:
+    """A picture of 8 bits without transparency: 16 bits are scaled, which PIL's `convert` would cut off, and what is
+    transparent lies on white."""
+    if picture.mode.startswith("I"):
+        return Image.fromarray((np.asarray(picture).clip(0, 65535) / 257).round().astype(np.uint8))
+    if picture.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in picture.info:
+        coloured = picture.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured)
+    return picture
+
+
+def too_large(path: Path, size: str) -> UserError:
+    """What is said of a picture that would fill the memory."""
+    return UserError(f"{path}: {size}, more than {MAX_UNPACKED >> 20} MB unpacked; make it smaller or remove it")
+
+
+def main() -> int:
+    """Write the pixels of the pictures named on stdin to stdout, one after the other; returns the exit status.
+
+    Arguments: channels and size. On stdin the paths, a zero byte between two. The first bad one is named on stderr.
+    """
+    channels, size = map(int, sys.argv[1:])
+    for path in sys.stdin.buffer.read().split(b"\0"):
+        try:
+            pixels = read_picture(Path(os.fsdecode(path)), channels, size)
+        except UserError as error:
+            sys.stderr.write(str(error))
+            return BAD_INPUT
+        sys.stdout.buffer.write(pixels.tobytes())
+        sys.stdout.buffer.flush()
+    return DONE
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")  # of sizes, which are refused here, and of odd metadata
+    sys.exit(main())

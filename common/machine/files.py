@@ -1,0 +1,65 @@
+"""Files that appear whole or not at all, and the folder of what is kept between runs."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Callable
+
+
+@contextlib.contextmanager
+def atomic(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
+    """Open a file to write that takes its name only once it is whole and on the disk.
+
+    After an error, a kill or a power cut, `path` holds what it held before; with `keep`, that is kept under this name.
+    A part that a killed process left behind is overwritten by the next writer.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if keep and path.exists():
+            path.replace(keep)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk's error names no file
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def file_md5(path: Path) -> str:
+    """The MD5 of a file, read in pieces."""
+    md5 = hashlib.md5()
+    with path.open("rb") as file:
+        while piece := file.read(2**20):
+            md5.update(piece)
+    return md5.hexdigest()
+
+
+def cache_folder() -> Path:
+    """Where things are kept that took a while and can be made anew: in `$XDG_CACHE_HOME`, else in `~/.cache`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "paddle-dcgan-lsgan"
+
+
+def keep(path: Path, write: Callable[[BinaryIO], object]) -> bool:
+    """Let `write` fill a file in the cache, which is a convenience: a full or read-only home must not end a training.
+
+    Returns:
+        Whether it is there now.
+    """
+    try:
+        with atomic(path) as file:
+            write(file)
+    except OSError as error:
+        print(f"note: {path.name} could not be kept for the next run ({error})", file=sys.stderr)
+        return False
+    return True

@@ -1,0 +1,296 @@
+"""A folder of one's own pictures: what is read, what is kept, what is refused."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import zlib
+from pathlib import Path
+
+from common import data
+from common.errors import UserError
+from common.images import folder as folders
+from common.images.folder import read_folder
+from common.images.pictures import read_picture
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+RNG = np.random.default_rng(0)
+
+
+def picture(width: int = 40, height: int = 30, mode: str = "RGB") -> Image.Image:
+    """A smooth picture, so that JPEG keeps it."""
+    x, y = np.meshgrid(np.linspace(0, 255, width), np.linspace(255, 0, height))
+    colour = np.stack([x, y, (x + y) / 2], axis=-1).astype(np.uint8)
+    return Image.fromarray(colour).convert(mode)
+
+
+def content(form: str = "PNG", **given: object) -> bytes:
+    file = io.BytesIO()
+    picture().save(file, form, **given)
+    return file.getvalue()
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "paddle-dcgan-lsgan"
+
+
+@pytest.fixture
+def mine(tmp_path) -> Path:
+    """Pictures of two classes, of several sizes, forms and modes."""
+    place = tmp_path / "mine"
+    for name, one in {
+        "cats/1.png": picture(),
+        "cats/2.jpg": picture(64, 64),
+        "cats/deep/er/3.webp": picture(100, 33),
+        "dogs/1.bmp": picture(8, 8),
+        "dogs/2.gif": picture(20, 20, "L"),
+        "dogs/3.PGM": picture(33, 50, "L"),
+        "dogs/4.png": picture(mode="1"),
+    }.items():
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        one.save(place / name, "PPM" if name.endswith("PGM") else None)
+    (place / ".DS_Store").write_bytes(b"x")
+    (place / "Thumbs.db").write_bytes(b"x")
+    return place
+
+
+def test_sub_folders_are_classes(mine):
+    loaded = data.load("folder", str(mine), (3, 32, 32), labelled=True)
+    assert loaded.images.shape == (7, 3, 32, 32)
+    assert loaded.images.dtype == np.uint8
+    assert loaded.labels.tolist() == [0, 0, 0, 1, 1, 1, 1]
+    assert loaded.checksum == data.array_md5(loaded.images)
+    grey = data.load("folder", str(mine), (1, 28, 28))
+    assert grey.images.shape == (7, 1, 28, 28)
+    assert grey.labels is None
+    assert grey.checksum != loaded.checksum
+
+
+def test_the_middle_is_cut_out_and_resized(tmp_path):
+    wide = np.zeros((10, 30, 3), np.uint8)
+    wide[:, 10:20] = (200, 100, 50)
+    for name, pixels in (("wide", wide), ("tall", wide.transpose(1, 0, 2))):
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+        got = read_picture(tmp_path / f"{name}.png", 3, 32)
+        assert (got == np.array([200, 100, 50])[:, None, None]).all()
+    grey = read_picture(tmp_path / "wide.png", 1, 32)
+    assert grey.shape == (1, 32, 32)
+    assert (grey == round(0.299 * 200 + 0.587 * 100 + 0.114 * 50)).all()
+
+
+def test_what_fits_comes_without_resizing(tmp_path):
+    pixels = RNG.integers(0, 256, (28, 28), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    assert (read_picture(tmp_path / "a.png", 1, 28)[0] == pixels).all()
+
+
+def test_larger_ones_are_averaged_and_small_ones_as_mnist_is(tmp_path):
+    pixels = RNG.integers(0, 256, (28, 28), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    as_mnist = (data.to_images(pixels[None])[0] + 1) * 127.5
+    assert np.abs(read_picture(tmp_path / "a.png", 1, 32) - as_mnist).max() <= 1
+    board = np.kron(np.indices((256, 256)).sum(0) % 2, np.ones((2, 2))).astype(np.uint8) * 255
+    Image.fromarray(board).save(tmp_path / "b.png")
+    assert np.abs(read_picture(tmp_path / "b.png", 1, 32).astype(int) - 128).max() < 20
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_what_is_transparent_lies_on_white(tmp_path, mode):
+    clear = Image.new("RGBA", (8, 8), (255, 0, 0, 0)).convert(mode)
+    clear.save(tmp_path / "a.png", **({"transparency": 0} if mode == "P" else {}))
+    if mode == "P":
+        Image.new("P", (8, 8), 0).save(tmp_path / "a.png", transparency=0)
+    assert (read_picture(tmp_path / "a.png", 3, 8) == 255).all()
+
+
+def test_16_bits_are_scaled_and_not_cut_off(tmp_path):
+    Image.fromarray(np.full((8, 8), 0x8080, np.uint16)).save(tmp_path / "a.png")
+    assert (read_picture(tmp_path / "a.png", 1, 8) == 128).all()
+
+
+def test_photographs_stand_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down
+    picture(32, 32).save(tmp_path / "a.jpg", exif=exif, quality=95)
+    picture(32, 32).save(tmp_path / "b.jpg", quality=95)
+    turned, plain = (read_picture(tmp_path / name, 3, 32).astype(int) for name in ("a.jpg", "b.jpg"))
+    assert np.abs(turned - plain[:, ::-1, ::-1]).max() < 12
+
+
+def test_it_is_read_once(mine, cache, monkeypatch):
+    first, names = read_folder(mine, 3, 32)
+    assert names == sorted(names)
+    kept = list(cache.iterdir())
+    assert [path.suffix for path in kept] == [".npz"]
+    with monkeypatch.context() as patch:
+        patch.setattr(folders, "read_all", None)  # would fail
+        assert (read_folder(mine, 3, 32)[0] == first).all()
+    picture(8, 8).rotate(90).save(mine / "dogs/1.bmp")  # of the same size: the time tells
+    os.utime(mine / "dogs/1.bmp", (1, 1))
+    assert not (read_folder(mine, 3, 32)[0] == first).all()
+    assert len(list(cache.iterdir())) == 1
+    assert list(cache.iterdir()) != kept
+    read_folder(mine, 1, 32)
+    assert len(list(cache.iterdir())) == 2
+
+
+@pytest.mark.parametrize("damage", ["cut", "bit", "empty", "other", "pickle"])
+def test_a_damaged_cache_is_made_anew(mine, cache, damage, tmp_path):
+    first, _ = read_folder(mine, 3, 32)
+    kept = next(cache.iterdir())
+    whole = kept.read_bytes()
+    broken = bytearray(whole)
+    broken[len(whole) // 2] ^= 1
+    kept.write_bytes({"cut": whole[:-500], "bit": bytes(broken), "empty": b"", "other": b"", "pickle": b""}[damage])
+    if damage == "other":
+        np.savez(kept, images=np.zeros(3))
+    if damage == "pickle":
+        np.savez(kept, images=np.array([{}], object))
+    assert (read_folder(mine, 3, 32)[0] == first).all()
+    assert (read_folder(mine, 3, 32)[0] == first).all()
+
+
+def test_a_home_that_cannot_be_written_only_costs_time(mine, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert read_folder(mine, 3, 32)[0].shape == (7, 3, 32, 32)
+    assert "could not be kept" in capsys.readouterr().err
+
+
+def test_many_are_read_in_order_by_several_processes(tmp_path, monkeypatch):
+    monkeypatch.setattr(folders, "ENOUGH", 10)
+    monkeypatch.setattr(folders.cpu, "usable_cores", lambda: 3)
+    pixels = RNG.integers(0, 256, (35, 8, 8, 3), dtype=np.uint8)
+    for index, one in enumerate(pixels):
+        Image.fromarray(one).save(tmp_path / f"{index:02d}.png")
+    found = sorted(tmp_path.glob("*.png"))
+    assert (folders.read_all(found, (35, 3, 8, 8)) == pixels.transpose(0, 3, 1, 2)).all()
+    (tmp_path / "17.png").write_bytes(b"no")
+    with pytest.raises(UserError, match=r"17\.png: no picture"):
+        folders.read_all(found, (35, 3, 8, 8))
+
+
+def test_links_are_followed_and_loops_end(mine, tmp_path):
+    (mine / "dogs" / "again").symlink_to(mine / "cats")
+    (mine / "dogs" / "loop").symlink_to(mine / "dogs")
+    (mine / "dogs" / "one.png").symlink_to(mine / "cats" / "1.png")
+    names = read_folder(mine, 3, 32)[1]
+    assert "dogs/one.png" in names
+    assert len(names) == 8  # each folder once
+
+
+def refused(place: Path, words: str) -> None:
+    before = sorted(place.rglob("*"))
+    with pytest.raises(UserError) as caught:
+        data.load("folder", str(place), (3, 32, 32))
+    assert words in str(caught.value)
+    assert str(place) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert sorted(place.rglob("*")) == before
+    assert not list((place.parent / "cache").rglob("*.npz"))
+
+
+def bomb() -> bytes:
+    """A PNG of a few hundred bytes that says it is 60,000 pixels wide and high."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">2I5B", 60_000, 60_000, 8, 2, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(100_000))) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "words"),
+    [
+        ("notes.txt", b"my cats", "notes.txt: no picture (PNG, JPEG, "),
+        ("empty.png", b"", "empty.png: no picture"),
+        ("cut.png", content()[:-60], "cut.png: truncated or damaged"),
+        ("cut.jpg", content("JPEG")[:-200], "cut.jpg: truncated or damaged"),
+        ("bomb.png", bomb(), "bomb.png: "),
+        ("large.png", bomb().replace(struct.pack(">2I", 60_000, 60_000), struct.pack(">2I", 9000, 9000)), "large.png"),
+        ("page.png", b"<html>please log in</html>", "page.png: no picture"),
+        ("paper.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(touch proof) system\n", "no picture"),
+        ("weights.png", b"\x80\x04cos\nsystem\n(S'touch proof'\ntR.", "no picture"),
+        ("zip.png", b"PK\x03\x04" + bytes(100), "no picture"),
+    ],
+)
+def test_each_bad_file_is_named(mine, monkeypatch, name, what, words):
+    monkeypatch.chdir(mine)
+    (mine / name).write_bytes(what)
+    refused(mine, words)
+
+
+def test_sizes_are_said(tmp_path, mine):
+    (mine / "a.png").write_bytes(bomb())
+    refused(mine, "more than 128 MB unpacked; make it smaller or remove it")
+    (mine / "a.png").unlink()
+    Image.new("1", (9000, 9000)).save(mine / "b.png")  # 10 kB, and 243 MB in colour
+    refused(mine, "b.png: 9000x9000 pixels, more than 128 MB")
+
+
+def test_what_is_no_file(mine, tmp_path):
+    os.mkfifo(mine / "pipe")  # opening it would wait for ever
+    refused(mine, "pipe: no regular file")
+    (mine / "pipe").unlink()
+    (mine / "zero.png").symlink_to("/dev/zero")
+    refused(mine, "zero.png: no regular file")
+    (mine / "zero.png").unlink()
+    (mine / "gone.png").symlink_to(mine / "nothing")
+    refused(mine, "gone.png: No such file")
+    (mine / "gone.png").unlink()
+    with (mine / "huge.png").open("wb") as file:
+        file.truncate(2**40)
+    refused(mine, "huge.png: 1,099,511,627,776 bytes")
+
+
+def test_folders_that_do_not_do(mine, tmp_path):
+    (tmp_path / "none").mkdir()
+    refused(tmp_path / "none", "no pictures there")
+    with pytest.raises(UserError, match=r"--data-dir: no folder .*nowhere"):
+        data.load("folder", str(tmp_path / "nowhere"))
+    with pytest.raises(UserError, match="say which, --data-dir FOLDER"):
+        data.load("folder")
+    picture().save(mine / "loose.png")
+    with pytest.raises(UserError, match=r"loose.png: in no sub-folder, hence of no class"):
+        data.load("folder", str(mine), (3, 32, 32), labelled=True)
+    (mine / "loose.png").unlink()
+    for number in range(10):
+        (mine / str(number)).mkdir()
+        picture().save(mine / str(number) / "a.png")
+    with pytest.raises(UserError, match="12 sub-folders; this family knows 10 classes"):
+        data.load("folder", str(mine), (3, 32, 32), labelled=True)
+
+
+FORMS = {form: content(form) for form in ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM")}
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=400)
+@given(st.sampled_from(sorted(FORMS)), st.floats(0, 1, exclude_max=True), st.integers(0, 255))
+@pytest.mark.filterwarnings("ignore")  # as the program that reads many has it
+def test_a_damaged_picture_is_refused_in_one_line_or_read(tmp_path, form, where, flip):
+    """Cut off there, or, with `flip`, with another byte there."""
+    broken = bytearray(FORMS[form])
+    place = int(where * len(broken))
+    if flip:
+        broken[place] ^= flip
+    path = tmp_path / "a"
+    path.write_bytes(bytes(broken if flip else broken[:place]))
+    try:
+        pixels = read_picture(path, 3, 32)
+    except UserError as error:
+        told = str(error)
+    else:
+        told = f"{path}: {pixels.dtype} {pixels.shape}"
+        assert told == f"{path}: uint8 (3, 32, 32)"
+    assert told.startswith(str(path))
+    assert "\n" not in told

@@ -1,0 +1,84 @@
+"""Judges of other data sets than digits: their channels, their record, and what is said where there is none."""
+
+from __future__ import annotations
+
+import json
+
+from common import data, train_judge
+from common.data import as_float
+from common.errors import DONE, UserError
+from common.judging import judge as judges
+from common.judging import reference
+from common.judging.judge import Judge, classify, load_judge
+from common.judging.reference import Examiner, Reference
+
+import numpy as np
+import pytest
+
+RNG = np.random.default_rng(0)
+
+
+def test_judges_have_the_channels_of_their_record():
+    assert load_judge("mnist").in_channels == 1
+    with pytest.raises(UserError, match="this judge sees 1 channels, the images have 3"):
+        classify(load_judge("mnist"), np.zeros((2, 3, 32, 32), np.float32))
+    images = RNG.integers(0, 256, (3, 3, 40, 40), dtype=np.uint8)
+    judge = Judge(3)
+    judge.eval()
+    of_bytes, of_floats = classify(judge, images), classify(judge, as_float(images))
+    np.testing.assert_allclose(of_bytes.features, of_floats.features, atol=1e-6)
+    assert of_bytes.probabilities.shape == (3, 10)
+
+
+def test_cifar10s_judge_is_small_and_says_what_it_reaches():
+    if not (judges.FOLDER / "cifar10.params").exists():
+        pytest.skip("CIFAR-10's judge is not committed yet: python -m common.train_judge --dataset cifar10")
+    judge, record = load_judge("cifar10"), judges.load_record("cifar10")
+    assert judge.in_channels == 3
+    assert (judges.FOLDER / "cifar10.params").stat().st_size <= 2e6
+    assert record["accuracy"] >= 0.8
+    assert record["unseen images"] == 10_000
+
+
+def test_without_a_judge_a_run_says_once_how_to_get_one(capsys):
+    dataset = data.Dataset("kmnist", np.zeros((3, 1, 32, 32), np.float32), "md5:0")
+    examiner = Examiner(dataset)
+    for _ in range(2):
+        assert examiner.examine(None) is None
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "no judge for kmnist; python -m common.train_judge --dataset kmnist" in said.err
+    assert said.err.count("\n") == 1
+    Examiner(dataset._replace(name="folder")).examine(None)
+    assert "no judge for a folder of one's own" in capsys.readouterr().err
+
+
+def test_a_copy_of_cifar10_is_judged_and_a_stranger_is_not(monkeypatch, tmp_path):
+    """Its pixels are not the official ones, so that the record cannot name everyone's."""
+    even = np.tile(np.eye(10, dtype=np.float32), (30, 1))
+    seen = judges.Judged(RNG.normal(size=(300, 64)).astype(np.float32), even)
+    monkeypatch.setattr(reference, "load_judge", lambda name: None)
+    monkeypatch.setattr(reference, "classify", lambda judge, images: seen)
+    images = np.zeros((300, 3, 32, 32), np.uint8)
+    record = {"data": "md5:ours", "sha256": "x", "copies": True}
+    monkeypatch.setattr(reference, "load_record", lambda name: record)
+    assert Reference("cifar10", images, "md5:theirs").shares.tolist() == [0.1] * 10
+    seen.probabilities = np.roll(even, 1, axis=1) * 0 + np.eye(10, dtype=np.float32)[3]
+    with pytest.raises(UserError, match=r"the judge knows cifar10 .*not these images .*common.train_judge"):
+        Reference("cifar10", images, "md5:noise")
+    record["copies"] = False
+    with pytest.raises(UserError, match="the judge knows cifar10"):
+        Reference("cifar10", images, "md5:theirs")
+
+
+def test_a_judge_is_trained_in_colour(tmp_path, monkeypatch):
+    images = RNG.integers(0, 256, (40, 3, 32, 32), dtype=np.uint8)
+    labels = np.arange(40) % 10
+    monkeypatch.setattr(train_judge, "FOLDER", tmp_path)
+    monkeypatch.setattr(data, "load_labelled", lambda *_: (images, labels, "md5:x"))
+    assert train_judge.main(["--dataset", "cifar10", "--epochs", "1"]) == DONE
+    record = json.loads((tmp_path / "record.json").read_text())["cifar10"]
+    assert record["in_channels"] == 3
+    assert record["data"] == "md5:x"
+    monkeypatch.setattr(judges, "FOLDER", tmp_path)
+    assert load_judge("cifar10").in_channels == 3
