@@ -105,6 +105,7 @@ class Game:
         batches: batches of real images that one update takes; where more than one, an epoch's remainder is left out.
         scores: what D is taught to answer for fake and for real images; None where it has no such scale.
         latent_dim: the length of a latent vector.
+        keep_epochs: whether the generator of every epoch is kept, as `generator_0001.params` and so on.
     """
 
     networks: dict[str, nn.Layer]
@@ -115,6 +116,7 @@ class Game:
     batches: int = 1
     scores: tuple[float, float] | None = (0.0, 1.0)
     latent_dim: int = LATENT_DIM
+    keep_epochs: bool = False
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """One update of every player. Returns 0-D tensors, left on the device: a row of `losses.csv`, the same names

@@ -17,7 +17,7 @@ from common.machine import convolutions, cpu, processes
 from common.recorder import Recorder
 from common.rng import LATENT, SHUFFLE, random_numbers
 from common.run import artifacts, checkpoint
-from common.run.families import families, image_of, script, title
+from common.run.families import builder, families, image_of, script, title
 from common.run.flags import flag_of, parse_flags
 from common.run.progress import Interrupt
 from common.run.words import print_end, print_header
@@ -81,7 +81,7 @@ def check_image(family: str, game: Game, flags: argparse.Namespace) -> None:
     if flags.channels not in (None, own):
         raise UserError(f"--channels {flags.channels}: {flags.dataset} has {own}; the flag is for --dataset folder")
     if own != game.image[0]:
-        takers = [script(name) for name in families() if name != family and image_of(name)[0] == own]
+        takers = [script(name) for name in families() if name != family and image_of(builder(name))[0] == own]
         way_out = f"take python {takers[0]}" if takers else "no family here draws such ones yet"
         raise UserError(
             f"--dataset {flags.dataset}: its images have {own} channel{'s' if own > 1 else ''}, {title(family)} draws "
@@ -206,6 +206,8 @@ def train(game: Game, dataset: Dataset, flags: argparse.Namespace, config: dict)
                 recorder.draw(step, epoch, batch, keep=draws, show=epoch_ends)
             if epoch_ends and flags.eval_every > 0 and (epoch + 1) % flags.eval_every == 0:
                 recorder.judge(step, epoch)
+            if epoch_ends and game.keep_epochs:
+                recorder.keep(epoch)
             if saves:
                 recorder.save(step)
                 saved_at = time.monotonic()

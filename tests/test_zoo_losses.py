@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from common.gan import Batch
 from common.losses import minimax, non_saturating
+from zoo.cifar_gan import CIFARGAN
 from zoo.ebgan import outlines, repelling
 from zoo.f_gan import DIVERGENCES, estimate, loss_of
 from zoo.fc_gan import FCGAN, after_sigmoid, of_logits
@@ -124,3 +125,15 @@ def test_outlines_are_empty_where_nothing_changes():
     ring = outlines(flat)[0, 0]
     assert ring[2, 2] == 1
     assert ring[3, 3] == -1
+
+
+def test_cifar_gans_penalty_pulls_the_slope_to_one():
+    paddle.seed(0)
+    game = CIFARGAN(learning_rate=5e-4, penalty=1e3)
+    first = game.discriminator[0].weight
+    first.set_value(first * 3)  # three times as steep as He's initialisation makes it
+    rng = np.random.default_rng(0)
+    images = paddle.to_tensor(rng.uniform(-1, 1, (4, 3, 32, 32)).astype(np.float32))
+    penalties = [float(game.update(Batch((images, None), np.arange(4), rng))["penalty"]) for _ in range(12)]
+    assert penalties[0] > 5
+    assert penalties[-1] < penalties[0] / 10

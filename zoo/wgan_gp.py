@@ -48,10 +48,10 @@ if TYPE_CHECKING:
     from common.judging.reference import Reference  # scikit-learn behind it takes 1.4 s to import
 
 
-def critic_layers() -> nn.Layer:
-    """DCGAN's discriminator without normalisation: `[N, 1, 32, 32]` to unbounded scores `[N, 1, 1, 1]`."""
+def critic_layers(in_channels: int = 1) -> nn.Layer:
+    """DCGAN's discriminator without normalisation: `[N, in_channels, 32, 32]` to unbounded scores `[N, 1, 1, 1]`."""
     return nn.Sequential(
-        Conv2D(1, 64, kernel_size=4, stride=2, padding=1),
+        Conv2D(in_channels, 64, kernel_size=4, stride=2, padding=1),
         LeakyReLU(0.2),
         Conv2D(64, 128, kernel_size=4, stride=2, padding=1),
         LeakyReLU(0.2),

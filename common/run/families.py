@@ -31,9 +31,8 @@ def builder(family: str) -> Callable:
     return importlib.import_module(".".join(script(family).with_suffix("").parts)).build
 
 
-def image_of(family: str) -> tuple[int, int, int]:
-    """The shape of the images that a family draws: channels, height, width."""
-    build = builder(family)
+def image_of(build: Callable) -> tuple[int, int, int]:
+    """The shape of the images that the family of `build` draws: channels, height, width."""
     return (build if inspect.isclass(build) else get_type_hints(build)["return"]).image
 
 

@@ -8,7 +8,7 @@ from typing import Callable
 
 from common.data import DATASETS
 from common.errors import Parser, number_between, whole_number
-from common.run.families import script, title
+from common.run.families import image_of, script, title
 from common.settings import Setting, settings_of
 
 DATA_DIR_HELP = (
@@ -23,11 +23,12 @@ def parse_flags(family: str, build: Callable, arguments: list[str] | None = None
     Returns:
         The loop's flags by name; the family's settings as a dictionary under `settings`.
     """
+    grey = image_of(build)[0] == 1
     parser = Parser(
         prog=str(script(family)),
         description=f"Train {title(family)} and write sample grids, generator.params, loss curves and VisualDL "
         "records to --output-dir. Ctrl-C stops after the current step and saves; --resume goes on.",
-        epilog=f"example: python {script(family)} --dataset digits --epochs 20",
+        epilog=f"example: python {script(family)} {'--dataset digits ' if grey else ''}--epochs 20",
     )
     add = parser.add_argument
     add("--epochs", type=whole_number(1), default=100, help="passes over the data set")
@@ -35,7 +36,7 @@ def parse_flags(family: str, build: Callable, arguments: list[str] | None = None
     add(
         "--dataset",
         choices=DATASETS,
-        default="mnist",
+        default="mnist" if grey else "cifar10",
         help="digits: scikit-learn's 1,797 digits, no network needed; folder: the pictures in --data-dir; auto: MNIST "
         "where it can be had, else digits",
     )
