@@ -204,6 +204,13 @@ class Game:
         return {}
 
 
+def adams(networks: dict[str, nn.Layer], learning_rate: float, beta1: float, beta2: float) -> dict[str, Optimizer]:
+    """An Adam of its own for each network: the optimizers of a game whose players have a network each."""
+    return {
+        name: Adam(learning_rate, beta1, beta2, parameters=network.parameters()) for name, network in networks.items()
+    }
+
+
 class GAN(Game):
     """A generator, a discriminator, a criterion and two Adam optimizers: one update of D, then one of G (Goodfellow et
     al. 2014, arXiv 1406.2661, algorithm 1 with k = 1, and the non-saturating generator loss of its section 3).

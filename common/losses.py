@@ -8,11 +8,10 @@ from __future__ import annotations
 from typing import Callable, NamedTuple
 
 from common.ema import EMA
-from common.gan import Batch, Game
+from common.gan import Batch, Game, adams
 
 from paddle import Tensor, nn
 from paddle.nn.functional import sigmoid, softplus
-from paddle.optimizer import Adam
 
 
 class Loss(NamedTuple):
@@ -66,10 +65,7 @@ class TwoPlayers(Game):
     ) -> None:
         self.generator, self.discriminator, self.loss, self.shown = generator, discriminator, loss, shown
         self.networks = {"generator": generator, "discriminator": discriminator}
-        self.optimizers = {
-            name: Adam(learning_rate, beta1, beta2, parameters=network.parameters())
-            for name, network in self.networks.items()
-        }
+        self.optimizers = adams(self.networks, learning_rate, beta1, beta2)
         self.ema = EMA(generator)
 
     def update(self, batch: Batch) -> dict[str, Tensor]:

@@ -27,7 +27,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common.ema import EMA
-from common.gan import Batch, Game, Yardstick
+from common.gan import Batch, Game, Yardstick, adams
 from common.init import weights_init
 from common.layers import Generator, score_layers
 from common.losses import non_saturating
@@ -38,7 +38,6 @@ import numpy as np
 import paddle
 from paddle import Tensor, nn
 from paddle.nn.functional import one_hot, sigmoid
-from paddle.optimizer import Adam
 
 if TYPE_CHECKING:
     from common.judging.reference import Reference  # scikit-learn behind it takes 1.4 s to import
@@ -74,10 +73,7 @@ class CGAN(Game):
         self.generator = Generator(self.latent_dim + CLASSES).apply(weights_init)
         self.discriminator = Discriminator().apply(weights_init)
         self.networks = {"generator": self.generator, "discriminator": self.discriminator}
-        self.optimizers = {
-            name: Adam(learning_rate, beta1, beta2, parameters=network.parameters())
-            for name, network in self.networks.items()
-        }
+        self.optimizers = adams(self.networks, learning_rate, beta1, beta2)
         self.ema = EMA(self.generator)
 
     def update(self, batch: Batch) -> dict[str, Tensor]:

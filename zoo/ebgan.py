@@ -30,7 +30,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common.ema import EMA
-from common.gan import Batch, Game, Yardstick
+from common.gan import Batch, Game, Yardstick, adams
 from common.init import weights_init
 from common.layers import Generator, score_layers
 from common.machine.convolutions import Conv2D
@@ -41,7 +41,7 @@ import numpy as np
 import paddle
 from paddle import Tensor, nn
 from paddle.nn.functional import normalize, relu
-from paddle.optimizer import Adam
+from scipy.ndimage import maximum_filter
 
 if TYPE_CHECKING:
     from common.judging.reference import Reference  # scikit-learn behind it takes 1.4 s to import
@@ -97,10 +97,7 @@ class EBGAN(Game):
     ) -> None:
         self.generator, self.discriminator = Generator().apply(weights_init), Autoencoder().apply(weights_init)
         self.networks = {"generator": self.generator, "discriminator": self.discriminator}
-        self.optimizers = {
-            name: Adam(learning_rate, beta1, beta2, parameters=network.parameters())
-            for name, network in self.networks.items()
-        }
+        self.optimizers = adams(self.networks, learning_rate, beta1, beta2)
         self.ema = EMA(self.generator)
         self.margin, self.weight, self.alone = margin, repel, alone
 
@@ -144,10 +141,7 @@ class EBGAN(Game):
 
 def outlines(images: np.ndarray) -> np.ndarray:
     """The rim of each digit: the largest of the 3x3 neighbours less the pixel itself, in [-1, 1]."""
-    padded = np.pad(images, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=-1)
-    size = images.shape[-1]
-    shifted = [padded[..., i : i + size, j : j + size] for i in range(3) for j in range(3)]
-    return np.max(shifted, axis=0) - images - 1
+    return maximum_filter(images, size=(1, 1, 3, 3), mode="constant", cval=-1) - images - 1
 
 
 build = EBGAN

@@ -29,7 +29,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common.ema import EMA
-from common.gan import Batch, Game, Yardstick
+from common.gan import Batch, Game, Yardstick, adams
 from common.init import weights_init
 from common.judging.curves import loss_tells_quality
 from common.layers import Generator
@@ -42,7 +42,6 @@ import numpy as np
 import paddle
 from paddle import Tensor, nn
 from paddle.nn.functional import relu
-from paddle.optimizer import Adam
 
 if TYPE_CHECKING:
     from common.judging.reference import Reference  # scikit-learn behind it takes 1.4 s to import
@@ -102,10 +101,7 @@ class WGANGP(Game):
     ) -> None:
         self.generator, self.critic = Generator().apply(weights_init), critic_layers()
         self.networks = {"generator": self.generator, "critic": self.critic}
-        self.optimizers = {
-            name: Adam(learning_rate, beta1, beta2, parameters=network.parameters())
-            for name, network in self.networks.items()
-        }
+        self.optimizers = adams(self.networks, learning_rate, beta1, beta2)
         self.ema = EMA(self.generator)
         self.batches, self.weight, self.one_sided = critic_steps, penalty, one_sided
 
