@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 BATCH_SIZE = 128
 SHIFT = 2  # pixels of random translation, each way
-EPOCHS = {"mnist": 8, "fashion-mnist": 12, "kmnist": 8, "digits": 80, "cifar10": 10}
+EPOCHS = {"mnist": 8, "fashion-mnist": 12, "kmnist": 8, "digits": 80, "cifar10": 15}
 MIRRORED = ("cifar10",)  # a dog looks either way; a digit, a shoe's tip do not
 
 

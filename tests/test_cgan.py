@@ -9,7 +9,7 @@ from common.judging.reference import Reference
 from common.run.families import builder
 from tests.conftest import batch_of, make_gan, train
 from tests.runs import TOY
-from zoo.cgan import CLASSES
+from zoo.cgan import CGAN, CLASSES
 
 import numpy as np
 import paddle
@@ -56,12 +56,40 @@ def test_losses_by_hand():
     noise = again.draw(lambda rng, count: rng.standard_normal((count, 100, 1, 1), dtype=np.float32))
     fake = twin.generator(paddle.concat([noise, y], axis=1))
     real_score, fake_score = (
-        1 / (1 + np.exp(-twin.discriminator(x, y).numpy().astype(np.float64))) for x in (again.images, fake)
+        1 / (1 + np.exp(-twin.discriminator(x, y)[0].numpy().astype(np.float64))) for x in (again.images, fake)
     )
     expected = -np.log(real_score).mean() - np.log(1 - fake_score).mean()
     assert values["loss_d"].item() == pytest.approx(expected, rel=1e-4)
     assert values["score_real"].item() == pytest.approx(real_score.mean(), rel=1e-4)
     assert values["score_fake"].item() == pytest.approx(fake_score.mean(), rel=1e-4)
+
+
+@pytest.mark.parametrize("heads", ["one", "two"])
+def test_the_three_parts_by_hand(heads, monkeypatch):
+    """Real images with a wrong label count beside the fakes; of two heads only that of the fit is asked about them."""
+    game, batch = CGAN("three", heads), batch_of(0, 10)
+    asked, judge = [], game.discriminator.forward
+    monkeypatch.setattr(game.discriminator, "forward", lambda x, y: asked.append((x, y, judge(x, y))) or asked[-1][2])
+    values = game.update(batch)
+    (real, _, right), (_, _, wrong), (again, other, misfit), (_, asked_for, _) = asked
+    labels = batch.labels.numpy()
+    assert (again.numpy() == real.numpy()).all()
+    assert (other.numpy().argmax(axis=1).ravel() != labels).all()
+    assert (asked_for.numpy().argmax(axis=1).ravel() == labels).all()
+    softplus = lambda s: np.log1p(np.exp(s.numpy().astype(np.float64))).mean()  # noqa: E731
+    terms = [*map(softplus, wrong), softplus(misfit[0])]
+    expected = np.mean([softplus(-s) for s in right]) + np.mean(terms)
+    assert (len(right), len(terms)) == ((1, 2) if heads == "one" else (2, 3))
+    assert values["loss_d"].item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_head_for_real_does_not_see_the_label():
+    discriminator = CGAN("two", "two").discriminator
+    discriminator.eval()
+    x, (one, other) = batch_of(0, 2).images, np.eye(10, dtype=np.float32)[[3, 4]][:, :, None, None]
+    answers = [discriminator(x, paddle.to_tensor(np.stack([label, label]))) for label in (one, other)]
+    assert (answers[0][1].numpy() == answers[1][1].numpy()).all()
+    assert (answers[0][0].numpy() != answers[1][0].numpy()).all()
 
 
 def test_the_grid_has_a_row_for_each_digit(monkeypatch):

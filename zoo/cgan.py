@@ -4,24 +4,29 @@ The idea. DCGAN draws whichever digit the noise happens to mean. Here both playe
 as the digit it is asked for; D beside the image, and it is asked whether this is a real image *of that digit*. A fake
 3 that was to be a 7 is as wrong as a blurred 7, so G has to obey.
 
-The formula (Mirza and Osindero 2014, arXiv 1411.1784, equation 2), in logits s = D(x, y), with sp the softplus:
+The formulas (Mirza and Osindero 2014, arXiv 1411.1784, equation 2), in logits s = D(x, y), with sp the softplus:
 
-    D   min  E sp(-s(x, y)) + E sp(s(G(z, y), y))        the two halves of BCE: -log D and -log(1 - D)
+    D   min  E sp(-s(x, y)) + E sp(s(G(z, y), y))        -log D and -log(1 - D)
     G   min  E sp(-s(G(z, y), y))                        non-saturating
 
-What differs from the paper: DCGAN's networks. The label is one-hot: for G 10 more numbers beside the 100 of the noise,
+`--parts three`: D also learns that a real image with a wrong label ȳ does not fit (Reed et al. 2016, arXiv 1605.05396,
+algorithm 1); the second term becomes ½ [E sp(s(G(z, y), y)) + E sp(s(x, ȳ))]. `--heads two`: one head of D asks "does
+it fit?", the other, without the label, "is it real?"; the terms of right and of wrong pairs are averaged.
+
+What differs from the papers: DCGAN's networks. The label is one-hot: for G 10 more numbers beside the 100 of the noise,
 for D 10 more channels beside the image, all 0 but one. The fakes have the labels of the real batch.
 
 What to look at. The grid has a row for each digit. `common.evaluate` lets the judge read 2,000 digits that were asked
-for. One digit of your choice: `python -m common.sample work/cgan --digit 7 --out seven.png`. The losses mean what
-DCGAN's mean.
+for. One digit of your choice: `python -m common.sample work/cgan --digit 7 --out seven.png`. `score_…` is the first
+head's answer about the fit. Which variant learns the label first, `docs/cgan_variants.py` measures.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -31,13 +36,15 @@ from common.gan import Batch, Game, Yardstick, adams
 from common.init import weights_init
 from common.layers import Generator, score_layers
 from common.losses import non_saturating
+from common.machine.activations import LeakyReLU
+from common.machine.convolutions import Conv2D
 from common.settings import Decay, Rate
 from common.train import run
 
 import numpy as np
 import paddle
 from paddle import Tensor, nn
-from paddle.nn.functional import one_hot, sigmoid
+from paddle.nn.functional import one_hot, sigmoid, softplus
 
 if TYPE_CHECKING:
     from common.judging.reference import Reference  # scikit-learn behind it takes 1.4 s to import
@@ -53,15 +60,42 @@ class Discriminator(nn.Layer):
         super().__init__()
         self.dis = nn.Sequential(*score_layers(in_channels=1 + CLASSES))
 
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """`x [N, 1, 32, 32]` in [-1, 1] and one-hot `y [N, 10, 1, 1]` to logits `[N, 1, 1, 1]`."""
-        return self.dis(paddle.concat([x, y.expand([-1, -1, *x.shape[2:]])], axis=1))
+    def forward(self, x: Tensor, y: Tensor) -> list[Tensor]:
+        """`x [N, 1, 32, 32]` in [-1, 1] and one-hot `y [N, 10, 1, 1]` to one tensor of logits `[N, 1, 1, 1]`."""
+        return [self.dis(beside(x, y))]
+
+
+class TwoHeads(nn.Layer):
+    """Images and labels to logits of "this digit", and, whatever the label, of "a real image"."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        *trunk, last = score_layers()
+        self.trunk, self.real = nn.Sequential(*trunk), last
+        self.fits = nn.Sequential(
+            Conv2D(256 + CLASSES, 256, kernel_size=1, bias_attr=False),
+            nn.BatchNorm2D(256),
+            LeakyReLU(0.2),
+            Conv2D(256, 1, kernel_size=4, bias_attr=False),  # 4x4 -> 1x1
+        )
+
+    def forward(self, x: Tensor, y: Tensor) -> list[Tensor]:
+        """Two tensors of logits: "it fits", "it is real"."""
+        features = self.trunk(x)
+        return [self.fits(beside(features, y)), self.real(features)]
+
+
+def beside(x: Tensor, y: Tensor) -> Tensor:
+    """`x [N, C, H, W]` with ten more channels, all 0 but that of the label."""
+    return paddle.concat([x, y.expand([-1, -1, *x.shape[2:]])], axis=1)
 
 
 class CGAN(Game):
     """A generator and a discriminator that both know the label.
 
     Args:
+        parts: what D is shown: two, real images and fakes with their labels; three, also real ones with a wrong label
+        heads: of D: one that answers all, or two, one for "does it fit the label?" and one for "is it real?"
         learning_rate: Adam's step size, both networks
         beta1: Adam's first decay rate, both networks
         beta2: Adam's second decay rate, both networks
@@ -69,12 +103,20 @@ class CGAN(Game):
 
     labelled = True
 
-    def __init__(self, learning_rate: Rate = 2e-4, beta1: Decay = 0.5, beta2: Decay = 0.999) -> None:
+    def __init__(
+        self,
+        parts: Literal["two", "three"] = "two",
+        heads: Literal["one", "two"] = "one",
+        learning_rate: Rate = 2e-4,
+        beta1: Decay = 0.5,
+        beta2: Decay = 0.999,
+    ) -> None:
         self.generator = Generator(self.latent_dim + CLASSES).apply(weights_init)
-        self.discriminator = Discriminator().apply(weights_init)
+        self.discriminator = (Discriminator() if heads == "one" else TwoHeads()).apply(weights_init)
         self.networks = {"generator": self.generator, "discriminator": self.discriminator}
         self.optimizers = adams(self.networks, learning_rate, beta1, beta2)
         self.ema = EMA(self.generator)
+        self.three = parts == "three"
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """D tells real images with their labels from fakes with theirs; then G is asked for the same labels again."""
@@ -82,20 +124,23 @@ class CGAN(Game):
 
         with self.turn("discriminator"):
             fake = self.generator(paddle.concat([batch.draw(super().latent), y], axis=1))
-            real_score, fake_score = self.discriminator(batch.images, y), self.discriminator(fake, y)
-            loss_d = non_saturating.discriminator(real_score, fake_score)
+            real, wrong = self.discriminator(batch.images, y), self.discriminator(fake, y)
+            if self.three:
+                other = one_hot((batch.labels + batch.draw(shift)) % CLASSES, CLASSES).unsqueeze([2, 3])
+                wrong = [*wrong, self.discriminator(batch.images, other)[0]]  # they are real: only the fit is wrong
+            loss_d = mean(softplus(-s) for s in real) + mean(softplus(s) for s in wrong)
             loss_d.backward()
 
         with self.turn("generator"):
             fake = self.generator(paddle.concat([batch.draw(super().latent), y], axis=1))
-            loss_g = non_saturating.generator(self.discriminator(fake, y))
+            loss_g = sum(non_saturating.generator(s) for s in self.discriminator(fake, y))
             loss_g.backward()
 
         return {
             "loss_d": loss_d.detach(),
             "loss_g": loss_g.detach(),
-            "score_real": sigmoid(real_score.detach()).mean(),
-            "score_fake": sigmoid(fake_score.detach()).mean(),
+            "score_real": sigmoid(real[0].detach()).mean(),
+            "score_fake": sigmoid(wrong[0].detach()).mean(),
         }
 
     def latent(self, rng: np.random.Generator, count: int, label: int | None = None) -> np.ndarray:
@@ -114,6 +159,16 @@ class CGAN(Game):
         right = float((seen.classes == np.arange(MEASURED) % CLASSES).mean())
         meaning = f"share of {MEASURED:,} digits that the judge reads as the digit asked for; real images 0.993"
         return {"obeys the label": Yardstick(right, 1 / CLASSES, meaning)}
+
+
+def mean(terms: Iterable[Tensor]) -> Tensor:
+    """The mean of the means of some tensors."""
+    return paddle.stack([term.mean() for term in terms]).mean()
+
+
+def shift(rng: np.random.Generator, count: int) -> np.ndarray:
+    """What makes a label wrong when it is added to it, modulo 10: `[count]`, 1 to 9."""
+    return rng.integers(1, CLASSES, count)
 
 
 build = CGAN
