@@ -248,7 +248,7 @@ def test_auto_says_so_at_the_start_at_the_end_and_in_the_config(tmp_path, say):
 
 
 def test_real_mnist_run(real_mnist, tmp_path, say):
-    said = say(train, "dcgan", "--data-dir", real_mnist, "--max-steps", 30, "--output-dir", tmp_path / "run")
+    said = say(train, "dcgan", "--data-dir", real_mnist, "--max-steps", 20, "--output-dir", tmp_path / "run")
     assert (said.status, said.err) == (0, "")
     config = json.loads((tmp_path / "run/config.json").read_text())
     assert config["checksum"] == "md5:f68b3c2dcbeaaa9fbdd348bbdeb94873"

@@ -40,7 +40,7 @@ def sick_toy(make_sick: Callable[[GAN], None]) -> Callable[..., GAN]:
 )
 def test_what_is_said_is_seen_and_kept(make_sick, trouble, tmp_path, say):
     """By the loop itself: G that cannot follow, and targets that are swapped."""
-    flags = ["--dataset", "digits", "--max-steps", 600, "--eval-every", 0, "--threads", 1, "--output-dir", tmp_path]
+    flags = ["--dataset", "digits", "--max-steps", 440, "--eval-every", 0, "--threads", 1, "--output-dir", tmp_path]
     said = say(lambda given: run("lsgan", sick_toy(make_sick), given), *flags)
     assert said.status == 0, said.err
     found = load_troubles(tmp_path)

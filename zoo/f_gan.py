@@ -26,6 +26,7 @@ is known: two Gaussians, a small network for v.
 from __future__ import annotations
 
 import sys
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Literal, NamedTuple
 
@@ -84,6 +85,7 @@ def loss_of(name: str) -> Loss:
     )
 
 
+@lru_cache
 def estimate(name: str, mean: float = 1.0, steps: int = 500, count: int = 4096) -> float:
     """The divergence of N(0, 1) from N(`mean`, 1) as a D of two hidden layers finds it, on fresh samples at the end."""
     paddle.seed(0)

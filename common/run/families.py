@@ -7,6 +7,8 @@ import inspect
 from pathlib import Path
 from typing import Callable, get_type_hints
 
+from common.data import IMAGE
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -32,8 +34,8 @@ def builder(family: str) -> Callable:
 
 
 def image_of(build: Callable) -> tuple[int, int, int]:
-    """The shape of the images that the family of `build` draws: channels, height, width."""
-    return (build if inspect.isclass(build) else get_type_hints(build)["return"]).image
+    """The shape of the images that the family of `build` draws, (channels, height, width), as its class says."""
+    return getattr(build if inspect.isclass(build) else get_type_hints(build).get("return"), "image", IMAGE)
 
 
 def title(family: str) -> str:
