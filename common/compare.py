@@ -67,8 +67,7 @@ def load_run(run_dir: Path) -> Run:
     config, losses = load_config(run_dir), load_losses(run_dir)
     grids = sorted_grids(run_dir / "samples")
     last_grid = grids[-1] if grids else None
-    scores = config.get("scores", [0.0, 1.0])  # runs made before there were other families do not say
-    return Run(run_dir.resolve().name, config["family"], losses, last_grid, load_metrics(run_dir), scores)
+    return Run(run_dir.resolve().name, config["family"], losses, last_grid, load_metrics(run_dir), config["scores"])
 
 
 def smooth(values: np.ndarray, weight: float) -> np.ndarray:

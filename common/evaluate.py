@@ -37,7 +37,7 @@ def judge_runs(
     Raises:
         UserError: the runs saw different data, or one cannot be read.
     """
-    datasets = {load_config(run_dir)["dataset"] for run_dir in run_dirs}
+    datasets = {load_config(run_dir).get("dataset", "mnist") for run_dir in run_dirs}
     if len(datasets) > 1:
         raise UserError(f"these runs saw different data ({', '.join(sorted(datasets))}): evaluate them apart")
     dataset = datasets.pop()

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from common import sample
+from common import compare, evaluate, sample
 from common.run.flags import parse_flags
 from common.settings import Count, Decay, OptionalRate, Rate, Weight, settings_of
 from tests.conftest import check_refused, here
@@ -146,11 +146,19 @@ def test_a_strangers_config_is_refused_in_one_line(tmp_path, say, family, settin
     assert [path.name for path in Path(tmp_path).iterdir()] == ["config.json"]
 
 
-@pytest.mark.parametrize("flags", [[], "learning_rate", 3, None])
-def test_a_strangers_flags_may_be_no_dictionary(tmp_path, say, flags):
-    (tmp_path / "config.json").write_text(json.dumps({"family": "dcgan", "flags": flags}))
-    words = f"flags is {flags!r}, expected them by name"
-    check_refused(say(sample.main, tmp_path, "--out", tmp_path / "a.png"), words)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("flags", []), ("flags", "learning_rate"), ("flags", 3), ("flags", None),
+        ("dataset", 5), ("dataset", "../mnist"), ("dataset", ["mnist"]), ("dataset", None),
+        ("scores", "01"), ("scores", [0, 1, 2]), ("scores", ["0", 1]), ("scores", {"0": 1}),
+    ],
+)  # fmt: skip
+def test_what_else_a_stranger_may_have_written(tmp_path, say, name, value):
+    (tmp_path / "config.json").write_text(json.dumps({"family": "dcgan", name: value}))
+    words = f"{tmp_path / 'config.json'}: {name} is {value!r}, which cannot be"
+    for command, *flags in ((sample.main, "--out", tmp_path / "a.png"), (evaluate.main,), (compare.main,)):
+        check_refused(say(command, tmp_path, *flags), words)
 
 
 def test_flags_of_another_version_are_left_alone(tmp_path, say):

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from common.data import DATASETS
 from common.errors import UserError
 from common.gan import Game
 from common.run.families import builder, families
@@ -17,7 +18,7 @@ import numpy as np
 
 
 def load_config(run_dir: Path) -> dict[str, Any]:
-    """The `config.json` of a run or of a `pretrained` folder.
+    """The `config.json` of a run or of a `pretrained` folder; a stranger may have written it.
 
     Raises:
         UserError: it is not there, damaged, or names a family that this repository does not have.
@@ -32,9 +33,17 @@ def load_config(run_dir: Path) -> dict[str, Any]:
     family = config.get("family") if isinstance(config, dict) else None
     if family not in families():
         raise UserError(f"{path}: family is {family!r}, expected one of {', '.join(families())}")
-    if not isinstance(config.get("flags", {}), dict):
-        raise UserError(f"{path}: flags is {config['flags']!r}, expected them by name")
-    return config
+    scores = config.get("scores", [0.0, 1.0])  # runs made before there were other families do not say
+    right = {
+        "flags": isinstance(config.get("flags", {}), dict),
+        "dataset": config.get("dataset", "mnist") in DATASETS,
+        "scores": scores is None
+        or (isinstance(scores, list) and len(scores) == 2 and {*map(type, scores)} <= {int, float}),
+    }
+    for name in right:
+        if not right[name]:
+            raise UserError(f"{path}: {name} is {config[name]!r}, which cannot be")
+    return {**config, "scores": scores}
 
 
 def load_losses(run_dir: Path) -> dict[str, np.ndarray]:
