@@ -17,6 +17,7 @@ from tests.conftest import ROOT, call, check_refused
 
 import numpy as np
 import pytest
+from PIL import Image
 
 
 def flags_for(folder: Path) -> list[object]:
@@ -148,11 +149,44 @@ def test_no_report_without_results(tmp_path, capsys):
             assert f"results.json: {trouble}" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
-def test_the_readmes_quote_the_report(name):
-    quoted = [line for line in (ROOT / name).read_text().splitlines() if line.startswith(("| DCGAN ", "| LSGAN "))]
-    assert len(quoted) >= 6
+@pytest.mark.parametrize("name", ["docs/reading-results.md", "docs/reading-results.zh-CN.md"])
+def test_the_pages_on_the_results_quote_the_report(name):
+    lines = (ROOT / name).read_text().splitlines()
+    tables = [line for line in lines if " ± " in line or line.startswith(("| real, ", "| noise"))]
+    quoted = [line for line in tables if line.startswith("| ")]
+    assert sum(line.startswith(("| DCGAN ", "| LSGAN ")) for line in quoted) >= 6
+    assert sum(line.startswith("| real, ") for line in quoted) == 2
     assert set(quoted) <= set((ROOT / "docs/results.md").read_text().splitlines())
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_the_readmes_four_rows_are_of_the_json(name):
+    """DCGAN, LSGAN, what is shipped, real images: Fréchet distance, recall, share recognised."""
+    found = json.loads((ROOT / "docs/results.json").read_text())
+    shipped = hashlib.sha256((ROOT / "dcgan/pretrained/generator.params").read_bytes()).hexdigest()
+    runs = {
+        family: [run["final"]["EMA"] for run in found["runs"].values() if run["recipe"] == family]
+        for family in ("dcgan", "lsgan")
+    }
+    members = [
+        *runs.values(),
+        [run["final"]["EMA"] for run in found["runs"].values() if run["sha256"]["EMA"] == shipped],
+        [found["anchors"]["real, unseen"]],
+    ]
+    columns = {"frechet": "{:.2f}", "recall": "{:.3f}", "confident": "{:.3f}"}
+    expected = [[spread_of([one[key] for one in member], form) for key, form in columns.items()] for member in members]
+    text = (ROOT / name).read_text()
+    table = text[text.index("| | Fréchet") :].split("\n\n")[0].splitlines()[2:]
+    assert [[cell.strip() for cell in row.strip("|").split("|")[1:]] for row in table] == expected
+
+
+@pytest.mark.parametrize("family", ["dcgan", "lsgan"])
+def test_the_readmes_grids_are_of_the_shipped_weights(family, tmp_path, say):
+    drawn = say(sample.main, ROOT / family / "pretrained", "--out", tmp_path / "grid.png")
+    assert (drawn.status, drawn.err) == (0, "")
+    with Image.open(tmp_path / "grid.png") as new, Image.open(ROOT / f"docs/images/pretrained_{family}.png") as shown:
+        difference = np.abs(np.asarray(new, np.int16) - np.asarray(shown, np.int16))
+    assert difference.max() <= 2  # another processor rounds otherwise
 
 
 @pytest.mark.parametrize("family", ["dcgan", "lsgan"])
