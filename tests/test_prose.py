@@ -1,4 +1,4 @@
-"""The pages as a reader meets them: Chinese punctuation, links that lead somewhere, the glossary's words, true quotes."""
+"""The pages as a reader meets them: punctuation, links that lead somewhere, the glossary's words, true quotes."""
 
 from __future__ import annotations
 
