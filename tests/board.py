@@ -1,4 +1,4 @@
-"""VisualDL in a real browser: what the tests look at, and the README's screenshot of it.
+"""VisualDL in a real browser: what the tests look at, and the screenshot of it in docs/reading-results.md.
 
 `python -m tests.board work --out docs/images/visualdl.png` needs Chromium and its driver (Debian: chromium-driver).
 """
