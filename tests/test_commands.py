@@ -11,6 +11,7 @@ import sys
 
 from common import data, sample
 from common.judging.reference import Examiner
+from common.run import progress
 from common.run.families import builder, families, script
 from common.run.flags import flag_of
 from common.run.runs import best_distance, load_game
@@ -88,7 +89,8 @@ def test_two_runs_with_one_seed_are_equal_and_the_first_is_kept(tmp_path):
 def test_plain_paddle_load_gives_the_pictures_of_sample(run_dir, tmp_path):
     """And the command, in a process of its own, from another folder, says nothing on stderr."""
     done = call("-m", "common.sample", run_dir, "--count", "10", "--seed", "3", "--npy", tmp_path / "a.npy",
-                "--out", tmp_path / "grid.png", cwd=tmp_path, PYTHONPATH=str(ROOT))  # fmt: skip
+                "--weights", "generator.params", "--out", tmp_path / "grid.png",
+                cwd=tmp_path, PYTHONPATH=str(ROOT))  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     gan = make_gan("dcgan")
     generator = gan.networks["generator"]
@@ -121,6 +123,31 @@ def test_sample_writes_a_grid(run_dir, tmp_path, say):
     assert (said.status, said.err) == (0, "")
     with Image.open(tmp_path / "grid.png") as grid:
         assert grid.size == (3 * 34 + 2, 2 * 34 + 2)
+
+
+def test_sample_takes_the_best_weights_there_are_and_says_which(run_dir, tmp_path, say):
+    """A run that was judged has some that were best; another has the last ones."""
+    unjudged = shutil.copytree(run_dir, tmp_path / "unjudged", ignore=shutil.ignore_patterns("*_best.params"))
+    for run, weights in ((run_dir, "generator_best.params"), (unjudged, "generator.params")):
+        drawn = {}
+        for name, flags in (("free", []), ("named", ["--weights", weights])):
+            said = say(sample.main, run, "--count", 2, "--npy", tmp_path / "a.npy", *flags)
+            assert said.out.endswith(f"by {weights}\n")
+            drawn[name] = np.load(tmp_path / "a.npy")
+        assert (drawn["free"] == drawn["named"]).all()
+
+
+def test_a_long_run_says_once_how_to_stop_it_and_go_on(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: now[0])
+    for seconds, words in ((2.0, "some 2.8 hours to go; Ctrl-C stops and saves"), (0.01, "")):
+        bar = progress.Progress(5000, 32, 100, 100)
+        for step in range(60):
+            now[0] += seconds
+            bar.advance([{"step": step, "epoch": 0, "loss_d": 1.0}])
+        said = capsys.readouterr().out
+        assert said.count("to go; Ctrl-C") == bool(words)
+        assert words in said
 
 
 def test_many_images_are_drawn_in_parts_that_make_the_whole(monkeypatch):
@@ -193,7 +220,11 @@ def test_a_damaged_data_file_leaves_the_earlier_run_in_place(half, mnist_dir, sa
     [
         (["{run}"], "nothing to write"),
         (["{run}", "--out", "no/folder/a.png"], "there is no folder no/folder"),
-        (["nowhere", "--out", "a.png"], "nowhere/config.json"),
+        (["{run}", "--out", "grid"], "--out grid: expected a name that ends in .png"),
+        (
+            ["nowhere", "--out", "a.png"],
+            "nowhere/config.json: No such file or directory; name a folder that a training",
+        ),
         (["{run}", "--weights", "none.params", "--out", "a.png"], "none.params: No such file"),
         (["{run}", "--weights", "discriminator.params", "--out", "a.png"], "not weights of this Generator"),
         (["{run}", "--weights", "losses.csv", "--out", "a.png"], "losses.csv"),
