@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import shutil
 import signal
 import subprocess
 import sys
 
-from common import data, sample
+from common import data, publish, sample
+from common.judging.judge import classify, load_judge
 from common.judging.reference import Examiner
 from common.run import progress
 from common.run.families import builder, families, script
@@ -286,6 +288,28 @@ def test_real_mnist_run(real_mnist, tmp_path, say):
     with (tmp_path / "run/losses.csv").open() as file:
         losses = [float(row["loss_d"]) for row in csv.DictReader(file)]
     assert np.mean(losses[-10:]) < 1.3  # D at chance has 2 log 2 = 1.39
+
+
+def test_published_weights_draw_and_say_what_they_are(run_dir, tmp_path, say):
+    folder = tmp_path / "given"
+    said = say(publish.main, run_dir, folder, "--samples", 100)
+    assert (said.status, said.err) == (0, "")
+    assert {path.name for path in folder.iterdir()} == {"README.md", "config.json", "generator.params"}
+    content = (folder / "generator.params").read_bytes()
+    assert content in [path.read_bytes() for path in run_dir.glob("generator*.params")]
+    written = (folder / "README.md").read_text()
+    assert hashlib.sha256(content).hexdigest() in written
+    assert "a run of 70 updates of 32 images, seed 42" in written
+    assert str(run_dir.parent) not in written + (folder / "config.json").read_text()
+    assert say(sample.main, folder, "--count", 4, "--out", tmp_path / "a.png").status == 0
+
+
+def test_the_pretrained_cgan_draws_the_digit_asked_for(tmp_path, say):
+    for digit in (3, 7):
+        flags = ["--digit", digit, "--count", 100, "--npy", tmp_path / "a.npy"]
+        assert say(sample.main, ROOT / "zoo/pretrained/cgan", *flags).status == 0
+        read = classify(load_judge("mnist"), np.load(tmp_path / "a.npy")).classes
+        assert (read == digit).mean() >= 0.97
 
 
 @pytest.mark.parametrize("family", ["dcgan", "lsgan"])
