@@ -69,7 +69,7 @@ python -m common.sample {folder.as_posix()} --out grid.png
 | --- | --- |
 | network · 网络 | the generator of `{script(family).as_posix()}` |
 | data · 数据 | {made["dataset"]}, training images ({made["checksum"]}) |
-| recipe · 配方 | a run of {made["steps"]:,} updates of {flags["batch_size"]} images, seed {flags["seed"]}; `config.json` |
+| recipe · 配方 | a run of {made["steps"]:,} updates of {flags["batch_size"]} images, seed {flags["seed"]} |
 | Paddle | {made["versions"]["paddle"]}, {made["device"]} |
 | SHA-256 | `{made["sha256"]}` |
 | licence · 许可证 | Apache-2.0 |
