@@ -16,12 +16,14 @@ help: ## this list
 	@echo "make TARGET [ARGS='flags for the command'] [BASE_PYTHON=python3.12]"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-9s %s\n", $$1, $$2}' Makefile
 
+train: ARGS ?= --max-steps 1500 --eval-every 5
 train: setup ## set up, then a first DCGAN training of under 10 minutes: MNIST where it is in reach, else digits
-	$(PYTHON) dcgan/train.py --dataset auto --max-steps 1500 --eval-every 5 $(ARGS)
+	$(PYTHON) dcgan/train.py --dataset auto $(ARGS)
 
+compare: ARGS ?= --max-steps 600
 compare: setup ## train both families shortly and draw them side by side in work/compare.png
-	$(PYTHON) dcgan/train.py --dataset auto --max-steps 600 --output-dir work/compare/dcgan $(ARGS)
-	$(PYTHON) lsgan/train.py --dataset auto --max-steps 600 --output-dir work/compare/lsgan $(ARGS)
+	$(PYTHON) dcgan/train.py --dataset auto --output-dir work/compare/dcgan $(ARGS)
+	$(PYTHON) lsgan/train.py --dataset auto --output-dir work/compare/lsgan $(ARGS)
 	$(PYTHON) -m common.compare work/compare/dcgan work/compare/lsgan --out work/compare.png
 
 test: setup-test ## set up, then ruff and the tests

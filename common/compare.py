@@ -143,7 +143,7 @@ def draw_others(axes: Axes, run: Run, smoothing: float) -> None:
 def metrics_table(axes: Axes, runs: list[Run]) -> None:
     """The last judgement of each run, raw generator and moving average. ↓ less is better, ↑ more is better."""
     names = {"frechet": "Fréchet ↓", "precision": "precision ↑", "recall": "recall ↑", "coverage": "coverage ↑",
-             "class_distance": "classes ↓", "confident": "recognised ↑"}  # fmt: skip
+             "class_distance": "classes ↓", "confident": "sure ↑"}  # fmt: skip
     rows = [
         [
             f"{run.label}, {which}",

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Callable, NamedTuple
 from common.ema import EMA
 from common.layers import LATENT_DIM
 from common.machine import processes
-from common.settings import Decay, OptionalRate, Range, Rate
+from common.penalty import steepness
+from common.settings import Count, Decay, OptionalRate, Range, Rate, Weight
 
 import numpy as np
 import paddle
@@ -224,6 +225,8 @@ class GAN(Game):
         beta2: Adam's second decay rate, both networks
         learning_rate_d: Adam's step size for D, else --learning-rate (Heusel et al. 2017, arXiv 1706.08500)
         label_smoothing: D's target for real images is 1 less this (Salimans et al. 2016, arXiv 1606.03498, 3.4)
+        penalty: γ, half of which weighs the squared slope of D at real images (arXiv 1801.04406); 0 is off
+        penalty_every: steps between penalties, each weighted by as many (arXiv 1912.04958, section 3.1)
     """
 
     def __init__(
@@ -236,6 +239,8 @@ class GAN(Game):
         beta2: Decay = 0.999,
         learning_rate_d: OptionalRate = None,
         label_smoothing: Annotated[float, Range(0, 0.5)] = 0.0,
+        penalty: Weight = 0.0,
+        penalty_every: Count = 4,
     ) -> None:
         self.networks = {"generator": generator, "discriminator": discriminator}
         self.criterion = criterion
@@ -244,16 +249,17 @@ class GAN(Game):
             name: Adam(rate, beta1, beta2, parameters=self.networks[name].parameters())
             for name, rate in learning_rates.items()
         }
-        self.label_smoothing = label_smoothing
+        self.label_smoothing, self.penalty, self.penalty_every = label_smoothing, penalty, penalty_every
         self.ema = EMA(generator)
         self._targets: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
 
-    def step(self, real: Tensor, noise_d: Tensor, noise_g: Tensor) -> dict[str, Tensor]:
+    def step(self, real: Tensor, noise_d: Tensor, noise_g: Tensor, penalised: bool = False) -> dict[str, Tensor]:
         """Update D on `real` against G(`noise_d`), then G on G(`noise_g`) through the updated D.
 
         Args:
             real: images `[N, 1, 32, 32]` in [-1, 1].
             noise_d, noise_g: latent vectors `[N, 100, 1, 1]` for D's and for G's half of the step.
+            penalised: whether D's slope is punished in this step, which no column of `losses.csv` shows.
 
         Returns:
             0-D tensors, left on the device: `loss_d` = criterion(D(real), 1) + criterion(D(fake), 0) and the mean
@@ -267,6 +273,8 @@ class GAN(Game):
             score_real, score_fake = discriminator(real), discriminator(generator(noise_d))
             loss_d = self.criterion(score_real, smooth) + self.criterion(score_fake, zeros)
             loss_d.backward()
+            if penalised:
+                (self.penalty_every * self.penalty / 2 * steepness(discriminator, real)).backward()
 
         with self.turn("generator"):
             loss_g = self.criterion(discriminator(generator(noise_g)), ones)
@@ -285,7 +293,8 @@ class GAN(Game):
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """One `step` on the batch, with noise of its own for each half."""
         noise_d, noise_g = batch.draw(self.latent), batch.draw(self.latent)
-        return self.step(batch.images, noise_d, noise_g)
+        penalised = self.penalty > 0 and batch.step % self.penalty_every == 0
+        return self.step(batch.images, noise_d, noise_g, penalised)
 
     def _targets_for(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
         """Targets 1, 0 and D's for real images `[count, 1, 1, 1]`, made once for each batch size that occurs."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from common.errors import DONE, Parser, UserError, command, whole_number
 from common.run import artifacts
-from common.run.runs import load_config, load_game
+from common.run.runs import best_weights, load_config, load_game
 
 import numpy as np
 
@@ -33,7 +33,11 @@ def main(arguments: list[str] | None = None) -> int:
         help="walk from the first image of seed A to the first of seed B",
     )
     add("--digit", type=int, choices=range(10), help="draw this digit only, of a family that knows labels")
-    add("--weights", default="generator.params", help="which weights of the run")
+    add(
+        "--weights",
+        help="which weights of the run: generator.params, the last; generator_ema.params, their average; "
+        "generator_best.params, those the judge liked most (default: these where there are any, else the last)",
+    )
     add("--out", type=Path, help="write a grid as PNG")
     add("--npy", type=Path, help="write the images as float32 [N, C, H, W] in [-1, 1]")
     add("--columns", type=whole_number(1), default=8, help="of the grid")
@@ -44,7 +48,11 @@ def main(arguments: list[str] | None = None) -> int:
         if path and not path.parent.is_dir():
             raise UserError(f"{path}: there is no folder {path.parent}")
 
-    game = load_game(flags.run_dir, flags.weights)
+    if flags.out and flags.out.suffix != ".png":
+        raise UserError(f"--out {flags.out}: expected a name that ends in .png")
+
+    weights = flags.weights or best_weights(flags.run_dir)
+    game = load_game(flags.run_dir, weights)
     family = load_config(flags.run_dir)["family"]
     if "generator" not in game.networks:
         raise UserError(f"{flags.run_dir}: {family} draws nothing from noise")
@@ -58,13 +66,13 @@ def main(arguments: list[str] | None = None) -> int:
     images = game.sample(latent)
     if flags.out:
         artifacts.save_image(flags.out, artifacts.grid(images, flags.columns))
-        print(f"{flags.out}: {len(images)} images")
+        print(f"{flags.out}: {len(images)} images by {weights}")
     if flags.npy:
         buffer = io.BytesIO()
         np.save(buffer, images)
         with artifacts.atomic(flags.npy) as file:
             file.write(buffer.getbuffer())
-        print(f"{flags.npy}: float32 {list(images.shape)}")
+        print(f"{flags.npy}: float32 {list(images.shape)} by {weights}")
     return DONE
 
 

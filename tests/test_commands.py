@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import shutil
 import signal
 import subprocess
 import sys
 
-from common import data, sample
+from common import data, publish, sample
+from common.judging.judge import classify, load_judge
 from common.judging.reference import Examiner
+from common.run import progress
 from common.run.families import builder, families, script
 from common.run.flags import flag_of
 from common.run.runs import best_distance, load_game
@@ -88,7 +91,8 @@ def test_two_runs_with_one_seed_are_equal_and_the_first_is_kept(tmp_path):
 def test_plain_paddle_load_gives_the_pictures_of_sample(run_dir, tmp_path):
     """And the command, in a process of its own, from another folder, says nothing on stderr."""
     done = call("-m", "common.sample", run_dir, "--count", "10", "--seed", "3", "--npy", tmp_path / "a.npy",
-                "--out", tmp_path / "grid.png", cwd=tmp_path, PYTHONPATH=str(ROOT))  # fmt: skip
+                "--weights", "generator.params", "--out", tmp_path / "grid.png",
+                cwd=tmp_path, PYTHONPATH=str(ROOT))  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     gan = make_gan("dcgan")
     generator = gan.networks["generator"]
@@ -121,6 +125,31 @@ def test_sample_writes_a_grid(run_dir, tmp_path, say):
     assert (said.status, said.err) == (0, "")
     with Image.open(tmp_path / "grid.png") as grid:
         assert grid.size == (3 * 34 + 2, 2 * 34 + 2)
+
+
+def test_sample_takes_the_best_weights_there_are_and_says_which(run_dir, tmp_path, say):
+    """A run that was judged has some that were best; another has the last ones."""
+    unjudged = shutil.copytree(run_dir, tmp_path / "unjudged", ignore=shutil.ignore_patterns("*_best.params"))
+    for run, weights in ((run_dir, "generator_best.params"), (unjudged, "generator.params")):
+        drawn = {}
+        for name, flags in (("free", []), ("named", ["--weights", weights])):
+            said = say(sample.main, run, "--count", 2, "--npy", tmp_path / "a.npy", *flags)
+            assert said.out.endswith(f"by {weights}\n")
+            drawn[name] = np.load(tmp_path / "a.npy")
+        assert (drawn["free"] == drawn["named"]).all()
+
+
+def test_a_long_run_says_once_how_to_stop_it_and_go_on(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: now[0])
+    for seconds, words in ((2.0, "some 2.8 hours to go; Ctrl-C stops and saves"), (0.01, "")):
+        bar = progress.Progress(5000, 32, 100, 100)
+        for step in range(60):
+            now[0] += seconds
+            bar.advance([{"step": step, "epoch": 0, "loss_d": 1.0}])
+        said = capsys.readouterr().out
+        assert said.count("to go; Ctrl-C") == bool(words)
+        assert words in said
 
 
 def test_many_images_are_drawn_in_parts_that_make_the_whole(monkeypatch):
@@ -193,7 +222,11 @@ def test_a_damaged_data_file_leaves_the_earlier_run_in_place(half, mnist_dir, sa
     [
         (["{run}"], "nothing to write"),
         (["{run}", "--out", "no/folder/a.png"], "there is no folder no/folder"),
-        (["nowhere", "--out", "a.png"], "nowhere/config.json"),
+        (["{run}", "--out", "grid"], "--out grid: expected a name that ends in .png"),
+        (
+            ["nowhere", "--out", "a.png"],
+            "nowhere/config.json: No such file or directory; name a folder that a training",
+        ),
         (["{run}", "--weights", "none.params", "--out", "a.png"], "none.params: No such file"),
         (["{run}", "--weights", "discriminator.params", "--out", "a.png"], "not weights of this Generator"),
         (["{run}", "--weights", "losses.csv", "--out", "a.png"], "losses.csv"),
@@ -255,6 +288,28 @@ def test_real_mnist_run(real_mnist, tmp_path, say):
     with (tmp_path / "run/losses.csv").open() as file:
         losses = [float(row["loss_d"]) for row in csv.DictReader(file)]
     assert np.mean(losses[-10:]) < 1.3  # D at chance has 2 log 2 = 1.39
+
+
+def test_published_weights_draw_and_say_what_they_are(run_dir, tmp_path, say):
+    folder = tmp_path / "given"
+    said = say(publish.main, run_dir, folder, "--samples", 100)
+    assert (said.status, said.err) == (0, "")
+    assert {path.name for path in folder.iterdir()} == {"README.md", "config.json", "generator.params"}
+    content = (folder / "generator.params").read_bytes()
+    assert content in [path.read_bytes() for path in run_dir.glob("generator*.params")]
+    written = (folder / "README.md").read_text()
+    assert hashlib.sha256(content).hexdigest() in written
+    assert "a run of 70 updates of 32 images, seed 42" in written
+    assert str(run_dir.parent) not in written + (folder / "config.json").read_text()
+    assert say(sample.main, folder, "--count", 4, "--out", tmp_path / "a.png").status == 0
+
+
+def test_the_pretrained_cgan_draws_the_digit_asked_for(tmp_path, say):
+    for digit in (3, 7):
+        flags = ["--digit", digit, "--count", 100, "--npy", tmp_path / "a.npy"]
+        assert say(sample.main, ROOT / "zoo/pretrained/cgan", *flags).status == 0
+        read = classify(load_judge("mnist"), np.load(tmp_path / "a.npy")).classes
+        assert (read == digit).mean() >= 0.97
 
 
 @pytest.mark.parametrize("family", ["dcgan", "lsgan"])

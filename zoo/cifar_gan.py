@@ -37,6 +37,7 @@ from common.train import run
 from zoo.wgan_gp import critic_layers, gradient_penalty, uniform
 
 import numpy as np
+import paddle
 from paddle import Tensor
 from paddle.nn.functional import sigmoid
 
@@ -86,6 +87,7 @@ class CIFARGAN(TwoPlayers):
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
         """How near the pictures are, and how near they were before any training."""
         latent = self.latent(np.random.default_rng(0), MEASURED)
+        paddle.seed(0)
         trained, untrained = (reference.judge_game(game, latent)["frechet"] for game in (self, CIFARGAN()))
         meaning = f"Fréchet distance of {MEASURED:,} samples; the floor is G before training, real images are above"
         return {"pictures": Yardstick(trained, untrained, meaning)}

@@ -10,6 +10,13 @@ from common.machine.cpu import launched_processes
 
 from tqdm import tqdm
 
+LONG = 20 * 60  # seconds from which on a person should know how to stop
+
+
+def spoken(seconds: float) -> str:
+    """A time as one says it: "35 minutes", "6.5 hours"."""
+    return f"{seconds / 60:.0f} minutes" if seconds < 90 * 60 else f"{seconds / 3600:.1f} hours"
+
 
 class Progress:
     """A bar with losses, speed and time left; where the output is no terminal, a plain line now and then instead.
@@ -25,6 +32,7 @@ class Progress:
         self.steps, self.images, self.epochs, self.line_every = steps, images, epochs, line_every
         self.done, self.started = 0, time.perf_counter()
         self.terminal = sys.stdout.isatty()
+        self.long: bool | None = None  # whether the run takes long; None until its speed is known
         shown = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}, {rate_fmt}{postfix}"
         options = {"bar_format": shown, "disable": not self.terminal, "dynamic_ncols": True, "file": sys.stdout}
         self.bar = tqdm(total=steps, unit=" images", unit_scale=images, **options)
@@ -34,6 +42,11 @@ class Progress:
         self.done += len(rows)
         seconds = time.perf_counter() - self.started
         speed = self.done * self.images / seconds
+        left = (self.steps - self.done) * seconds / self.done
+        if self.long is None and self.done > 20:  # the first steps are slow
+            self.long = left > LONG
+            if self.long:
+                self.say(f"some {spoken(left)} to go; Ctrl-C stops and saves, the same command with --resume goes on")
         last = rows[-1]
         epoch = f"epoch {last['epoch'] + 1}/{self.epochs}"
         losses = "  ".join(f"{name} {last[name]:.3f}" for name in last if name.startswith("loss"))
@@ -41,8 +54,8 @@ class Progress:
         self.bar.set_postfix_str(losses, refresh=False)
         self.bar.update(len(rows))
         if not self.terminal and any(row["step"] % self.line_every == 0 for row in rows):
-            left = tqdm.format_interval((self.steps - self.done) * seconds / self.done)
-            print(f"{epoch}  step {last['step']}  {losses}  {speed:.0f} images/s  {left} left", flush=True)
+            shown = tqdm.format_interval(left)
+            print(f"{epoch}  step {last['step']}  {losses}  {speed:.0f} images/s  {shown} left", flush=True)
         return speed
 
     def say(self, text: str) -> None:

@@ -27,7 +27,9 @@ def load_config(run_dir: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; name a folder that a train.py wrote, such as work/dcgan") from error
+        raise UserError(
+            f"{path}: {error.strerror}; name a folder that a training wrote, or dcgan/pretrained"
+        ) from error
     except ValueError as error:
         raise UserError(f"{path}: not JSON ({error}); the folder's run must be repeated") from error
     family = config.get("family") if isinstance(config, dict) else None
@@ -59,7 +61,7 @@ def load_losses(run_dir: Path) -> dict[str, np.ndarray]:
         rows = [row for row in rows if len(row) == len(header)]  # the last line may be half written
         table = np.array(rows, dtype=np.float64).reshape(len(rows), len(header))
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; name a folder that a train.py wrote, such as work/dcgan") from error
+        raise UserError(f"{path}: {error.strerror}; name a folder that a training wrote, such as work/dcgan") from error
     except ValueError as error:
         raise UserError(f"{path}: not a table of losses ({error})") from error
     if not rows or not any(name.startswith("loss") for name in header):
@@ -99,6 +101,11 @@ def best_distance(run_dir: Path) -> float:
     return min(
         (line[kind]["frechet"] for line in judgements for kind in ("raw", "ema") if kind in line), default=np.inf
     )
+
+
+def best_weights(run_dir: Path) -> str:
+    """The file with the best generator that is there: that of the epoch which the judge liked most, else the last."""
+    return "generator_best.params" if (run_dir / "generator_best.params").is_file() else "generator.params"
 
 
 def load_game(run_dir: Path, weights: str = "generator.params") -> Game:

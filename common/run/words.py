@@ -13,8 +13,7 @@ def describe(found: dict[str, dict]) -> str:
     """A judgement in a line."""
     raw = found["raw"]
     average = f" (EMA {found['ema']['frechet']:.2f})" if "ema" in found else ""
-    share = f"precision {raw['precision']:.2f}, recall {raw['recall']:.2f}, {raw['confident']:.0%} recognised"
-    return f"{raw['frechet']:.2f}{average}, {share}"
+    return f"{raw['frechet']:.2f}{average}, precision {raw['precision']:.2f}, recall {raw['recall']:.2f}"
 
 
 def print_header(config: dict, images: int, steps: int, start: int, earlier: Path | None) -> None:

@@ -1,0 +1,34 @@
+"""A penalty on how steep D is at real images (Mescheder et al. 2018, arXiv 1801.04406, equation 9, "R1")."""
+
+from __future__ import annotations
+
+import paddle
+from paddle import Tensor, nn
+
+
+def steepness(discriminator: nn.Layer, images: Tensor) -> Tensor:
+    """E ‖∇s(x)‖² over `images [N, C, H, W]`, s being D's raw score; it can be differentiated by D's weights.
+
+    Args:
+        discriminator: a Sequential, or a layer whose `dis` is one, as the course's. A Sigmoid in it is left out: where
+            it is flat, D has no slope to punish, however steep its raw score.
+    """
+    x = images.detach()
+    x.stop_gradient = False
+    scores = x
+    for layer in getattr(discriminator, "dis", discriminator):
+        if isinstance(layer, nn.BatchNorm2D):
+            scores = normalised(layer, scores)
+        elif not isinstance(layer, nn.Sigmoid):
+            scores = layer(scores)
+    (slopes,) = paddle.grad(scores.sum(), x, create_graph=True)
+    return slopes.square().sum(axis=[1, 2, 3]).mean()
+
+
+def normalised(layer: nn.BatchNorm2D, x: Tensor) -> Tensor:
+    """What `layer` makes of `x [N, C, H, W]` in training, in single steps: the second derivative of Paddle's BatchNorm
+    takes forty times as long. Its running statistics stay as they are."""
+    centred = x - x.mean(axis=[0, 2, 3], keepdim=True)
+    variance = centred.square().mean(axis=[0, 2, 3], keepdim=True)
+    weight, bias = (parameter.reshape([1, -1, 1, 1]) for parameter in (layer.weight, layer.bias))
+    return centred * (variance + layer._epsilon).rsqrt() * weight + bias

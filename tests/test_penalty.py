@@ -1,0 +1,107 @@
+"""The penalty on D's slope: right to the second derivative, every fourth step, and off unless it is asked for."""
+
+from __future__ import annotations
+
+from common.machine.activations import LeakyReLU
+from common.machine.convolutions import Conv2D
+from common.penalty import normalised, steepness
+from common.run.families import builder
+from tests.conftest import batch_of, make_gan, real, train
+from tests.runs import TOY
+
+import numpy as np
+import paddle
+import pytest
+from paddle import nn
+
+
+def small(smooth: bool = False) -> nn.Layer:
+    """What a discriminator is made of, in small, and a Sigmoid. `smooth`: without LeakyReLU's kink, at which finite
+    differences of a slope mean nothing."""
+    paddle.seed(3)
+    bends = nn.Tanh() if smooth else LeakyReLU(0.2)
+    return nn.Sequential(
+        *(Conv2D(1, 3, kernel_size=4, stride=2, padding=1), bends),  # 8x8 -> 4x4
+        *(Conv2D(3, 4, kernel_size=3, padding=1), nn.BatchNorm2D(4), bends),
+        *(Conv2D(4, 1, kernel_size=4), nn.Sigmoid()),
+    )
+
+
+def images(count: int = 6) -> paddle.Tensor:
+    return paddle.to_tensor(np.random.default_rng(1).uniform(-1, 1, (count, 1, 8, 8)).astype(np.float32))
+
+
+def test_it_is_the_squared_slope_of_the_raw_score():
+    d, x = small(), images()
+    raw = nn.Sequential(*list(d)[:-1])
+    found = steepness(d, x).item()
+    step, expected = 1e-2, np.zeros(x.shape)
+    for place in np.ndindex(*x.shape):
+        ends = []
+        for sign in (1, -1):
+            moved = x.numpy()
+            moved[place] += sign * step
+            ends.append(raw(paddle.to_tensor(moved)).sum().item())
+        expected[place] = (ends[0] - ends[1]) / (2 * step)
+    assert found == pytest.approx((expected**2).sum(axis=(1, 2, 3)).mean(), rel=2e-2)
+
+
+def test_its_gradient_is_that_of_finite_differences():
+    d, x = small(smooth=True), images()
+    steepness(d, x).backward()
+    rng = np.random.default_rng(0)
+    for name, parameter in d.named_parameters():
+        if parameter.stop_gradient or name in ("2.bias", "5.bias"):  # these move no slope
+            continue
+        found, kept = parameter.grad.numpy(), parameter.numpy()
+        for place in {tuple(rng.integers(0, size) for size in kept.shape) for _ in range(4)}:
+            ends = []
+            for sign in (1, -1):
+                moved = kept.copy()
+                moved[place] += sign * 2e-3
+                parameter.set_value(moved)
+                ends.append(steepness(d, x).item())
+            parameter.set_value(kept)
+            expected = (ends[0] - ends[1]) / 4e-3
+            size = float(np.abs(found).max())
+            assert found[place] == pytest.approx(expected, rel=0.05, abs=0.02 * size), (name, place)
+
+
+def test_batchnorm_in_single_steps_is_batchnorm():
+    layer, x = nn.BatchNorm2D(3), paddle.rand([4, 3, 5, 5])
+    layer.weight.set_value(paddle.to_tensor([0.5, 1.0, 2.0]))
+    before = layer._mean.numpy().copy()
+    found = normalised(layer, x).numpy()
+    assert (layer._mean.numpy() == before).all()
+    np.testing.assert_allclose(found, layer(x).numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["dcgan", "lsgan"])
+def test_it_flattens_d_and_costs_nothing_where_it_is_off(family):
+    """From the first step on, and every fourth; D's part of the other steps is untouched."""
+    slopes = {}
+    for penalty in (0.0, 5.0):
+        paddle.seed(0)
+        game = builder(family)(penalty=penalty)
+        for step in range(5):
+            game.update(batch_of(step))
+        slopes[penalty] = steepness(game.networks["discriminator"], real()).item()
+    assert slopes[5.0] < 0.8 * slopes[0.0]
+    one, other = make_gan(family), builder(family)
+    paddle.seed(0)
+    other = other(penalty=5.0)
+    assert one.update(batch_of(1))["loss_g"].item() == other.update(batch_of(1))["loss_g"].item()
+    assert one.update(batch_of(4))["loss_g"].item() != other.update(batch_of(4))["loss_g"].item()
+
+
+def test_resumed_with_another_penalty_it_is_refused(tmp_path, say):
+    flags = [*TOY, "--max-steps", 6, "--output-dir", tmp_path, "--penalty", 0.5]
+    assert train("toy", *flags) == 0
+    for more, words in (
+        (["--penalty", 1], "--penalty was 0.5 and is now 1"),
+        (["--penalty-every", 2], "--penalty-every"),
+    ):
+        said = say(train, "toy", *flags, "--max-steps", 9, "--resume", *more)
+        assert said.status == 2
+        assert words in said.err
+    assert train("toy", *flags, "--max-steps", 9, "--resume") == 0
