@@ -1,4 +1,4 @@
-"""How a command ends: one clear line for what the user can mend, and the exit statuses of the README."""
+"""How a command ends: one clear line for what the user can mend, and the exit statuses (docs/running.md)."""
 
 from __future__ import annotations
 

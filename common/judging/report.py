@@ -52,13 +52,13 @@ beta1 {config["flags"]["beta1"]}; `make results` at commit {run["commit"][:12]} 
 | SHA-256 | `{run["sha256"]["EMA"]}` |
 | licence · 许可证 | Apache-2.0 |
 
-{results["samples"]:,} samples by our judge, beside unseen real images · 由评判网络给出,与未见过的真图对照:
+{results["samples"]:,} samples by our judge, beside unseen real images · 由评判网络给出，与未见过的真图对照：
 
 | metric · 指标 | these weights · 本权重 | real, unseen · 真图 |
 | --- | --- | --- |
 {figures}
 
-It draws handwritten digits and nothing else; made for teaching. · 只会画手写数字,供教学使用。
+It draws handwritten digits and nothing else; made for teaching. · 只会画手写数字，供教学使用。
 """.replace("\\\n", "")
 
 
