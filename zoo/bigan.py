@@ -11,9 +11,8 @@ The formulas (Donahue et al. 2016, arXiv 1605.09782, equation 3), in logits s = 
 
 What differs from the paper: D has no BatchNorm, which hides how bright a batch is; weights and rate do not decay.
 
-What to look at. The grid has a row of originals, below it their reconstructions, and so on: at best another picture of
-the same digit. `common.evaluate` measures that, and whether the nearest neighbour by code is the same digit. A *random*
-encoder's codes know that nearly as well (in the paper's program, too): the figure means nothing without this floor.
+What to look at. The grid has rows of originals, below each their reconstructions: at best other pictures of the digits.
+`common.evaluate` measures that, and how well codes tell digits apart: a *random* encoder's do it nearly as well.
 """
 
 from __future__ import annotations
@@ -46,9 +45,8 @@ PIXELS, CODE, WIDTH = 784, 50, 1024
 
 def normed(inputs: int, outputs: int) -> list[nn.Layer]:
     """Two hidden layers with BatchNorm, and a last one that ends in a Tanh."""
-    one, two = (
-        [nn.Linear(n, WIDTH, bias_attr=False), nn.BatchNorm1D(WIDTH), nn.LeakyReLU(0.2)] for n in (inputs, WIDTH)
-    )
+    widths = inputs, WIDTH
+    one, two = ([nn.Linear(n, WIDTH, bias_attr=False), nn.BatchNorm1D(WIDTH), nn.LeakyReLU(0.2)] for n in widths)
     return [nn.Flatten(), *one, *two, nn.Linear(WIDTH, outputs), nn.Tanh()]
 
 
