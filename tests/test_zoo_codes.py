@@ -1,0 +1,171 @@
+"""What is exact about the families that know what is in a picture: InfoGAN's codes, BiGAN's encoder."""
+
+from __future__ import annotations
+
+from common.gan import Batch, Game
+from common.losses import non_saturating
+from tests.conftest import batch_of, make_gan
+from zoo.bigan import relative_distance, same_as_neighbour
+from zoo.infogan import CATEGORIES, NOISE, matched_share, misread
+
+import numpy as np
+import paddle
+import pytest
+
+
+def pictures(count: int = 8) -> Batch:
+    """A batch of noise in place of images of 28x28."""
+    images = np.random.default_rng(0).uniform(-1, 1, (count, 1, 28, 28)).astype(np.float32)
+    return Batch((paddle.to_tensor(images), None), np.arange(count), np.random.default_rng(1))
+
+
+def weights(game: Game) -> dict[str, np.ndarray]:
+    return {
+        f"{name}/{key}": parameter.numpy().copy()
+        for name, network in game.networks.items()
+        for key, parameter in network.named_parameters()
+        if not parameter.stop_gradient
+    }
+
+
+def moved_in(game: Game, player: str, batch: Batch, monkeypatch) -> set[str]:
+    """The networks of which any weight moves in the turn of `player`; a mover without a gradient is an error."""
+    before = weights(game)
+    for name, optimizer in game.optimizers.items():
+        if name != player:
+            monkeypatch.setattr(optimizer, "step", lambda: None)
+    game.update(batch)
+    return {name.split("/")[0] for name, value in weights(game).items() if (value != before[name]).any()}
+
+
+@pytest.mark.parametrize("label", [None, 0, 7])
+def test_infogans_latent_vectors_are_noise_a_category_and_two_numbers(label):
+    game = make_gan("infogan")
+    latent = game.latent(np.random.default_rng(0), 400, label)
+    assert latent.shape == (400, 74, 1, 1)
+    assert latent.dtype == np.float32
+    noise, ones, numbers = np.split(latent[:, :, 0, 0], [62, 72], axis=1)
+    np.testing.assert_array_equal(ones, np.eye(10)[np.arange(400) % 10 if label is None else np.full(400, label)])
+    for drawn in (noise, numbers):
+        assert -1 <= drawn.min() < -0.95
+        assert 0.95 < drawn.max() < 1
+        assert drawn.std() == pytest.approx(3**-0.5, abs=0.03)
+    free = game.latent(np.random.default_rng(0), 400)
+    assert (np.delete(free, np.s_[62:72], axis=1) == np.delete(latent, np.s_[62:72], axis=1)).all()
+
+
+def test_what_q_misread_by_hand():
+    read = np.random.default_rng(0).normal(size=(5, 12)).astype(np.float32)
+    z = make_gan("infogan").latent(np.random.default_rng(1), 5)
+    category, numbers = misread(paddle.to_tensor(read), paddle.to_tensor(z))
+    logits = read[:, :10].astype(np.float64)
+    likely = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    assert float(category) == pytest.approx(-np.log(likely[np.arange(5), np.arange(5)]).mean(), rel=1e-5)
+    assert float(numbers) == pytest.approx(((read[:, 10:] - z[:, 72:, 0, 0]) ** 2).mean(), rel=1e-5)
+
+
+def test_a_q_that_knows_nothing_misreads_as_the_page_says():
+    z = paddle.to_tensor(make_gan("infogan").latent(np.random.default_rng(1), 5000))
+    category, numbers = misread(paddle.zeros([5000, 12]), z)
+    assert float(category) == pytest.approx(np.log(10), rel=1e-5)
+    assert float(numbers) == pytest.approx(1 / 3, abs=0.01)
+
+
+def test_categories_are_matched_to_digits_one_to_one():
+    digits = np.random.default_rng(0).integers(0, 10, 500)
+    names = np.random.default_rng(1).permutation(10)
+    assert matched_share(names[digits], digits) == 1
+    assert matched_share(np.zeros(500, int), digits) == np.bincount(digits).max() / 500  # all in one: only one counts
+    counts = np.array([[3, 0, 2], [4, 1, 0], [0, 0, 5]])  # the greatest first, 5 + 4 + 0, is not the best: 3 + 1 + 5
+    categories, kinds = (np.repeat(index, counts.ravel()) for index in np.indices((3, 3)).reshape(2, -1))
+    assert matched_share(categories, kinds) == pytest.approx(9 / 15)
+
+
+@pytest.mark.parametrize(
+    ("player", "movers"), [("discriminator", {"discriminator", "reader"}), ("generator", {"generator"})]
+)
+def test_q_moves_with_d_and_never_with_g(player, movers, monkeypatch):
+    assert moved_in(make_gan("infogan"), player, batch_of(0), monkeypatch) == movers
+
+
+def test_infogans_losses_are_those_of_the_page():
+    """In both the code's part is the same sum; a twin has the scores."""
+    game, twin, batch, again = make_gan("infogan"), make_gan("infogan"), batch_of(0), batch_of(0)
+    values = game.update(batch)
+    z = again.draw(twin.latent)
+    (real, _), (fake, read) = twin.look(again.images), twin.look(twin.generator(z))
+    category, numbers = misread(read, z)
+    expected = float(non_saturating.discriminator(real, fake)) + float(category) + 0.1 * float(numbers)
+    assert float(values["loss_d"]) == pytest.approx(expected, rel=1e-4)
+    assert list(values) == ["loss_d", "loss_g", "category", "numbers", "score_real", "score_fake"]
+
+
+def test_infogans_grid_varies_the_category_down_and_the_first_number_along(monkeypatch):
+    game, asked = make_gan("infogan"), []
+    draw = game.sample
+    monkeypatch.setattr(game, "sample", lambda z: asked.append(z[:, :, 0, 0]) or draw(z), raising=False)
+    assert game.show(batch_of(0)).shape == (80, 1, 32, 32)
+    (z,) = asked
+    np.testing.assert_array_equal(z[:, NOISE : NOISE + CATEGORIES].argmax(axis=1), np.repeat(np.arange(10), 8))
+    np.testing.assert_allclose(z[:, 72], np.tile(np.linspace(-1, 1, 8), 10), atol=1e-6)
+    assert (z[:, :NOISE] == z[0, :NOISE]).all()
+    assert (z[:, 73] == z[0, 73]).all()
+
+
+def test_g_and_e_have_the_swapped_loss():
+    """Its slope has the other sign of D's: a pair's score goes where D does not want it."""
+    scores = (
+        paddle.to_tensor([0.3, -1.2, 2.0], stop_gradient=False),
+        paddle.to_tensor([0.5, 0.1, -2.0], stop_gradient=False),
+    )
+    slopes = []
+    for loss in (non_saturating.discriminator(*scores), non_saturating.discriminator(*reversed(scores))):
+        slopes.append([slope.numpy() for slope in paddle.grad(loss, scores)])
+    for of_d, of_both in zip(*slopes):
+        assert (np.sign(of_d) == -np.sign(of_both)).all()
+        np.testing.assert_allclose(of_both - of_d, np.sign(of_both[0]) / 3, atol=1e-6)  # σ(s) and σ(-s) make 1
+    game, twin, batch, again = make_gan("bigan", 1), make_gan("bigan", 1), pictures(), pictures()
+    game.optimizers["discriminator"].set_lr(0.0)
+    values = game.update(batch)
+    again.draw(twin.latent)
+    z, x = again.draw(twin.latent), again.images
+    encoded, drawn = (-twin.judge(x, twin.encoder(x)).numpy(), twin.judge(twin.generator(z), z).numpy())
+    expected = np.log1p(np.exp(-encoded)).mean() + np.log1p(np.exp(-drawn)).mean()
+    assert float(values["loss_g"]) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("player", "movers"), [("discriminator", {"discriminator"}), ("both", {"generator", "encoder"})]
+)
+def test_g_and_e_move_in_one_step(player, movers, monkeypatch):
+    assert moved_in(make_gan("bigan"), player, pictures(), monkeypatch) == movers
+
+
+def test_bigans_latent_vectors_and_codes_have_one_range_and_shape():
+    game = make_gan("bigan")
+    z = game.latent(np.random.default_rng(0), 500)
+    assert z.shape == (500, 50, 1, 1)
+    assert -1 <= z.min() < -0.99
+    assert 0.99 < z.max() < 1
+    codes = game.encode(pictures().images.numpy())
+    assert codes.shape == (8, 50, 1, 1)
+    assert np.abs(codes).max() < 1
+    assert game.encoder.training
+
+
+def test_bigans_grid_has_originals_above_their_reconstructions():
+    game, batch = make_gan("bigan"), pictures(40)
+    images = game.show(batch).reshape(4, 2, 8, 1, 28, 28)
+    originals = batch.images[:32].numpy()
+    np.testing.assert_array_equal(images[:, 0].reshape(originals.shape), originals)
+    np.testing.assert_allclose(images[:, 1].reshape(originals.shape), game.sample(game.encode(originals)), atol=1e-6)
+
+
+def test_bigans_measures_by_hand():
+    x = np.zeros((4, 1, 2, 2), np.float32)
+    x[:, 0, 0, 0] = [0, 1, 0, 1]
+    assert relative_distance(x, x) == 0
+    assert relative_distance(x, x * 0.8) == pytest.approx(0.1 / 0.9)  # 0, 0.2, 0, 0.2 over 0.8, 1, 0.8, 1
+    assert relative_distance(x, np.full_like(x, 0.5)) == pytest.approx(1)  # the mean of all: no nearer to its own
+    codes = np.array([0, 0.1, 5, 5.1, 9, 9.1])[:, None, None, None]
+    assert same_as_neighbour(codes, np.array([1, 1, 2, 2, 3, 7])) == pytest.approx(2 / 3)
