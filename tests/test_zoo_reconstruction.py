@@ -81,14 +81,13 @@ def test_error_by_hand():
 def test_who_moves_in_which_turn(model):
     game = VAEGAN(model)
     moved = movers(game, lambda: game.update(batch_of(0)))
-    whose = (
-        {"autoencoder": ["encoder", "generator"]} if model != "vae-gan" else {name: [name] for name in game.networks}
-    )
-    assert list(moved) == list(game.optimizers if model != "vae-gan" else ["discriminator", "encoder", "generator"])
-    for player, networks in whose.items():
-        own = {f"{name}/{parameter}" for name in networks for parameter in trained(game.networks[name])}
-        assert moved[player] <= own
-        assert len(moved[player]) > len(own) - 2  # all; a bias may lie where its gradient is 0
+    whose = {name: [name] for name in ("discriminator", "encoder", "generator")}
+    if model != "vae-gan":
+        whose = {"autoencoder": ["encoder", "generator"]}
+    assert moved == {
+        player: {f"{name}/{parameter}" for name in names for parameter in trained(game.networks[name])}
+        for player, names in whose.items()
+    }
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -117,7 +116,7 @@ def test_an_autoencoders_code_is_exact_and_a_variational_ones_is_drawn():
         if model == "ae":
             assert (deviation == 0).all()
         else:
-            np.testing.assert_allclose(2 * np.log(deviation), game.encoder(x)[1].numpy(), atol=1e-2)
+            np.testing.assert_allclose(2 * np.log(deviation), game.encoder(x)[:, 100:].numpy(), atol=1e-2)
 
 
 def test_losses_of_vae_gan_by_hand():

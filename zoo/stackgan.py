@@ -60,14 +60,6 @@ def enlarged(pictures: np.ndarray) -> np.ndarray:
     return pictures.repeat(2, axis=2).repeat(2, axis=3)
 
 
-class Discriminator(nn.Sequential):
-    """Images `[N, 1, H, H]` and one-hot labels `[N, 10, 1, 1]` to logits `[N, 1, 1, 1]`."""
-
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """Through the layers, the label as ten more channels."""
-        return super().forward(with_label(x, y))
-
-
 class Residual(nn.Sequential):
     """x + F(x), so that doing nothing is easy (He et al. 2015, arXiv 1512.03385)."""
 
@@ -82,33 +74,24 @@ def convolution(in_channels: int, out_channels: int, stride: int = 1) -> list[nn
     return [conv, nn.BatchNorm2D(out_channels)]
 
 
-class Second(nn.Layer):
-    """G₂: stage I's pictures and labels to images."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.encoder = nn.Sequential(*convolution(1, 64), ReLU(), *convolution(64, 128, stride=2), ReLU())  # -> 8x8
-        blocks = [Residual(*convolution(128, 128), ReLU(), *convolution(128, 128)) for _ in range(2)]
-        end = Generator().gen[6:]  # 8x8 -> 32x32
-        self.decoder = nn.Sequential(*convolution(128 + CLASSES, 128), ReLU(), *blocks, end)
-
-    def forward(self, picture: Tensor, y: Tensor) -> Tensor:
-        """`picture [N, 1, 16, 16]` and one-hot `y [N, 10, 1, 1]` to `[N, 1, 32, 32]` in [-1, 1]."""
-        return self.decoder(with_label(self.encoder(picture), y))
-
-
 class Stack(nn.Layer):
-    """G₁ and G₂, one after the other."""
+    """G₁, `first`, and G₂, `second`, with the encoder and the decoder around the label."""
 
     def __init__(self) -> None:
         super().__init__()
         begin = Generator(LATENT_DIM + CLASSES).gen[:6]  # 1x1 -> 8x8
         end = Conv2DTranspose(128, 1, kernel_size=4, stride=2, padding=1, bias_attr=False)  # 8x8 -> 16x16
-        self.first, self.second = nn.Sequential(begin, end, nn.Tanh()), Second()
+        self.first = nn.Sequential(begin, end, nn.Tanh())
+
+        encoder = nn.Sequential(*convolution(1, 64), ReLU(), *convolution(64, 128, stride=2), ReLU())  # 16x16 -> 8x8
+        blocks = [Residual(*convolution(128, 128), ReLU(), *convolution(128, 128)) for _ in range(2)]
+        end = Generator().gen[6:]  # 8x8 -> 32x32
+        self.second = nn.LayerList([encoder, nn.Sequential(*convolution(128 + CLASSES, 128), ReLU(), *blocks, end)])
 
     def forward(self, z: Tensor) -> Tensor:
         """`z [N, 110, 1, 1]`, noise and label, to images `[N, 1, 32, 32]` in [-1, 1]."""
-        return self.second(self.first(z), z[:, LATENT_DIM:])
+        encoder, decoder = self.second
+        return decoder(with_label(encoder(self.first(z)), z[:, LATENT_DIM:]))
 
 
 class StackGAN(CGAN):
@@ -126,7 +109,7 @@ class StackGAN(CGAN):
     ) -> None:
         self.first_updates, self.generator = first_updates, Stack()
         small = [*score_layers(1 + CLASSES)[:5], Conv2D(128, 1, kernel_size=4, bias_attr=False)]  # 16x16 -> 1x1
-        judges = [Discriminator(*layers) for layers in (small, score_layers(1 + CLASSES))]
+        judges = [nn.Sequential(*layers) for layers in (small, score_layers(1 + CLASSES))]
         self.networks = {"generator": self.generator, "discriminator_1": judges[0], "discriminator_2": judges[1]}
         for network in self.networks.values():
             network.apply(weights_init)
@@ -145,17 +128,17 @@ class StackGAN(CGAN):
         if stage == 2:
             self.generator.first.eval()  # BatchNorm's statistics are frozen, too
 
-        def draw() -> Tensor:
-            noise = batch.draw(self.latent)[:, :LATENT_DIM]
-            return generator(paddle.concat([noise, y], axis=1))
+        def drawn() -> Tensor:
+            z = paddle.concat([batch.draw(self.latent)[:, :LATENT_DIM], y], axis=1)
+            return with_label(generator(z), y)
 
         with self.turn(f"discriminator_{stage}"):
-            real_score, fake_score = discriminator(real, y), discriminator(draw(), y)
+            real_score, fake_score = discriminator(with_label(real, y)), discriminator(drawn())
             loss_d = non_saturating.discriminator(real_score, fake_score)
             loss_d.backward()
 
         with self.turn(f"generator_{stage}"):
-            loss_g = non_saturating.generator(discriminator(draw(), y))
+            loss_g = non_saturating.generator(discriminator(drawn()))
             loss_g.backward()
 
         scores = {"score_real": sigmoid(real_score).mean(), "score_fake": sigmoid(fake_score).mean()}
