@@ -128,7 +128,8 @@ def test_losses_of_vae_gan_by_hand():
     batch, again = batch_of(0), batch_of(0)
     noise, drawn = again.draw(twin.latent), again.draw(twin.latent)
     code, _ = twin.encode(again.images, noise)
-    _, (real, copied, made) = twin.discriminator(again.images, twin.generator(code), twin.generator(drawn))
+    kinds = again.images, twin.generator(code), twin.generator(drawn)
+    real, copied, made = (twin.discriminator(images)[1] for images in kinds)
     expected = softplus(-real).mean() + (softplus(copied).mean() + softplus(made).mean()) / 2
     assert float(game.update(batch)["loss_d"]) == pytest.approx(float(expected), rel=1e-4)
 
@@ -144,14 +145,9 @@ def test_gamma_weighs_the_reconstruction_against_the_verdict():
         assert values["loss_g"] - found[0.0]["loss_g"] == pytest.approx(gamma * values["wrong"], rel=1e-3)
 
 
-def test_d_sees_all_kinds_in_one_batch():
-    """BatchNorm treats them alike: what is brighter has other features, which each on its own would not have."""
-    d = Discriminator()
-    x = batch_of(0).images
-    features, scores = d(x, x * 0.5)
-    assert [list(f.shape) for f in features] == [[8, 128, 8, 8]] * 2
-    assert [list(s.shape) for s in scores] == [[8, 1, 1, 1]] * 2
-    assert float(error(*features)) > 100 * float(error(d(x)[0][0], d(x * 0.5)[0][0]))
+def test_d_shows_its_middle_layer():
+    features, scores = Discriminator()(batch_of(0).images)
+    assert (features.shape, scores.shape) == ([8, 128, 8, 8], [8, 1, 1, 1])
 
 
 def test_stack_shapes():

@@ -20,8 +20,9 @@ the mean. So R is some thousand times larger than D's verdict, and γ says how m
 ignores the codes, a large one leaves the blur. Other reductions need another γ.
 
 What differs from the paper: DCGAN's networks, D_l after the second of four convolutions; the non-saturating loss for
-the decoder; both kinds of fakes weigh together as much as the real images. As in the authors' code, D sees real
-images and fakes in one batch, so that its BatchNorm treats them alike.
+the decoder; both kinds of fakes weigh together as much as the real images. D sees x, x̃ and G(n) as a batch each, as
+DCGAN's does; in the authors' code they are one batch, with which BatchNorm lets D win at once (after 100 updates its
+loss is 0.01). Theirs also rests the player who is ahead; here nobody has to.
 
 What to look at. Three pairs of rows: digits above their reconstructions; then two rows drawn from noise, which `ae`
 was never taught. `common.evaluate` measures reconstructions of unseen digits, by pixels and by the judge's reading;
@@ -65,11 +66,10 @@ class Discriminator(nn.Layer):
         layers = score_layers()
         self.middle, self.end = nn.Sequential(*layers[:5]), nn.Sequential(*layers[5:])
 
-    def forward(self, *images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Images `[N, 1, 32, 32]` of several kinds, as one batch. For each kind D_l, `[N, 128, 8, 8]`, and the logits
-        `[N, 1, 1, 1]`."""
-        features = self.middle(paddle.concat(images))
-        return features.chunk(len(images)), self.end(features).chunk(len(images))
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """`x [N, 1, 32, 32]` to D_l, `[N, 128, 8, 8]`, and logits `[N, 1, 1, 1]`."""
+        features = self.middle(x)
+        return features, self.end(features)
 
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -134,20 +134,22 @@ class VAEGAN(Game):
 
         with self.turn("discriminator"):
             code, _ = self.encode(x, noise)
-            _, scores = self.discriminator(x, self.generator(code), self.generator(drawn))
+            scores = [self.discriminator(one)[1] for one in (x, self.generator(code), self.generator(drawn))]
             loss_d = sum(non_saturating.discriminator(scores[0], fake) for fake in scores[1:]) / 2
             loss_d.backward()
 
         with self.turn("encoder"):
             code, kl = self.encode(x, noise)
-            features, _ = self.discriminator(x, self.generator(code))
-            loss_e = kl + error(*features)
+            wanted, _ = self.discriminator(x)  # D has moved, so this holds for the decoder's turn too
+            loss_e = kl + error(self.discriminator(self.generator(code))[0], wanted)
             loss_e.backward()
 
         with self.turn("generator"):
-            features, verdicts = self.discriminator(x, self.generator(code.detach()), self.generator(drawn))
-            wrong = error(*features[:2])
-            loss_g = self.gamma * wrong + sum(non_saturating.generator(fake) for fake in verdicts[1:]) / 2
+            features, verdict = self.discriminator(self.generator(code.detach()))
+            _, other_verdict = self.discriminator(self.generator(drawn))
+            wrong = error(features, wanted)
+            verdicts = non_saturating.generator(verdict) + non_saturating.generator(other_verdict)
+            loss_g = self.gamma * wrong + verdicts / 2
             loss_g.backward()
 
         real, copied, made = (sigmoid(score).mean() for score in scores)
