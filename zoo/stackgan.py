@@ -18,7 +18,8 @@ non-saturating loss; D is not shown real images with wrong labels.
 
 What to look at. The grid has a row for each digit: four times stage I, enlarged, and stage II beside it. The column
 `stage` of `losses.csv` says whose losses these are. `common.evaluate` has the Fréchet distance of both stages, and as
-their floor that of *real* images made 16x16 and enlarged: only detail that those do not have gets below it.
+their floor that of *real* images made 16x16 and enlarged: only detail that those do not have gets below it. As long as
+stage I is in training, G₂ draws grey, and what the judge then says of the epochs means nothing.
 """
 
 from __future__ import annotations

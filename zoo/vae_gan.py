@@ -22,7 +22,7 @@ ignores the codes, a large one leaves the blur. Other reductions need another γ
 What differs from the paper: DCGAN's networks, D_l after the second of four convolutions; the non-saturating loss for
 the decoder; both kinds of fakes weigh together as much as the real images. D sees x, x̃ and G(n) as a batch each, as
 DCGAN's does; in the authors' code they are one batch, with which BatchNorm lets D win at once (after 100 updates its
-loss is 0.01). Theirs also rests the player who is ahead; here nobody has to.
+loss is 0.01). Theirs also lets the player rest who is too far ahead.
 
 What to look at. Three pairs of rows: digits above their reconstructions; then two rows drawn from noise, which `ae`
 was never taught. `common.evaluate` measures reconstructions of unseen digits, by pixels and by the judge's reading;
