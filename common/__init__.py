@@ -14,6 +14,7 @@ PACKAGES = {
     "PIL": "pillow",
     "scipy": "scipy",
     "sklearn": "scikit-learn",
+    "skimage": "scikit-image",
     "tqdm": "tqdm",
     "matplotlib": "matplotlib",
     "visualdl": "visualdl",

@@ -137,3 +137,45 @@ def test_shares_and_confidence():
     assert metrics.class_shares(np.array([0, 0, 9, 1])).tolist() == [0.5, 0.25, 0, 0, 0, 0, 0, 0, 0, 0.25]
     assert metrics.class_distance(np.eye(10)[0], np.eye(10)[1]) == 1
     assert metrics.confident_share(np.array([[0.95, 0.05], [0.6, 0.4]])) == 0.5
+
+
+def test_psnr_by_hand():
+    """An offset of 0.2 in [-1, 1] is one of 0.1 in [0, 1]: MSE 0.01, 20 dB; half of it, 6.02 dB more."""
+    images = RNG.uniform(-0.8, 0.8, (3, 1, 32, 32)).astype(np.float32)
+    assert metrics.psnr(images, images + 0.2) == pytest.approx(20, abs=1e-4)
+    assert metrics.psnr(images, images - 0.1) == pytest.approx(20 + 20 * np.log10(2), abs=1e-4)
+    assert metrics.psnr(images, images) == np.inf
+    mixed = np.concatenate([images[:1] + 0.2, images[1:2] + 0.02])  # the mean over images, not of the MSE
+    assert metrics.psnr(images[:2], mixed) == pytest.approx((20 + 40) / 2, abs=1e-3)
+    assert metrics.psnr(images, np.full_like(images, 3)) == metrics.psnr(images, np.ones_like(images))
+
+
+def test_ssim_of_constant_images_by_its_formula():
+    """Variances and covariance are 0: (2ab + C)/(a² + b² + C) with C = 0.01², for a and b in [0, 1]."""
+    a, b = 0.25, 0.75
+    expected = (2 * a * b + 1e-4) / (a**2 + b**2 + 1e-4)
+    low, high = (np.full((2, 1, 16, 16), 2 * value - 1, np.float32) for value in (a, b))
+    assert metrics.ssim(low, high) == pytest.approx(expected, abs=1e-6)
+    assert metrics.ssim(low, low) == pytest.approx(1)
+    assert metrics.ssim(-np.ones_like(low), np.ones_like(low)) == pytest.approx(1e-4 / (1 + 1e-4))
+
+
+def test_ssim_of_one_window_by_hand():
+    """Of 11x11 pixels one window lies inside. Equation 13 in full, with its weights."""
+    images = RNG.uniform(-1, 1, (2, 1, 11, 11)).astype(np.float32)
+    x, y = (images.astype(np.float64).reshape(2, 121) + 1) / 2
+    line = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
+    weights = np.outer(line, line).ravel() / line.sum() ** 2
+    mean_x, mean_y = weights @ x, weights @ y
+    spread_x, spread_y = weights @ x**2 - mean_x**2, weights @ y**2 - mean_y**2
+    together = weights @ (x * y) - mean_x * mean_y
+    expected = (2 * mean_x * mean_y + 0.01**2) * (2 * together + 0.03**2)
+    expected /= (mean_x**2 + mean_y**2 + 0.01**2) * (spread_x + spread_y + 0.03**2)
+    assert metrics.ssim(images[:1], images[1:]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_ssim_of_colour_and_of_inverted_images():
+    images = np.repeat(np.repeat(RNG.uniform(-1, 1, (2, 3, 8, 8)), 4, axis=2), 4, axis=3).astype(np.float32)
+    assert metrics.ssim(images, images) == pytest.approx(1)
+    assert metrics.ssim(images, -images) < 0
+    assert 0.5 < metrics.ssim(images, images * 0.7) < 1

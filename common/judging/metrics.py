@@ -1,12 +1,14 @@
 """How far a set of generated images is from the real ones: pure functions of a judge's features and probabilities.
 
-`real` and `fake` are features `[N, d]` and `[M, d]`; probabilities are `[M, 10]`, rows summing to 1.
+`real` and `fake` are features `[N, d]` and `[M, d]`; probabilities are `[M, 10]`, rows summing to 1. At the end, two
+metrics of pixels, for what has an original: a reconstruction.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from scipy.linalg import eigh
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from sklearn.metrics.pairwise import polynomial_kernel
 from sklearn.neighbors import NearestNeighbors
 
@@ -136,3 +138,28 @@ def class_distance(shares: np.ndarray, real_shares: np.ndarray) -> float:
 def confident_share(probabilities: np.ndarray) -> float:
     """The share of images that the judge recognises with a probability above 0.9."""
     return float((probabilities.max(axis=1) > CONFIDENT).mean())
+
+
+def psnr(originals: np.ndarray, others: np.ndarray) -> float:
+    """The peak signal-to-noise ratio in decibels, 10 log₁₀(1 / MSE) of images brought to [0, 1]: the mean over pairs of
+    images `[N, C, H, W]`, float32 in [-1, 1]. Infinite where a pair is equal."""
+    pairs = zip(from_0_to_1(originals), from_0_to_1(others))
+    with np.errstate(divide="ignore"):
+        return float(np.mean([peak_signal_noise_ratio(a, b, data_range=1) for a, b in pairs]))
+
+
+def ssim(originals: np.ndarray, others: np.ndarray) -> float:
+    """The structural similarity of images brought to [0, 1], in windows of 11x11 pixels weighted by a Gaussian of 1.5
+    (Wang et al. 2004, "Image quality assessment", equation 13): the mean over windows and over pairs of images
+    `[N, C, H, W]`, float32 in [-1, 1], of at least 11x11 pixels. 1 for equal images, below 0 for inverted ones.
+
+    The formula holds for values from 0 on: means of both signs would make its first factor negative.
+    """
+    window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1}
+    pairs = zip(from_0_to_1(originals), from_0_to_1(others))
+    return float(np.mean([structural_similarity(a, b, channel_axis=0, **window) for a, b in pairs]))
+
+
+def from_0_to_1(images: np.ndarray) -> np.ndarray:
+    """Images in [-1, 1] as float64 in [0, 1]."""
+    return (np.clip(images, -1, 1).astype(np.float64) + 1) / 2

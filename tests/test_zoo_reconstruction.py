@@ -1,0 +1,187 @@
+"""What is exact about the families that reconstruct, or draw from a picture: VAE-GAN and StackGAN."""
+
+from __future__ import annotations
+
+from typing import Callable
+
+from common.gan import Game
+from tests.conftest import batch_of
+from zoo.stackgan import Stack, StackGAN, enlarged
+from zoo.vae_gan import VAEGAN, Discriminator, divergence, error
+
+import numpy as np
+import paddle
+import pytest
+from paddle.nn.functional import softplus
+
+MODELS = ["ae", "vae", "vae-gan"]
+
+
+def numbers(network: paddle.nn.Layer) -> dict[str, np.ndarray]:
+    return {name: value.numpy().copy() for name, value in network.state_dict().items()}
+
+
+def changed(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> set[str]:
+    return {name for name in before if (before[name] != after[name]).any()}
+
+
+def trained(network: paddle.nn.Layer) -> set[str]:
+    return {name for name, parameter in network.named_parameters() if not parameter.stop_gradient}
+
+
+def movers(game: Game, act: Callable[[], object]) -> dict[str, set[str]]:
+    """During `act`, what each turn moved: player to `network/parameter`."""
+    moved, turn = {}, game.turn
+
+    def state() -> dict[str, np.ndarray]:
+        return {f"{n}/{k}": v for n, net in game.networks.items() for k, v in numbers(net).items() if k in trained(net)}
+
+    class Watched:
+        def __init__(self, player: str) -> None:
+            self.player, self.inner = player, turn(player)
+
+        def __enter__(self) -> None:
+            self.before = state()
+            self.inner.__enter__()
+
+        def __exit__(self, *error: object) -> bool | None:
+            handled = self.inner.__exit__(*error)
+            moved[self.player] = changed(self.before, state())
+            return handled
+
+    game.turn = Watched
+    act()
+    del game.turn
+    return moved
+
+
+def test_divergence_by_hand():
+    """For N(1, 4) and N(0, 1): -½ (1 + log 4 - 1 - 4) = 2 - log 2; N(0, 1) itself has 0. Over the batch the mean."""
+    mean, variance = np.zeros((2, 3, 1, 1), np.float32), np.ones((2, 3, 1, 1), np.float32)
+    mean[0, 1], variance[0, 1] = 1, 4
+    found = divergence(paddle.to_tensor(mean), paddle.to_tensor(np.log(variance)))
+    assert float(found) == pytest.approx((2 - np.log(2)) / 2, rel=1e-6)
+
+
+def test_divergence_is_that_of_the_integral():
+    mean, variance = 0.7, 0.3
+    x = np.linspace(-12, 12, 200_001)
+    log_p, log_q = (-((x - m) ** 2) / (2 * v) - np.log(2 * np.pi * v) / 2 for m, v in ((mean, variance), (0, 1)))
+    integral = (np.exp(log_p) * (log_p - log_q)).sum() * (x[1] - x[0])
+    given = (paddle.full([1, 1, 1, 1], value) for value in (mean, np.log(variance)))
+    assert float(divergence(*given)) == pytest.approx(integral, rel=1e-4)
+
+
+def test_error_by_hand():
+    a, b = paddle.zeros([2, 1, 2, 2]), paddle.to_tensor(np.arange(8, dtype=np.float32).reshape(2, 1, 2, 2))
+    assert float(error(a, b)) == sum(i * i for i in range(8)) / 2 / 2
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_who_moves_in_which_turn(model):
+    game = VAEGAN(model)
+    moved = movers(game, lambda: game.update(batch_of(0)))
+    whose = {name: [name] for name in ("discriminator", "encoder", "generator")}
+    if model != "vae-gan":
+        whose = {"autoencoder": ["encoder", "generator"]}
+    assert moved == {
+        player: {f"{name}/{parameter}" for name in names for parameter in trained(game.networks[name])}
+        for player, names in whose.items()
+    }
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_shapes_and_columns(model):
+    game, batch = VAEGAN(model), batch_of(0, 24)
+    values = game.update(batch)
+    assert all(value.ndim == 0 and value.stop_gradient for value in values.values())
+    codes, kl = game.encode(batch.images, batch.draw(game.latent))
+    assert codes.shape == [24, 100, 1, 1]
+    assert (float(kl) == 0) == (model == "ae")
+    images = batch.images.numpy()
+    assert game.reconstruct(images).shape == images.shape
+    np.testing.assert_allclose(game.reconstruct(images)[:5], game.reconstruct(images[:5]), atol=1e-5)
+    shown = game.show(batch_of(0, 64))
+    assert shown.shape == (64, 1, 32, 32)
+    assert (game.ema is None, game.scores) == (model == "ae", (0.0, 1.0) if model == "vae-gan" else None)
+    assert game.encoder.training
+
+
+def test_an_autoencoders_code_is_exact_and_a_variational_ones_is_drawn():
+    x = batch_of(0).images
+    for model in MODELS:
+        game = VAEGAN(model)
+        (a, _), (b, _) = (game.encode(x, paddle.full([8, 100, 1, 1], noise)) for noise in (0.0, 1.0))
+        deviation = (b - a).numpy()
+        if model == "ae":
+            assert (deviation == 0).all()
+        else:
+            np.testing.assert_allclose(2 * np.log(deviation), game.encoder(x)[:, 100:].numpy(), atol=1e-2)
+
+
+def test_losses_of_vae_gan_by_hand():
+    """D's, from the scores of a twin that has not moved: a coin has 2 log 2, however many kinds of fakes there are."""
+    paddle.seed(0)
+    game = VAEGAN()
+    paddle.seed(0)
+    twin = VAEGAN()
+    batch, again = batch_of(0), batch_of(0)
+    noise, drawn = again.draw(twin.latent), again.draw(twin.latent)
+    code, _ = twin.encode(again.images, noise)
+    kinds = again.images, twin.generator(code), twin.generator(drawn)
+    real, copied, made = (twin.discriminator(images)[1] for images in kinds)
+    expected = softplus(-real).mean() + (softplus(copied).mean() + softplus(made).mean()) / 2
+    assert float(game.update(batch)["loss_d"]) == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_gamma_weighs_the_reconstruction_against_the_verdict():
+    found = {}
+    for gamma in (0.0, 1e-3, 2e-3):
+        paddle.seed(0)
+        values = VAEGAN(gamma=gamma).update(batch_of(0))
+        found[gamma] = {name: float(value) for name, value in values.items()}
+    assert found[1e-3]["wrong"] == pytest.approx(found[0.0]["wrong"], rel=1e-4)
+    for gamma, values in found.items():
+        assert values["loss_g"] - found[0.0]["loss_g"] == pytest.approx(gamma * values["wrong"], rel=1e-3)
+
+
+def test_d_shows_its_middle_layer():
+    features, scores = Discriminator()(batch_of(0).images)
+    assert (features.shape, scores.shape) == ([8, 128, 8, 8], [8, 1, 1, 1])
+
+
+def test_stack_shapes():
+    net, z = Stack(), paddle.to_tensor(StackGAN().latent(np.random.default_rng(0), 5))
+    assert net.first(z).shape == [5, 1, 16, 16]
+    assert net(z).shape == [5, 1, 32, 32]
+    picture = np.arange(4, dtype=np.float32).reshape(1, 1, 2, 2)
+    assert enlarged(picture)[0, 0].tolist() == [[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]]
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_only_the_players_of_a_stage_move(stage):
+    """And in stage II nothing of stage I, BatchNorm's statistics neither."""
+    game = StackGAN(first_updates=1)
+    before = {name: numbers(network) for name, network in game.networks.items()}
+    moved = movers(game, lambda: game.update(batch_of(stage - 1)))
+    assert list(moved) == [f"discriminator_{stage}", f"generator_{stage}"]
+    own = {f"generator/{name}" for name in trained(game.generator) if name.startswith(["first", "second"][stage - 1])}
+    assert moved[f"generator_{stage}"] == own
+    discriminator = game.networks[f"discriminator_{stage}"]
+    assert moved[f"discriminator_{stage}"] == {f"discriminator_{stage}/{name}" for name in trained(discriminator)}
+    other = 3 - stage
+    assert not changed(before[f"discriminator_{other}"], numbers(game.networks[f"discriminator_{other}"]))
+    touched = changed(before["generator"], numbers(game.generator))
+    assert {name.split(".")[0] for name in touched} == {["first", "second"][stage - 1]}
+
+
+def test_the_stage_is_in_the_losses_and_the_pictures_are_pairs():
+    game = StackGAN(first_updates=2)
+    rows = [game.update(batch_of(step)) for step in range(4)]
+    assert [float(row["stage"]) for row in rows] == [1, 1, 2, 2]
+    assert len({tuple(row) for row in rows}) == 1
+    shown = game.show(batch_of(0))
+    assert shown.shape == (80, 1, 32, 32)
+    first, second = shown[0::2], shown[1::2]
+    assert (first[:, :, ::2, ::2] == first[:, :, 1::2, 1::2]).all()
+    assert (second[:, :, ::2, ::2] != second[:, :, 1::2, 1::2]).any()
