@@ -142,3 +142,16 @@ def test_cifar_gans_penalty_pulls_the_slope_to_one():
     penalties = [float(game.update(Batch((images, None), np.arange(4), rng))["penalty"]) for _ in range(12)]
     assert penalties[0] > 5
     assert penalties[-1] < penalties[0] / 10
+
+
+@pytest.mark.parametrize("name", F)
+def test_gs_two_losses_have_one_goal_and_one_of_them_is_flat_where_d_is_sure(name):
+    """Both fall with v, so that either makes G look real; the formula of the game hardly does at v = -8."""
+    scores = np.array([-8.0, -0.5, 0.0], np.float32)
+    if name == "pearson":
+        scores = scores.clip(-1.5)  # below -2 no density ratio leads to it
+    formula, other = (gradient(loss_of(name, saturating).generator, scores) for saturating in (True, False))
+    assert (formula < 0).all()
+    assert (other < 0).all()
+    if name in ("kl", "hellinger", "gan", "js"):
+        assert -formula[0] < 1e-3 < -other[0]

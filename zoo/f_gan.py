@@ -14,7 +14,11 @@ The formulas (Nowozin et al. 2016, arXiv 1606.00709, equations 4 and 6, table 2)
 keeps T where f* is defined:
 
     D   min  -(E g(v(x)) - E f*(g(v(G(z)))))
-    G   min  -E f*(g(v(G(z))))
+    G   min  -E f*(g(v(G(z))))               the notes' loss, by --saturating
+    G   min  -E g(v(G(z)))                   the default (section 3.2)
+
+The first of G's losses is the formula of the game, and flat where D is sure of the fakes: for KL it is -e^(v-1). The
+paper therefore trains G on the second, which has the same goal, as in `mm_ns.py`.
 
 What differs from the paper: DCGAN's networks; the exponentials of KL, reverse KL and Hellinger are cut off at e³⁰.
 
@@ -76,12 +80,13 @@ DIVERGENCES = {
 }
 
 
-def loss_of(name: str) -> Loss:
+def loss_of(name: str, saturating: bool = False) -> Loss:
     """The pair of losses of a divergence."""
     activation, conjugate, _ = DIVERGENCES[name]
+    followed = conjugate if saturating else activation
     return Loss(
         lambda real, fake: conjugate(fake).mean() - activation(real).mean(),
-        lambda fake: -conjugate(fake).mean(),
+        lambda fake: -followed(fake).mean(),
     )
 
 
@@ -111,6 +116,7 @@ class FGAN(TwoPlayers):
 
     Args:
         divergence: which f
+        saturating: train G on the formula of the game
         learning_rate: Adam's step size, both networks
         beta1: Adam's first decay rate, both networks
         beta2: Adam's second decay rate, both networks
@@ -121,6 +127,7 @@ class FGAN(TwoPlayers):
     def __init__(
         self,
         divergence: Literal["kl", "reverse-kl", "pearson", "hellinger", "js", "gan"] = "kl",
+        saturating: bool = False,
         learning_rate: Rate = 2e-4,
         beta1: Decay = 0.5,
         beta2: Decay = 0.999,
@@ -128,7 +135,7 @@ class FGAN(TwoPlayers):
         self.divergence = divergence
         generator, discriminator = Generator(), nn.Sequential(*score_layers())
         generator.apply(weights_init), discriminator.apply(weights_init)
-        super().__init__(generator, discriminator, loss_of(divergence), learning_rate, beta1, beta2)
+        super().__init__(generator, discriminator, loss_of(divergence, saturating), learning_rate, beta1, beta2)
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """One update of each player; `divergence` is D's estimate before its update."""

@@ -40,7 +40,7 @@ from common.machine.activations import ReLU
 from common.machine.convolutions import Conv2D, Conv2DTranspose
 from common.settings import Count, Decay, Rate
 from common.train import run
-from zoo.cgan import CGAN, CLASSES, MEASURED
+from zoo.cgan import CGAN, CLASSES, MEASURED, beside
 
 import numpy as np
 import paddle
@@ -49,11 +49,6 @@ from paddle.nn.functional import avg_pool2d, one_hot, relu, sigmoid
 
 if TYPE_CHECKING:
     from common.judging.reference import Reference  # scikit-learn behind it takes 1.4 s to import
-
-
-def with_label(x: Tensor, y: Tensor) -> Tensor:
-    """`x [N, C, H, W]` and one-hot `y [N, 10, 1, 1]` as `[N, C + 10, H, W]`."""
-    return paddle.concat([x, y.expand([-1, -1, *x.shape[2:]])], axis=1)
 
 
 def enlarged(pictures: np.ndarray) -> np.ndarray:
@@ -92,7 +87,7 @@ class Stack(nn.Layer):
     def forward(self, z: Tensor) -> Tensor:
         """`z [N, 110, 1, 1]`, noise and label, to images `[N, 1, 32, 32]` in [-1, 1]."""
         encoder, decoder = self.second
-        return decoder(with_label(encoder(self.first(z)), z[:, LATENT_DIM:]))
+        return decoder(beside(encoder(self.first(z)), z[:, LATENT_DIM:]))
 
 
 class StackGAN(CGAN):
@@ -131,10 +126,10 @@ class StackGAN(CGAN):
 
         def drawn() -> Tensor:
             z = paddle.concat([batch.draw(self.latent)[:, :LATENT_DIM], y], axis=1)
-            return with_label(generator(z), y)
+            return beside(generator(z), y)
 
         with self.turn(f"discriminator_{stage}"):
-            real_score, fake_score = discriminator(with_label(real, y)), discriminator(drawn())
+            real_score, fake_score = discriminator(beside(real, y)), discriminator(drawn())
             loss_d = non_saturating.discriminator(real_score, fake_score)
             loss_d.backward()
 
