@@ -13,7 +13,7 @@ from pathlib import Path
 from common import results, sample
 from common.errors import UserError
 from common.judging.report import report, spread_of
-from tests.conftest import ROOT, call, check_refused
+from tests.conftest import ROOT, call, check_refused, users_environment
 
 import numpy as np
 import pytest
@@ -28,14 +28,32 @@ def flags_for(folder: Path) -> list[object]:
 
 @pytest.fixture(scope="session")
 def made(made_once) -> tuple[Path, list[object]]:
-    """That run, by the command as typed, and its flags."""
+    """That run, by the command as typed, told to stop in the middle and then to go on; and its flags."""
 
     def make(folder: Path) -> None:
+        both = [sys.executable, "-m", "common.results", *map(str, flags_for(folder))]
+        losses = folder / "work/dcgan-3/losses.csv"
+        with subprocess.Popen([*both, "--seeds", "3", "4", "--at-once", "1"], cwd=ROOT, stdout=subprocess.PIPE,
+                              text=True, env=users_environment()) as running:  # fmt: skip
+            while running.poll() is None and not (losses.exists() and losses.read_text().count("\n") > 20):
+                time.sleep(0.01)
+            running.terminate()
+            (folder / "stopped.txt").write_text(running.communicate(timeout=60)[0] + f"status {running.returncode}")
+        assert not (folder / "docs").exists()
+        assert not (folder / "work/dcgan-4/config.json").exists()  # not even begun
         done = call("-m", "common.results", *flags_for(folder))
         assert (done.returncode, done.stderr) == (0, ""), done.stdout
 
     folder = made_once("results", make)
     return folder, flags_for(folder)
+
+
+def test_told_to_stop_it_saves_and_the_same_command_goes_on(made):
+    folder, _ = made
+    said = (folder / "stopped.txt").read_text()
+    assert "dcgan-3: stopped with status 130; see " in said
+    assert said.endswith("status 130")
+    assert "resumed after" in (folder / "work/dcgan-3/train.log").read_text()
 
 
 def test_everything_is_written(made):
@@ -83,16 +101,19 @@ def test_what_is_not_finished_is_left_out_by_name(made, tmp_path, say):
 def test_runs_of_another_day_are_joined_by_add(made, tmp_path, say):
     folder, flags = made
     kept = json.loads((folder / "docs/results.json").read_text())
-    kept["runs"] = {"lsgan-1": {**kept["runs"]["dcgan-3"], "recipe": "lsgan", "seed": 1, "processor": "another"}}
+    changed = {"recipe": "lsgan --linear-decay", "seed": 1, "processor": "another"}
+    kept["runs"] = {"lsgan-linear-decay-1": {**kept["runs"]["dcgan-3"], **changed}}
     (tmp_path / "results.json").write_text(json.dumps(kept))
     both = [*flags, "--out", tmp_path, "--publish-to", tmp_path, "--finished", "--add"]
     done = say(results.main, *both)
     assert (done.status, done.err) == (0, "")
     written = (tmp_path / "results.json").read_bytes()
     found = json.loads(written)
-    assert list(found["runs"]) == ["lsgan-1", "dcgan-3"]  # by seed
-    assert found["runs"]["lsgan-1"] == kept["runs"]["lsgan-1"]
-    assert "| another |" in (tmp_path / "results.md").read_text()
+    assert list(found["runs"]) == ["lsgan-linear-decay-1", "dcgan-3"]  # by seed
+    assert found["runs"]["lsgan-linear-decay-1"] == kept["runs"]["lsgan-linear-decay-1"]
+    written_down = (tmp_path / "results.md").read_text()
+    assert "| another |" in written_down
+    assert "| LSGAN --linear-decay EMA |" in written_down
     assert not (tmp_path / "lsgan").exists()  # whose weights are not here
     other = say(results.main, *both, "--samples", 100)
     check_refused(other, "samples was 200 in results.json and is now 100")
@@ -119,25 +140,6 @@ def test_a_run_that_fails_stops_the_report(tmp_path, capsys):
     assert status == 2
     assert capsys.readouterr().out.count("stopped with status 2") == 2
     assert not (tmp_path / "docs").exists()
-
-
-def test_told_to_stop_it_saves_and_the_same_command_goes_on(tmp_path, say):
-    flags = ["--recipes", "lsgan --linear-decay", "--epochs", "1", "--dataset", "digits", "--samples", "100"]
-    flags += ["--work-dir", tmp_path / "work", "--out", tmp_path / "docs"]
-    both = [sys.executable, "-m", "common.results", *map(str, flags), "--seeds", "0", "1", "--at-once", "1"]
-    losses = tmp_path / "work/lsgan-linear-decay-0/losses.csv"
-    with subprocess.Popen(both, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
-        while running.poll() is None and not (losses.exists() and losses.read_text().count("\n") > 20):
-            time.sleep(0.01)
-        running.terminate()
-        said, _ = running.communicate(timeout=60)
-    assert running.returncode == 130
-    assert "lsgan-linear-decay-0: stopped with status 130" in said
-    assert not (tmp_path / "work/lsgan-linear-decay-1/config.json").exists()  # not even begun
-    done = say(results.main, *flags, "--seeds", 0)
-    assert (done.status, done.err) == (0, ""), done.out
-    assert "resumed after" in losses.with_name("train.log").read_text()
-    assert "| LSGAN --linear-decay EMA |" in (tmp_path / "docs/results.md").read_text()
 
 
 def test_no_report_without_results(tmp_path, capsys):
