@@ -1,0 +1,272 @@
+"""Take a generator elsewhere: `python -m common.export RUN_DIR --format onnx|paddle|html --out …`.
+
+What is written is run at once, and its pictures are compared with the network's. Where they differ nothing is kept.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from common.errors import DONE, Parser, UserError, command
+from common.gan import Game
+from common.judging.judge import load_judge
+from common.page import described, leaves, principal, replay
+from common.run.artifacts import atomic
+from common.run.families import title
+from common.run.runs import best_weights, load_config, load_game
+
+import numpy as np
+import paddle
+from paddle import Tensor, inference, nn
+
+COUNT = 64  # latent vectors that what was written is tried on
+EXACT, CLOSE = 1e-5, 1e-2  # how far apart pictures in [-1, 1] may be: the same numbers; numbers of half the bits
+PATIENCE = 300  # seconds for a browser
+MAX_BYTES = 12 * 2**20  # of a page
+NEEDED = {"onnx": ("paddle2onnx", "onnxruntime")}  # packages
+JUDGED = ("mnist", "digits")  # data sets whose judge goes into the page: both of grey digits
+TEMPLATE = Path(__file__).with_name("play.html")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+ANSWER = re.compile(r'<pre id="answer">([^<]*)</pre>')
+
+
+class Trained(NamedTuple):
+    """A trained generator and what it draws: `latent [64, D, 1, 1]` to `pictures [64, C, H, W]`."""
+
+    game: Game
+    run_dir: Path
+    config: dict[str, Any]
+    latent: np.ndarray
+    pictures: np.ndarray
+
+    @property
+    def network(self) -> nn.Layer:
+        """The generator."""
+        return self.game.networks["generator"]
+
+
+@command
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    parser = Parser(
+        prog="python -m common.export",
+        description="Write a trained generator for use without this repository. What is written is run at once on 64 "
+        "latent vectors, and kept only if it draws the network's pictures.",
+    )
+    add = parser.add_argument
+    add("run_dirs", metavar="RUN_DIR", type=Path, nargs="+", help="what a training run wrote; several for html")
+    add("--format", choices=FORMATS, required=True, help="onnx; paddle, for Paddle Inference; html, a page")
+    add("--weights", help="which file of the run, as for common.sample (default: the best there is)")
+    add("--out", type=Path, required=True, help="a name that ends in .onnx or .html; a folder for paddle")
+    flags = parser.parse_args(arguments)
+    if len(flags.run_dirs) > 1 and flags.format != "html":
+        raise UserError(f"--format {flags.format} takes one RUN_DIR; only html shows several")
+    if flags.format != "paddle" and flags.out.suffix != f".{flags.format}":
+        raise UserError(f"--out {flags.out}: expected a name that ends in .{flags.format}")
+    if not flags.out.absolute().parent.is_dir():
+        raise UserError(f"{flags.out}: there is no folder {flags.out.parent}")
+    missing = [name for name in NEEDED.get(flags.format, ()) if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(f"--format onnx needs {' and '.join(missing)}: pip install -r requirements-export.txt")
+    trained = [load(run_dir, flags.weights or best_weights(run_dir)) for run_dir in flags.run_dirs]
+    with tempfile.TemporaryDirectory(prefix="export-") as scratch:
+        said = FORMATS[flags.format](trained, Path(scratch))
+        made = sorted(Path(scratch).glob("generator.*"))
+        size = sum(path.stat().st_size for path in made)
+        for path in made:
+            with atomic(flags.out / path.name if flags.format == "paddle" else flags.out) as file:
+                file.write(path.read_bytes())
+    print(f"{flags.out}: {size / 1e6:.1f} MB, {said}")
+    return DONE
+
+
+def load(run_dir: Path, weights: str) -> Trained:
+    """A run's generator and what it draws.
+
+    Raises:
+        UserError: what `load_game` raises, or the family draws from anything but a latent vector.
+    """
+    game, config = load_game(run_dir, weights), load_config(run_dir)
+    if "generator" not in game.networks:
+        raise UserError(f"{run_dir}: {config['family']} draws nothing from noise: there is nothing to export")
+    latent = game.latent(np.random.default_rng(0), COUNT)
+    if latent.ndim != 4 or latent.shape[2:] != (1, 1):
+        raise UserError(f"{run_dir}: {config['family']} does not draw from a latent vector: there is nothing to export")
+    game.networks["generator"].eval()
+    return Trained(game, run_dir, config, latent, game.sample(latent))
+
+
+def compare(drawn: np.ndarray, trained: Trained, limit: float, what: str) -> str:
+    """How far apart the pictures `drawn [64, C, H, W]` and the network's are, in words; raises `UserError` where that
+    is more than `limit`."""
+    apart = np.abs(drawn - trained.pictures).max() if drawn.shape == trained.pictures.shape else np.inf
+    if not apart <= limit:  # nor if it is not a number
+        raise UserError(f"not kept: {what} and {trained.run_dir} draw pictures {apart:.1e} apart, more than {limit:g}")
+    return f"{apart:.1e}"
+
+
+def to_paddle(trained: list[Trained], folder: Path) -> str:
+    """Write `generator.json` (Paddle 2: `.pdmodel`) and `.pdiparams` for Paddle Inference."""
+    network, latent = trained[0].network, trained[0].latent
+    apart = compare(infer(*save_graph(network, latent, folder), latent), trained[0], EXACT, "Paddle Inference")
+    return f"at most {apart} from the network by Paddle Inference"
+
+
+def save_graph(network: nn.Layer, latent: np.ndarray, folder: Path) -> tuple[Path, Path]:
+    """`network` as a graph of Paddle for any number of such latent vectors: its program and its weights."""
+    shape = [None, *latent.shape[1:]]
+    paddle.jit.save(network, str(folder / "generator"), [paddle.static.InputSpec(shape, "float32", "latent")])
+    program = next(path for path in map(folder.joinpath, ("generator.json", "generator.pdmodel")) if path.exists())
+    return program, folder / "generator.pdiparams"
+
+
+def infer(program: Path, weights: Path, latent: np.ndarray) -> np.ndarray:
+    """What Paddle Inference draws of `latent [N, D, 1, 1]`: `[N, C, H, W]`."""
+    config = inference.Config(str(program), str(weights))
+    config.disable_glog_info()
+    predictor = inference.create_predictor(config)
+    given = predictor.get_input_handle(predictor.get_input_names()[0])
+    given.reshape(latent.shape)
+    given.copy_from_cpu(latent)
+    predictor.run()
+    return predictor.get_output_handle(predictor.get_output_names()[0]).copy_to_cpu()
+
+
+class Steeper(nn.Layer):
+    """LeakyReLU in operations that paddle2onnx 2.1 gets right: it writes any slope of a LeakyReLU as 2e-43."""
+
+    def __init__(self, slope: float) -> None:
+        super().__init__()
+        self.slope = slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The larger one of `x` and `slope * x`, for slopes of at most 1."""
+        return paddle.maximum(x, self.slope * x)
+
+
+def to_onnx(trained: list[Trained], folder: Path) -> str:
+    """Write `generator.onnx`."""
+    import onnxruntime  # these two are needed here only, and `main` has seen that they are there
+    import paddle2onnx
+
+    network = copy.deepcopy(trained[0].network)
+    for layer in network.sublayers(include_self=True):
+        for name, child in layer.named_children():
+            if isinstance(child, nn.LeakyReLU):
+                layer.add_sublayer(name, Steeper(child._negative_slope))
+    program, weights = save_graph(network, trained[0].latent, folder / "graph")
+    content = paddle2onnx.export(str(program), str(weights), None, opset_version=13, verbose=False)
+    if not content:
+        raise UserError("not kept: paddle2onnx could not write it; what it said stands above")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors only: it would name what it can do without
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    (drawn,) = session.run(None, {session.get_inputs()[0].name: trained[0].latent})
+    apart = compare(drawn, trained[0], EXACT, "onnxruntime")
+    (folder / "generator.onnx").write_bytes(content)
+    return f"at most {apart} from the network by onnxruntime"
+
+
+def to_html(trained: list[Trained], folder: Path) -> str:
+    """Write `generator.html`: the page of `play.html` with the weights inside."""
+    models, apart = zip(*map(model, trained))
+    for each, made in zip(trained, models):
+        if sum(title(other.config["family"]) == made["name"] for other in trained) > 1:
+            made["name"] += f" · {each.run_dir.resolve().name}"
+    sets = {each.config.get("dataset", "mnist") for each in trained}
+    judged = len(sets) == 1 and sets <= {*JUDGED} and all(each.game.image == (1, 32, 32) for each in trained)
+    judge = [described(layer, "float16") for layer in leaves(load_judge(*sets))] if judged else None
+    data = json.dumps({"models": models, "judge": judge}).replace("<", "\\u003c")  # a name could end the script
+    page = TEMPLATE.read_text(encoding="utf-8")
+    for mark, tag in (("@SCRIPT@", "script"), ("@STYLE@", "style")):
+        inside = re.search(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL).group(1)
+        digest = base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()
+        page = page.replace(mark, f"sha256-{digest}", 1)
+    content = page.replace("@DATA@", data, 1).encode()
+    if len(content) > MAX_BYTES:
+        raise UserError(
+            f"not kept: a page of {len(content) >> 20} MB, at most {MAX_BYTES >> 20} are right: name fewer runs"
+        )
+    path = folder / "generator.html"
+    path.write_bytes(content)
+    if CHROMIUM is None:
+        return f"at most {', '.join(apart)} from the network; there is no Chromium here to try the page itself in"
+    drawn = zip(in_browser(path, trained), trained)
+    return f"at most {', '.join(compare(*each, CLOSE, 'the page in Chromium') for each in drawn)} from the network"
+
+
+def model(trained: Trained) -> tuple[dict[str, Any], str]:
+    """A generator as the page wants it, its weights of half the bits where the pictures stay within 1e-2, and how far
+    apart they are.
+
+    Raises:
+        UserError: it is not one chain of layers that the page knows, or is fed something else than noise and a label.
+    """
+    game, run_dir = trained.game, trained.run_dir
+    noise = np.random.default_rng(0).standard_normal((COUNT, game.latent_dim, 1, 1), dtype=np.float32)
+    classes = 10 if game.labelled else 0
+    labels = np.eye(10, dtype=np.float32)[np.arange(COUNT) % 10][:, :classes, None, None]
+    if not np.array_equal(trained.latent, np.concatenate([noise, labels], axis=1)):
+        raise UserError(f"{run_dir}: the page feeds normal noise and a label only, not so {trained.config['family']}")
+    for precision in ("float16", "float32"):
+        layers = leaves(copy.deepcopy(trained.network))
+        whole = [described(layer, precision) for layer in layers]
+        try:
+            apart = compare(replay(layers, trained.latent, precision), trained, CLOSE, f"the page by {precision}")
+            break
+        except UserError:
+            if precision == "float32":
+                raise
+    first = next(layer for layer in layers if getattr(layer, "weight", None) is not None)
+    return {
+        "name": title(trained.config["family"]),
+        "image": game.image,
+        "dim": game.latent_dim,
+        "classes": classes,
+        "precision": precision,
+        "directions": principal(first.weight.numpy(), game.latent_dim),
+        "layers": whole,
+    }, apart
+
+
+def in_browser(page: Path, trained: list[Trained]) -> list[np.ndarray]:
+    """The pictures that the page draws in Chromium of the latent vectors of seed 0, `[64, C, H, W]` of each.
+
+    Raises:
+        UserError: the page draws nothing.
+    """
+    with tempfile.TemporaryDirectory() as profile:
+        root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []  # it has none for root
+        flags = ["--headless", *root, "--disable-gpu", "--no-first-run", f"--user-data-dir={profile}", "--dump-dom"]
+        call = [CHROMIUM, *flags, f"{page.as_uri()}#check=0"]
+        try:
+            done = subprocess.run(call, capture_output=True, timeout=PATIENCE, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise UserError(f"not kept: {CHROMIUM} did not show the page in {PATIENCE} seconds") from error
+    found = ANSWER.search(done.stdout.decode(errors="replace"))
+    if not found:
+        raise UserError(f"not kept: {CHROMIUM} ended with {done.returncode}, and the page drew nothing in it")
+    drawn = []
+    for line, each in zip(found.group(1).split("\n"), trained):
+        channels, height, width = each.game.image
+        pictures = np.frombuffer(b"".join(map(base64.b64decode, line.split())), np.float32)
+        drawn.append(pictures.reshape(COUNT, height, width, channels).transpose(0, 3, 1, 2))
+    return drawn
+
+
+FORMATS = {"onnx": to_onnx, "paddle": to_paddle, "html": to_html}
+
+if __name__ == "__main__":
+    sys.exit(main())
