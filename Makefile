@@ -10,7 +10,7 @@ else
 PYTHON := .venv/bin/python
 endif
 
-.PHONY: help train compare test board notebooks results clean setup setup-test
+.PHONY: help train compare test board play notebooks results clean setup setup-test
 
 help: ## this list
 	@echo "make TARGET [ARGS='flags for the command'] [BASE_PYTHON=python3.12]"
@@ -32,6 +32,10 @@ test: setup-test ## set up, then ruff and the tests
 
 board: setup ## VisualDL on the runs in work/, reachable from this machine only, telemetry off
 	$(PYTHON) -m visualdl.server.app --logdir work --host 127.0.0.1 --language en --disable-telemetry $(ARGS)
+
+play: setup ## a page to play with the runs in work/ and the pretrained weights, reachable from this machine only
+	@$(PYTHON) -m pip install -q -r requirements-play.txt
+	$(PYTHON) -m common.play $(ARGS)
 
 notebooks: setup ## JupyterLab on the four notebooks
 	@$(PYTHON) -m pip install -q -r notebooks/requirements.txt

@@ -1,0 +1,238 @@
+"""Play with one's own runs in the browser: `python -m common.play`, then http://127.0.0.1:7860.
+
+The page is gradio's. It sees the runs in the folders it was given and nothing else: what the browser sends is looked
+up among their names and is never a path.
+"""
+
+from __future__ import annotations
+
+import functools
+import html
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from typing import Any, Callable
+
+from common import data
+from common.compare import draw, load_run
+from common.errors import DONE, Parser, UserError, command, whole_number
+from common.judging.judge import classify, load_judge
+from common.judging.tables import table
+from common.run.artifacts import grid, sorted_grids
+from common.run.families import ROOT
+from common.run.runs import best_weights, load_config, load_game, load_metrics
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+FOLDERS = [ROOT / name for name in ("work", "dcgan/pretrained", "lsgan/pretrained", "zoo/pretrained")]
+DEPTH = 3  # folders below one that was given in which runs are looked for
+COUNT, CLOSE = 64, 16  # pictures in a grid; those that can be clicked
+NEIGHBOURS = 8
+LAUNCH = {  # on this machine only, nothing shared, nothing uploaded, no file served but the pictures it drew
+    "server_name": "127.0.0.1", "share": False, "max_file_size": 1, "allowed_paths": [], "enable_monitoring": False,
+    "ssr_mode": False, "footer_links": [], "quiet": True,
+}  # fmt: skip
+EVERY = 10  # seconds between looks at runs that are going on
+
+
+class Runs:
+    """The runs in some folders, by name. Those that lead out of their folder by a link are left out.
+
+    Args:
+        folders: where to look; one that is not there holds none.
+    """
+
+    def __init__(self, folders: list[Path]) -> None:
+        self.folders = [folder.resolve() for folder in folders]
+
+    def found(self) -> dict[str, Path]:
+        """Name to folder of all runs that are there now, in the order of their names."""
+        runs = {}
+        for top in self.folders:
+            patterns = ["config.json", *("*/" * depth + "config.json" for depth in range(1, DEPTH + 1))]
+            for folder in (path.parent for pattern in patterns for path in top.glob(pattern)):
+                files = [folder, *folder.iterdir(), *(folder / "samples").glob("*")]
+                if all(path.resolve().is_relative_to(top) for path in files):
+                    runs[folder.relative_to(ROOT if folder.is_relative_to(ROOT) else top.parent).as_posix()] = folder
+        return dict(sorted(runs.items()))
+
+    def find(self, name: Any) -> Path:
+        """The folder of a run; raises `UserError` for what is no run's name, such as a path."""
+        folder = self.found().get(name) if isinstance(name, str) else None
+        if folder is None:
+            raise UserError("there is no such run (any more): look again")
+        return folder
+
+    def pictures(self, name: str, seed: int, digit: int | None, count: int) -> tuple[np.ndarray, str]:
+        """Pictures `[count, C, H, W]` as `common.sample` draws them, and by which weights."""
+        folder = self.find(name)
+        weights = best_weights(folder)
+        game = load_game(folder, weights)
+        if "generator" not in game.networks:
+            raise UserError(f"{name}: this family draws nothing from noise")
+        return game.sample(game.latent(np.random.default_rng(seed), count, digit if game.labelled else None)), weights
+
+    def verdicts(self, name: str, pictures: np.ndarray) -> list[str]:
+        """What the judge reads in each picture, and how sure it is."""
+        seen = classify(load_judge(load_config(self.find(name)).get("dataset", "mnist")), pictures).probabilities
+        return [f"{row.argmax()} · {row.max():.0%}" for row in seen]
+
+    def epochs(self, name: str) -> list[Path]:
+        """The grids that a run has drawn so far."""
+        return sorted_grids(self.find(name) / "samples")
+
+    def judgements(self, names: list[str]) -> str:
+        """The last judgement of each run as a Markdown table."""
+        last = {name: judged[-1] for name in names if (judged := load_metrics(self.find(name)))}
+        rows = {f"{name}, step {line['step']}": line["raw"] for name, line in last.items()}
+        return table(rows) if rows else "No judgements here · 还没有评判结果 (`--eval-every`)"
+
+    def curves(self, names: list[str]) -> Figure | None:
+        """Losses, scores and grids of all that have some, as `common.compare` draws them; pretrained weights come
+        without."""
+        runs = [load_run(folder) for folder in map(self.find, names) if (folder / "losses.csv").exists()]
+        return draw(runs, 0.95) if runs else None
+
+    def nearest(self, name: str, picture: np.ndarray) -> np.ndarray:
+        """The training images nearest to `picture [C, H, W]`, pixel by pixel: `[8, C, H, W]` in [-1, 1]."""
+        images = training_images(load_config(self.find(name)).get("dataset", "mnist"), picture.shape)
+        apart = [
+            ((data.as_float(part) - picture) ** 2).sum(axis=(1, 2, 3))
+            for part in np.split(images, range(2000, len(images), 2000))
+        ]
+        return data.as_float(images[np.argsort(np.concatenate(apart), kind="stable")[:NEIGHBOURS]])
+
+
+@functools.lru_cache(maxsize=1)
+def training_images(dataset: str, shape: tuple[int, int, int]) -> np.ndarray:
+    """The training images of a data set, kept for the next click."""
+    return data.load(dataset, image=shape).images
+
+
+def enlarged(picture: Image.Image) -> Image.Image:
+    """A picture three times as large, its pixels still squares."""
+    return picture.resize((3 * picture.width, 3 * picture.height), Image.NEAREST)
+
+
+def app(runs: Runs, gr: Any) -> Any:
+    """The page, as gradio's `Blocks`; `gr` is gradio."""
+
+    def told(answer: Callable) -> Callable:
+        """`answer`, with what the user can mend shown on the page in place of a traceback."""
+
+        @functools.wraps(answer)  # gradio reads there what it is to be given
+        def called(*given: Any) -> Any:
+            try:
+                return answer(*given)
+            except UserError as error:
+                raise gr.Error(html.escape(str(error)), print_exception=False) from error
+
+        return called
+
+    def sample(names: list[str], seed: float, digit: int) -> tuple[list, list, list[str], str]:
+        shown, close, drawn, troubles = [], [], [], []
+        for name in names:
+            try:
+                pictures, weights = runs.pictures(name, int(seed), None if digit < 0 else digit, COUNT)
+            except UserError as error:  # the others are shown all the same
+                troubles.append(f"- `{str(error).replace('`', chr(39))}`")
+                continue
+            drawn.append(name)
+            shown.append((grid(pictures), f"{name}, {weights}"))
+            try:
+                words = runs.verdicts(name, pictures[:CLOSE])
+            except UserError:  # no judge for these pictures
+                words = [""] * CLOSE
+            close += [(enlarged(grid(one[None], 1)), word) for one, word in zip(pictures, words)]
+        return shown, close, drawn, "\n".join(troubles)
+
+    def neighbours(names: list[str], seed: float, digit: int, chosen: Any) -> Image.Image:
+        name, index = names[chosen.index // CLOSE], chosen.index % CLOSE
+        picture = runs.pictures(name, int(seed), None if digit < 0 else digit, COUNT)[0][index]
+        return enlarged(grid(np.concatenate([picture[None], runs.nearest(name, picture)]), NEIGHBOURS + 1))
+
+    neighbours.__annotations__["chosen"] = gr.SelectData  # as a word it would be looked up among this module's names
+
+    def history(names: list[str], part: float) -> list:
+        grids = {name: runs.epochs(name) for name in names or ()}
+        chosen = {name: paths[round(min(1, max(0, part)) * (len(paths) - 1))] for name, paths in grids.items() if paths}
+        return [(Image.open(path).copy(), f"{name}, {path.stem}") for name, path in chosen.items()]
+
+    names, plain = list(runs.found()), {"format": "png", "buttons": ["download", "fullscreen"]}  # none to share
+    with gr.Blocks(title="GAN", analytics_enabled=False, delete_cache=(600, 600)) as page:
+        gr.Markdown("# Your runs · 你的训练\nAll are fed the same latent vectors. · 所有网络拿到相同的潜在向量。")
+        chosen = gr.Dropdown(names, value=names[:2], multiselect=True, max_choices=4, label="Runs · 训练")
+        with gr.Row():
+            seed = gr.Number(0, label="Seed · 随机种子", precision=0, minimum=0)
+            digit = gr.Dropdown([("all · 全部", -1), *((str(d), d) for d in range(10))], value=-1, label="Digit · 数字")
+            again = gr.Button("Look again · 刷新")
+        with gr.Tab("Samples · 样本"):
+            troubles = gr.Markdown()
+            shown = gr.Gallery(label="64 each · 各 64 张", columns=2, **plain)
+            close = gr.Gallery(
+                allow_preview=False,
+                label="Click one · 点一张: digit and confidence by the judge · 评判网络的读数",
+                columns=8,
+                **plain,
+            )
+            drawn = gr.State([])
+            near = gr.Image(label="It, and the nearest training images · 它和最近的训练图像", **plain)
+        with gr.Tab("Curves · 曲线"):
+            judged = gr.Markdown()
+            curves = gr.Plot(label="Losses and scores · 损失与打分")
+        with gr.Tab("Over time · 训练过程"):
+            part = gr.Slider(0, 1, 1, step=0.01, label="From the first grid to the last · 从第一张到最后一张")
+            past = gr.Gallery(label="Grids · 样本图", columns=2, **plain)
+        redraw = {"fn": told(sample), "inputs": [chosen, seed, digit], "outputs": [shown, close, drawn, troubles]}
+        for happens in (page.load, chosen.change, seed.submit, digit.change):
+            happens(**redraw)
+        close.select(told(neighbours), [drawn, seed, digit], near)
+        for happens in (page.load, chosen.change, part.release, gr.Timer(EVERY).tick):
+            happens(told(history), [chosen, part], past)
+            happens(told(lambda names: runs.judgements(names)), chosen, judged)
+        chosen.change(told(runs.curves), chosen, curves)
+        again.click(told(runs.curves), chosen, curves)
+        again.click(lambda: gr.update(choices=list(runs.found())), outputs=chosen)
+    return page
+
+
+@command
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    parser = Parser(
+        prog="python -m common.play",
+        description="Serve a page on 127.0.0.1 to play with runs: samples side by side, curves, the grids over time, "
+        "the nearest training images. Nothing else than these folders is shown.",
+    )
+    parser.add_argument(
+        "folders",
+        metavar="FOLDER",
+        type=Path,
+        nargs="*",
+        help="runs or folders of runs (default: work and all pretrained)",
+    )
+    parser.add_argument(
+        "--port", type=whole_number(1), help="(default: $GRADIO_SERVER_PORT, else the first free one from 7860)"
+    )
+    flags = parser.parse_args(arguments)
+    for folder in flags.folders:
+        if not folder.is_dir():
+            raise UserError(f"{folder}: there is no such folder")
+    runs = Runs(flags.folders or FOLDERS)
+    if not runs.found():
+        raise UserError(f"no runs in {', '.join(map(str, runs.folders))}; a training writes some: make train")
+    if importlib.util.find_spec("gradio") is None:
+        raise UserError("this needs gradio: pip install -r requirements-play.txt")
+    os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
+    import gradio  # only this command needs it, and it reads the environment once
+
+    page = app(runs, gradio)
+    page.launch(**LAUNCH, server_port=flags.port)
+    return DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""The app for one's own runs: it shows what is in its folders and nothing else."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from common import play
+from common.errors import UserError
+from tests import board
+from tests.conftest import ROOT, check_refused
+
+import numpy as np
+import pytest
+
+needs_gradio = pytest.mark.skipif(
+    importlib.util.find_spec("gradio") is None, reason="needs gradio: pip install -r requirements-play.txt"
+)
+
+
+@pytest.fixture
+def folder(run_dir, tmp_path) -> Path:
+    """Runs of which one was copied, one is damaged, and some lead elsewhere."""
+    top = tmp_path / "work"
+    shutil.copytree(run_dir, top / "group/mine")
+    damaged = shutil.copytree(ROOT / "dcgan/pretrained", top / "damaged")
+    (damaged / "generator.params").write_bytes(b"no weights")
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret/config.json").write_text(json.dumps({"family": "dcgan"}))
+    (top / "linked").symlink_to(tmp_path / "secret")
+    for name, inside in (("weights", "generator.params"), ("grids", "samples")):
+        (top / name).mkdir()
+        (top / name / "config.json").write_text(json.dumps({"family": "dcgan"}))
+        (top / name / inside).symlink_to(ROOT / "dcgan/pretrained")
+    return top
+
+
+def test_only_what_lies_in_the_folders_is_found(folder):
+    runs = play.Runs([folder, folder / "nowhere"])
+    assert list(runs.found()) == ["work/damaged", "work/group/mine"]
+    for name in ("../secret", str(folder / "damaged"), "work/linked", "work/group/mine/../../damaged", "", None, ["a"]):
+        with pytest.raises(UserError, match="no such run"):
+            runs.find(name)
+
+
+def test_what_the_page_shows(folder, run_dir):
+    runs, name = play.Runs([folder]), "work/group/mine"
+    pictures, weights = runs.pictures(name, 3, None, 5)
+    assert (pictures.shape, weights) == ((5, 1, 32, 32), "generator_best.params")
+    assert all(word.endswith("%") for word in runs.verdicts(name, pictures))
+    assert [path.name for path in runs.epochs(name)] == sorted(path.name for path in (run_dir / "samples").iterdir())
+    assert "Fréchet" in runs.judgements([name, "work/damaged"])
+    assert runs.curves([name]) is not None
+    assert runs.curves(["work/damaged"]) is None
+    with pytest.raises(UserError, match=r"damaged/generator\.params"):
+        runs.pictures("work/damaged", 0, None, 5)
+
+
+def test_a_training_image_is_nearest_to_itself(folder):
+    runs = play.Runs([folder])
+    image = play.data.as_float(play.training_images("digits", (1, 32, 32))[7:8])[0]
+    found = runs.nearest("work/group/mine", image)
+    assert found.shape == (play.NEIGHBOURS, 1, 32, 32)
+    np.testing.assert_array_equal(found[0], image)
+
+
+def test_bad_input(tmp_path, say):
+    check_refused(say(play.main, tmp_path / "nowhere"), "there is no such folder")
+    check_refused(say(play.main, tmp_path), "no runs in")
+
+
+def test_without_gradio_one_line_says_so(tmp_path, monkeypatch, say):
+    monkeypatch.setattr(play.importlib.util, "find_spec", lambda name: None)
+    check_refused(say(play.main, ROOT / "dcgan/pretrained"), "pip install -r requirements-play.txt")
+
+
+@needs_gradio
+@pytest.mark.filterwarnings("ignore")  # gradio's own
+def test_the_app_in_a_browser(folder, monkeypatch):
+    import gradio  # only here
+
+    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
+    page = play.app(play.Runs([folder]), gradio)
+    _, address, _ = page.launch(**play.LAUNCH, prevent_thread_lock=True)
+    try:
+        for path in (
+            "/etc/passwd",
+            ROOT / "README.md",
+            folder / "damaged/config.json",
+            f"{folder}/../secret/config.json",
+        ):
+            with pytest.raises(urllib.error.HTTPError, match="403"):
+                urllib.request.urlopen(f"{address}gradio_api/file={path}", timeout=20)
+        if not (board.CHROMIUM and board.DRIVER):
+            pytest.skip("needs Chromium and its driver (Debian: chromium chromium-driver)")
+        with board.browser() as driver:
+            driver.get(address)
+            shown = board.wait_for(
+                driver, "work/group/mine, generator_best.params", "damaged/generator.params: ", seconds=90
+            )
+            assert "Traceback" not in shown
+            for _ in range(100):
+                pictures = driver.find_elements("css selector", ".grid-container button")
+                if len(pictures) >= 1 + play.CLOSE:
+                    break
+                time.sleep(0.2)
+            driver.execute_script("arguments[0].click()", pictures[-1])
+            for _ in range(150):
+                if driver.find_elements("css selector", ".image-container img"):
+                    break
+                time.sleep(0.2)
+            assert driver.find_elements("css selector", ".image-container img")
+            hosts = driver.execute_script(
+                "return performance.getEntriesByType('resource').map(r => new URL(r.name).hostname)"
+            )
+            assert {*hosts} == {"127.0.0.1"}
+    finally:
+        page.close()
