@@ -22,7 +22,7 @@ TASKS = {
     ),
     "train.py": (
         "    criterion = nn.BCELoss()\n",
-        "    # TODO 2: the loss shall be the squared distance of a score from its target. Which layer of Paddle is that?\n",
+        "    # TODO 2: pull each score to its target by the squared distance. Which loss of Paddle is that?\n",
     ),
 }
 PATH = "sys.path[0] = str(Path(__file__).resolve().parents[1])  # `common` is found with nothing installed"
@@ -66,9 +66,8 @@ def starter_of(file: str, folder: Path) -> str:
     line, task = TASKS[file]
     text = text.replace(line, task + line)
     if folder.resolve().parent != ROOT:  # then `common` is in another place than the folder
-        text = text.replace(
-            PATH, f"sys.path[:1] = [{str(ROOT)!r}, str(Path(__file__).resolve().parents[1])]  # of `common`, of this"
-        )
+        both = f"[{str(ROOT)!r}, str(Path(__file__).resolve().parents[1])]"
+        text = text.replace(PATH, f"sys.path[:1] = {both}  # where `common` is, and where this folder is")
     return text.replace("dcgan", folder.resolve().name)
 
 
