@@ -165,7 +165,7 @@ def criterion(game: GAN) -> None:
 
 def short_run(game: GAN) -> None:
     """Some steps on scikit-learn's digits: every loss and score is finite."""
-    images, count = paddle.to_tensor(load_digits().images), 16
+    images, count = paddle.to_tensor(load_digits().images), 8
     for step in range(STEPS):
         chosen = np.arange(step * count, (step + 1) * count)
         try:

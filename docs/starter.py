@@ -41,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     check_name(folder)
     files = {name: starter_of(name, folder) for name in TASKS}
     folder.mkdir(parents=True)
+    (folder / "__init__.py").touch()
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
     print(f"{folder}: {' and '.join(files)}, with a TODO each")

@@ -155,3 +155,14 @@ def test_nothing_is_overwritten(folder, say):
     said = say(starter.main, folder)
     assert (said.status, said.err.count("\n")) == (2, 1)
     assert {path.name: path.read_text() for path in folder.iterdir()} == before
+
+
+def test_the_page_says_what_each_half_passes():
+    """The rows of its two tables are the checks in their order, with what the tests above expect."""
+    text = (ROOT / "docs/assignment.md").read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ")[1:] for line in text.splitlines() if line.endswith(("| ok |", "| not yet |"))]
+    expected = [[SCORES, GRADIENT, CRITERION], [GRADIENT, CRITERION, RUN], [SCORES, GRADIENT], []]
+    table = [["not yet" if check in column else "ok" for column in expected] for check in CHECKS]
+    assert rows == table * 2
+    for count in check_assignment.PARAMETERS.values():
+        assert text.count(f"{count:,}") == 2
