@@ -1,0 +1,76 @@
+"""Make the starter of the assignment: `python docs/starter.py my_lsgan`; `assignment.md` is the page for teachers."""
+
+from __future__ import annotations
+
+import importlib.util
+import keyword
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+if __name__ == "__main__":
+    sys.path[0] = str(ROOT)
+
+from common.errors import DONE, Parser, UserError, command
+
+# What a line of `dcgan/` becomes: the line itself, with the task above it.
+TASKS = {
+    "model.py": (
+        "            *score_layers(),\n",
+        "            # TODO 1: D's score shall be any number, of any size. What stands in its way here?\n",
+    ),
+    "train.py": (
+        "    criterion = nn.BCELoss()\n",
+        "    # TODO 2: pull each score to its target by the squared distance. Which loss of Paddle is that?\n",
+    ),
+}
+PATH = "sys.path[0] = str(Path(__file__).resolve().parents[1])  # `common` is found with nothing installed"
+
+
+@command
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    parser = Parser(
+        prog="python docs/starter.py",
+        description="Make the starter of the assignment: DCGAN as a folder of its own, with two TODOs that make LSGAN "
+        "of it. It trains as DCGAN does until they are done.",
+    )
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="the new folder, such as my_lsgan")
+    folder = parser.parse_args(arguments).folder
+    check_name(folder)
+    files = {name: starter_of(name, folder) for name in TASKS}
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").touch()
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    print(f"{folder}: {' and '.join(files)}, with a TODO each")
+    print(f"next     python {folder / 'train.py'} --dataset digits --max-steps 60   (it is DCGAN still)")
+    print(f"next     python docs/check_assignment.py {folder}   (what is left to do)")
+    return DONE
+
+
+def check_name(folder: Path) -> None:
+    """Raise `UserError` where the folder is there, or where Python could not import it by its name."""
+    name = folder.resolve().name
+    if folder.exists():
+        raise UserError(f"{folder}: it is there already, and nothing is overwritten; name a new folder")
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise UserError(f"{folder}: Python cannot import a folder of this name; take letters, digits and _: my_lsgan")
+    if importlib.util.find_spec(name) or (ROOT / "zoo" / f"{name}.py").exists():
+        raise UserError(f"{folder}: something else is imported as {name}; take another name, such as my_lsgan")
+
+
+def starter_of(file: str, folder: Path) -> str:
+    """A file of `dcgan/` as the starter has it: its TODO put in, the folder's name in place of `dcgan`."""
+    text = (ROOT / "dcgan" / file).read_text(encoding="utf-8")
+    line, task = TASKS[file]
+    text = text.replace(line, task + line)
+    if folder.resolve().parent != ROOT:  # then `common` is in another place than the folder
+        both = f"[{str(ROOT)!r}, str(Path(__file__).resolve().parents[1])]"
+        text = text.replace(PATH, f"sys.path[:1] = {both}  # where `common` is, and where this folder is")
+    return text.replace("dcgan", folder.resolve().name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

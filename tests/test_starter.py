@@ -1,0 +1,168 @@
+"""The assignment as a student has it: the starter, and the checks that say what is left to do."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from docs import check_assignment, starter
+from docs.check_assignment import CHECKS
+from tests.conftest import ROOT, call
+
+import pytest
+
+PARAMETERS, SCORES, GRADIENT, CRITERION, RUN = CHECKS
+SIGMOID = "            nn.Sigmoid(),\n"
+
+
+@pytest.fixture(autouse=True)
+def modules_as_they_were(monkeypatch) -> None:
+    """Each student's folder is imported as if it were the first."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        if name.startswith("my_lsgan"):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def folder(tmp_path, say) -> Path:
+    """A new starter, outside of the repository."""
+    made = say(starter.main, tmp_path / "my_lsgan")
+    assert (made.status, made.err) == (0, "")
+    return tmp_path / "my_lsgan"
+
+
+def change(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def todo_1(folder: Path) -> None:
+    change(folder / "model.py", SIGMOID, "")
+
+
+def todo_2(folder: Path) -> None:
+    change(folder / "train.py", "nn.BCELoss()", "nn.MSELoss()")
+
+
+def left(said) -> dict[str, str]:
+    """What a self-check calls not yet done, with its advice; it looks at each check once."""
+    lines = [line for line in said.out.splitlines() if line.startswith(("ok  ", "not yet  "))]
+    assert len(lines) in (1, len(CHECKS))
+    assert said.err == ""
+    assert said.status == (1 if any(line.startswith("not yet") for line in lines) else 0)
+    return dict(line[len("not yet  ") :].split(": ", 1) for line in lines if line.startswith("not yet"))
+
+
+@pytest.mark.parametrize("file", ["model.py", "train.py"])
+def test_the_starter_is_dcgan_with_two_todos(file):
+    text = starter.starter_of(file, ROOT / "my_lsgan")
+    assert text.count("# TODO") == 1
+    assert "MSELoss" not in text
+    kept = [line for line in text.splitlines(keepends=True) if "# TODO" not in line]
+    assert "".join(kept).replace("my_lsgan", "dcgan") == (ROOT / "dcgan" / file).read_text(encoding="utf-8")
+
+
+def test_the_starter_trains_from_anywhere(folder, tmp_path):
+    flags = ["--dataset", "digits", "--batch-size", 4, "--max-steps", 2, "--eval-every", 0, "--threads", 1]
+    done = call(folder / "train.py", *flags, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "work/my_lsgan/generator.params").is_file()
+
+
+def test_the_starter_fails_what_is_to_do(folder, say):
+    found = left(say(check_assignment.main, folder))
+    assert list(found) == [SCORES, GRADIENT, CRITERION]
+    assert ["TODO 1" in found[SCORES], "TODO 1" in found[GRADIENT], "TODO 2" in found[CRITERION]] == [True] * 3
+
+
+def test_the_solution_passes(folder, say):
+    todo_1(folder)
+    todo_2(folder)
+    said = say(check_assignment.main, folder)
+    assert left(said) == {}
+    assert said.out.endswith("all done: this is LSGAN\n")
+
+
+def test_without_the_sigmoid_the_criterion_is_left(folder, say):
+    todo_1(folder)
+    found = left(say(check_assignment.main, folder))
+    assert list(found) == [GRADIENT, CRITERION, RUN]
+    assert "TODO 2" in found[GRADIENT]
+    assert "TODO 2" in found[CRITERION]
+
+
+def test_behind_the_sigmoid_squares_are_flat(folder, say):
+    todo_2(folder)
+    found = left(say(check_assignment.main, folder))
+    assert list(found) == [SCORES, GRADIENT]
+    assert all("TODO 1" in advice for advice in found.values())
+
+
+def test_a_leaky_relu_in_its_place_is_not_lsgan(folder, say):
+    change(folder / "model.py", SIGMOID, "            nn.LeakyReLU(0.2),\n")
+    todo_2(folder)
+    found = left(say(check_assignment.main, folder))
+    assert list(found) == [SCORES]
+    assert "last convolution" in found[SCORES]
+
+
+def test_logits_are_not_lsgan(folder, say):
+    todo_1(folder)
+    change(folder / "train.py", "nn.BCELoss()", "nn.BCEWithLogitsLoss()")
+    found = left(say(check_assignment.main, folder))
+    assert list(found) == [GRADIENT, CRITERION]
+    assert all("TODO 2" in advice for advice in found.values())
+
+
+def test_code_that_python_cannot_read_is_named(folder, say):
+    change(folder / "train.py", "nn.BCELoss()", "nn.MSELoss(")
+    (advice,) = left(say(check_assignment.main, folder)).values()
+    assert advice.startswith("SyntaxError")
+
+
+def test_a_renamed_folder_is_no_other(folder, say):
+    folder.rename(folder.with_name("my_lsgan_2"))
+    (advice,) = left(say(check_assignment.main, folder.with_name("my_lsgan_2"))).values()
+    assert "No module named 'my_lsgan'" in advice
+
+
+def test_networks_from_elsewhere_are_refused(folder, say):
+    change(folder / "train.py", "from my_lsgan.model", "from lsgan.model")
+    (advice,) = left(say(check_assignment.main, folder)).values()
+    assert str(ROOT / "lsgan/model.py") in advice
+
+
+def test_a_wrong_folder(tmp_path, say):
+    for path in (tmp_path, tmp_path / "nowhere"):
+        said = say(check_assignment.main, path)
+        assert (said.status, said.out, said.err.count("\n")) == (2, "", 1)
+
+
+@pytest.mark.parametrize("name", ["my-lsgan", "class", "lsgan", "wgan_gp", "json"])
+def test_names_that_could_not_be_imported(name, tmp_path, say):
+    said = say(starter.main, tmp_path / name)
+    assert (said.status, said.err.count("\n")) == (2, 1)
+    assert not (tmp_path / name).exists()
+
+
+def test_nothing_is_overwritten(folder, say):
+    (folder / "train.py").write_text("mine")
+    before = {path.name: path.read_text() for path in folder.iterdir()}
+    said = say(starter.main, folder)
+    assert (said.status, said.err.count("\n")) == (2, 1)
+    assert {path.name: path.read_text() for path in folder.iterdir()} == before
+
+
+def test_the_page_says_what_each_half_passes():
+    """The rows of its two tables are the checks in their order, with what the tests above expect."""
+    text = (ROOT / "docs/assignment.md").read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ")[1:] for line in text.splitlines() if line.endswith(("| ok |", "| not yet |"))]
+    expected = [[SCORES, GRADIENT, CRITERION], [GRADIENT, CRITERION, RUN], [SCORES, GRADIENT], []]
+    table = [["not yet" if check in column else "ok" for column in expected] for check in CHECKS]
+    assert rows == table * 2
+    for count in check_assignment.PARAMETERS.values():
+        assert text.count(f"{count:,}") == 2
