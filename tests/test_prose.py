@@ -10,7 +10,7 @@ from tests.conftest import ROOT, call
 
 import pytest
 
-NOTEBOOKS: list[str] = []  # paths from the root; each joins once its cells are rewritten
+NOTEBOOKS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "notebooks").glob("*.ipynb"))
 NOT_OURS = {"work", "log"}  # what runs and launchers write
 
 
