@@ -65,7 +65,7 @@ class MMNS(TwoPlayers):
         """How much of each loss's gradient is left where the run ended."""
         fakes = self.sample(self.latent(np.random.default_rng(0), 500))
         scores = self.discriminator(paddle.to_tensor(fakes)).detach()
-        meaning = "mean |dL/ds| over 500 fakes, from 0 (G learns nothing) to 1"
+        meaning = "mean size of dL/ds over 500 fakes, from 0 (G learns nothing) to 1"
         return {f"gradient left, {name}": Yardstick(float(slope(name, scores)), 0.0, meaning) for name in LOSSES}
 
 
