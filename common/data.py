@@ -202,11 +202,6 @@ def existing(given: str, source: str, content: str) -> Path:
     return folder
 
 
-def find_mnist(data_dir: str | None = None, names: tuple[str, ...] = FILES[:1]) -> Path:
-    """The folder with MNIST's files: `data_dir`, else `$MNIST_DIR`, else Paddle's cache. `find_idx` says the rest."""
-    return find_idx("mnist", data_dir, names)
-
-
 def find_idx(name: str, data_dir: str | None = None, names: tuple[str, ...] = FILES[:1]) -> Path:
     """The folder with the files of MNIST or its like: `data_dir`, for MNIST else `$MNIST_DIR`, else Paddle's cache.
 

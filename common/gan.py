@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Callable, NamedTuple
 
+from common.data import as_float
 from common.ema import EMA
 from common.layers import LATENT_DIM
 from common.machine import processes
@@ -22,7 +23,7 @@ from paddle.optimizer import Adam, Optimizer
 if TYPE_CHECKING:
     from common.judging.reference import Reference  # scikit-learn behind it takes 1.4 s to import
 
-AT_ONCE = 500  # images a forward pass when drawing; bounds the memory
+AT_ONCE = 500  # rows a forward pass outside of training; bounds the memory
 
 
 def on_device(array: np.ndarray) -> Tensor:
@@ -64,8 +65,7 @@ class Batch:
     def images(self) -> Tensor:
         """`[n, C, H, W]` in [-1, 1]."""
         if isinstance(self.data[0], np.ndarray):  # uint8: picked here, since Paddle's `index_select` has no such kernel
-            picked = self.data[0][self.chosen[self.share(len(self.chosen))]]
-            return on_device(picked).astype("float32") / 127.5 - 1
+            return on_device(as_float(self.data[0][self.chosen[self.share(len(self.chosen))]]))
         return paddle.index_select(self.data[0], self._mine)
 
     @cached_property
@@ -175,21 +175,23 @@ class Game:
         """
         return rng.standard_normal((count, self.latent_dim, 1, 1), dtype=np.float32)
 
-    @paddle.no_grad()
     def sample(self, z: np.ndarray | Tensor, ema: bool = False) -> np.ndarray:
-        """Images `[N, C, H, W]`, float32 in [-1, 1], of the generator or of its moving average.
+        """Images `[N, C, H, W]`, float32 in [-1, 1], of the generator or of its moving average."""
+        return self.apply(self.ema.network if ema else self.networks["generator"], z)
 
-        BatchNorm uses its running statistics: an image depends on its own latent vector only, and drawing leaves no
-        trace in the training.
+    @paddle.no_grad()
+    def apply(self, network: nn.Layer, x: np.ndarray | Tensor) -> np.ndarray:
+        """What a network makes of `x [N, ...]`, computed in parts.
+
+        BatchNorm uses its running statistics: a row depends on itself alone, and it leaves no trace in the training.
         """
-        generator = self.ema.network if ema else self.networks["generator"]
-        was_training = generator.training
-        generator.eval()
-        parts = [z[start : start + AT_ONCE] for start in range(0, len(z), AT_ONCE)]
-        images = [generator(on_device(part) if isinstance(part, np.ndarray) else part).numpy() for part in parts]
+        was_training = network.training
+        network.eval()
+        parts = [x[start : start + AT_ONCE] for start in range(0, len(x), AT_ONCE)]
+        made = [network(on_device(part) if isinstance(part, np.ndarray) else part).numpy() for part in parts]
         if was_training:
-            generator.train()
-        return np.concatenate(images)
+            network.train()
+        return np.concatenate(made)
 
     def show(self, batch: Batch) -> np.ndarray:
         """The pictures of a sample grid, `[N, C, H, W]`; `batch` is the same each time."""

@@ -68,15 +68,22 @@ class TwoPlayers(Game):
         self.optimizers = adams(self.networks, learning_rate, beta1, beta2)
         self.ema = EMA(generator)
 
+    def penalties(self, batch: Batch, fakes: Tensor) -> dict[str, Tensor]:
+        """What D minimises besides the loss of its scores: 0-D tensors by name, columns of `losses.csv` too."""
+        return {}
+
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """One update of each player; the scores are those before D's."""
         noise_d, noise_g = batch.draw(self.latent), batch.draw(self.latent)
         with self.turn("discriminator"):
-            real, fake = self.discriminator(batch.images), self.discriminator(self.generator(noise_d))
-            loss_d = self.loss.discriminator(real, fake)
+            fakes = self.generator(noise_d)
+            real, fake = self.discriminator(batch.images), self.discriminator(fakes)
+            penalties = self.penalties(batch, fakes)
+            loss_d = sum(penalties.values(), self.loss.discriminator(real, fake))
             loss_d.backward()
         with self.turn("generator"):
             loss_g = self.loss.generator(self.discriminator(self.generator(noise_g)))
             loss_g.backward()
         scores = {"score_real": self.shown(real.detach()).mean(), "score_fake": self.shown(fake.detach()).mean()}
-        return {"loss_d": loss_d.detach(), "loss_g": loss_g.detach(), **scores}
+        shown = {name: penalty.detach() for name, penalty in penalties.items()}
+        return {"loss_d": loss_d.detach(), "loss_g": loss_g.detach(), **shown, **scores}

@@ -38,16 +38,21 @@ def main(arguments: list[str] | None = None) -> int:
     kind = min(judged, key=lambda name: judged[name]["frechet"])
     content = (run_dir / next(file for file, name in WEIGHTS.items() if name == kind)).read_bytes()
 
-    config["flags"] = {**config["flags"], "data_dir": None, "output_dir": f"work/{config['family']}"}  # nobody's paths
-    save_json(flags.folder / "config.json", config)
-    with atomic(flags.folder / "generator.params") as file:
-        file.write(content)
     made = {**config, "steps": len(load_rows(run_dir)), "sha256": hashlib.sha256(content).hexdigest()}
     figures = {f"its {kind} weights": judged[kind], "real, unseen": rows["real, unseen"]}
-    with atomic(flags.folder / "README.md") as file:
-        file.write(card(flags.folder, made, figures, yardsticks.get(f"{run_dir} {kind}", {})).encode())
+    said = card(flags.folder, made, figures, yardsticks.get(f"{run_dir} {kind}", {}))
+    write_folder(flags.folder, config, content, said)
     print(f"{flags.folder}: the {kind} weights, Fréchet distance {judged[kind]['frechet']:.2f}")
     return DONE
+
+
+def write_folder(folder: Path, config: dict, weights: bytes, readme: str) -> None:
+    """Write what `common.sample` draws from: a run's `config.json`, without anybody's paths, its weights and a card."""
+    given = {**config["flags"], "data_dir": None, "output_dir": f"work/{config['family']}"}
+    save_json(folder / "config.json", {**config, "flags": given})
+    for name, content in (("generator.params", weights), ("README.md", readme.encode())):
+        with atomic(folder / name) as file:
+            file.write(content)
 
 
 def card(folder: Path, made: dict, figures: dict[str, dict], yardsticks: dict[str, Yardstick]) -> str:

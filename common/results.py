@@ -25,7 +25,8 @@ from common.evaluate import WEIGHTS, judge_runs
 from common.judging.judge import load_record
 from common.judging.report import CURVE, LOSSES, by_recipe, draw, model_card, report
 from common.machine import cpu
-from common.run.artifacts import GRID_COLUMNS, atomic, grid, save_image, save_json
+from common.publish import write_folder
+from common.run.artifacts import GRID_COLUMNS, atomic, grid, save_figure, save_image, save_json
 from common.run.families import ROOT, assignment, script
 from common.run.flags import DATA_DIR_HELP
 from common.run.runs import load_config, load_game, load_losses, load_metrics, load_troubles
@@ -243,12 +244,8 @@ def publish(results: dict, runs: dict[str, Run], root: Path) -> None:
             continue  # published when it was made
         folder, target = runs[best["name"]].folder, root / family / "pretrained"
         config = load_config(folder)
-        config["flags"] = {**config["flags"], "data_dir": None, "output_dir": f"work/{family}"}  # nobody else's paths
-        save_json(target / "config.json", config)
-        with atomic(target / "generator.params") as file:
-            file.write((folder / "generator_ema.params").read_bytes())
-        with atomic(target / "README.md") as file:
-            file.write(model_card(family, best, results, config).encode())
+        weights = (folder / "generator_ema.params").read_bytes()
+        write_folder(target, config, weights, model_card(family, best, results, config))
         print(f"{target}: seed {best['seed']}, Fréchet distance {best['final']['EMA']['frechet']:.2f}")
 
 
@@ -256,9 +253,7 @@ def write_report(results: dict, out: Path) -> None:
     """`results.md` and its curves, from `results` alone."""
     with atomic(out / "results.md") as file:
         file.write(report(results).encode())
-    (out / "images").mkdir(parents=True, exist_ok=True)
-    with atomic(out / "images" / "results.png") as file:
-        draw(results).savefig(file, format="png", dpi=100)
+    save_figure(out / "images" / "results.png", draw(results))
 
 
 def commit() -> str:

@@ -86,9 +86,7 @@ def draw(runs: dict[str, list[float]], path: Path) -> None:
         axes.fill_between(steps, shares.min(axis=0), shares.max(axis=0), color=line.get_color(), alpha=0.15)
     axes.set(xlabel="updates", ylabel="digits read as asked", ylim=(0, 1))
     axes.legend()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with artifacts.atomic(path) as file:
-        figure.savefig(file, format="png", dpi=100)
+    artifacts.save_figure(path, figure)
     print(f"{path}: written")
 
 

@@ -11,7 +11,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common.errors import DONE, Parser, command
-from common.run.artifacts import atomic
+from common.run.artifacts import save_figure
 
 import paddle
 from matplotlib.figure import Figure
@@ -62,8 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
     far.set_yscale("symlog", linthresh=1e-6)
     far.set_ylim(0, 200)
     far.set_title("far from it, logarithmic: in float32 the sigmoid is flat")
-    with atomic(flags.out) as file:
-        figure.savefig(file, format="png", dpi=100)
+    save_figure(flags.out, figure)
     print(f"{flags.out}: written")
     return DONE
 

@@ -15,7 +15,7 @@ if __name__ == "__main__":
 
 from common import data
 from common.errors import DONE, Parser, command
-from common.run.artifacts import atomic
+from common.run.artifacts import save_figure
 from zoo.f_gan import estimate
 from zoo.mm_ns import LOSSES, MMNS
 from zoo.wgan import clip_weights
@@ -103,13 +103,6 @@ def gradients_at_rest(updates: int = 120, every: int = 4) -> dict[str, list[floa
     return found
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG."""
-    with atomic(path) as file:
-        figure.savefig(file, format="png", dpi=100)
-    print(f"{path}: written", flush=True)
-
-
 def draw_divergences(path: Path) -> None:
     """Plot 1."""
     means = np.linspace(0.25, 1.5, 6)
@@ -120,7 +113,7 @@ def draw_divergences(path: Path) -> None:
         axes.plot(means, [estimate(name, mean) for mean in means], "o", label="estimated by D")
         axes.set(title=name, xlabel="distance of the means")
         axes.legend()
-    save(figure, path)
+    save_figure(path, figure)
 
 
 def draw_critics(path: Path) -> None:
@@ -136,7 +129,7 @@ def draw_critics(path: Path) -> None:
         axes.plot(distances, [critic_difference(w, clip) for w in distances], "s-", label=f"WGAN, clip {clip:g}")
     axes.set(xlabel="W: distance of the two Gaussians", ylabel="what the critic says")
     axes.legend()
-    save(figure, path)
+    save_figure(path, figure)
 
 
 def draw_gradients(path: Path) -> None:
@@ -148,7 +141,7 @@ def draw_gradients(path: Path) -> None:
         axes.plot(np.arange(len(values)) * every, values, label=name.upper())
     axes.set(xlabel="updates of D, G at rest", ylabel="norm of the gradient that reaches G", yscale="log")
     axes.legend()
-    save(figure, path)
+    save_figure(path, figure)
 
 
 @command
@@ -157,9 +150,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = Parser(prog="python docs/zoo_plots.py", description="Draw the three plots of zoo/README.md.")
     parser.add_argument("--out", type=Path, default=Path("docs/images"), help="the folder for them")
     flags = parser.parse_args(arguments)
-    draw_divergences(flags.out / "zoo_divergences.png")
-    draw_critics(flags.out / "zoo_critics.png")
-    draw_gradients(flags.out / "zoo_gradients.png")
+    for name, draw in (("divergences", draw_divergences), ("critics", draw_critics), ("gradients", draw_gradients)):
+        path = flags.out / f"zoo_{name}.png"
+        draw(path)
+        print(f"{path}: written", flush=True)
     return DONE
 
 

@@ -1,6 +1,7 @@
-"""VisualDL in a real browser: what the tests look at, and the screenshot of it in docs/reading-results.md.
+"""Pages in a real browser: what the tests look at, and the screenshots of VisualDL and of docs/play.html.
 
-`python -m tests.board work --out docs/images/visualdl.png` needs Chromium and its driver (Debian: chromium-driver).
+`python -m tests.board work --out docs/images/visualdl.png` and `python -m tests.board docs/play.html --out
+docs/images/play.png` need Chromium and its driver (Debian: chromium-driver).
 """
 
 from __future__ import annotations
@@ -81,11 +82,18 @@ def wait_for(driver: Any, *words: str, seconds: float = 60) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Take a screenshot of VisualDL's scalar page.")
-    parser.add_argument("logdir", type=Path)
+    parser = argparse.ArgumentParser(description="Take a screenshot of VisualDL's scalar page, or of the play page.")
+    parser.add_argument("shown", type=Path, help="a folder of runs, for VisualDL; or the play page")
     parser.add_argument("--out", type=Path, required=True)
     flags = parser.parse_args()
-    with served(flags.logdir) as address, browser() as driver:
+    if flags.shown.is_file():
+        with browser() as driver:
+            driver.set_window_size(1120, 1290)
+            driver.get(f"{flags.shown.resolve().as_uri()}#seed=5&lang=en")
+            wait_for(driver, "pictures in")
+            driver.save_screenshot(str(flags.out))
+        return
+    with served(flags.shown) as address, browser() as driver:
         driver.get(f"{address}/app/scalar")
         wait_for(driver, "loss", "score")
         driver.find_element("css selector", 'input[placeholder*="RegExp"]').send_keys("^(loss|score)/")

@@ -137,19 +137,19 @@ def test_other_data_in_the_same_format_only_warn(mnist_dir, capsys):
 
 def test_where_mnist_is_looked_for(mnist_dir, tmp_path, monkeypatch):
     monkeypatch.setenv("MNIST_DIR", str(mnist_dir))
-    assert data.find_mnist() == mnist_dir
-    assert data.find_mnist(str(tmp_path)) == tmp_path  # the flag wins
+    assert data.find_idx("mnist") == mnist_dir
+    assert data.find_idx("mnist", str(tmp_path)) == tmp_path  # the flag wins
     with pytest.raises(UserError, match="--data-dir: no folder"):
-        data.find_mnist(str(tmp_path / "no"))
+        data.find_idx("mnist", str(tmp_path / "no"))
     monkeypatch.setenv("MNIST_DIR", str(tmp_path / "no"))
     with pytest.raises(UserError, match="MNIST_DIR: no folder"):
-        data.find_mnist()
+        data.find_idx("mnist")
 
     monkeypatch.delenv("MNIST_DIR")
     monkeypatch.setattr(data, "DATA_HOME", str(tmp_path / "cache"))
     (tmp_path / "cache" / "mnist").mkdir(parents=True)
     shutil.copy(mnist_dir / NAME, tmp_path / "cache" / "mnist")
-    assert data.find_mnist() == tmp_path / "cache" / "mnist"
+    assert data.find_idx("mnist") == tmp_path / "cache" / "mnist"
 
 
 def test_auto_falls_back_loudly_but_not_past_a_damaged_file(mnist_dir, monkeypatch):

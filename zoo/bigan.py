@@ -91,27 +91,23 @@ class BiGAN(Game):
         """`[count, 50, 1, 1]`, uniform in [-1, 1)."""
         return rng.uniform(-1, 1, (count, CODE, 1, 1)).astype(np.float32)
 
-    @paddle.no_grad()
-    def encode(self, x: np.ndarray) -> np.ndarray:
-        """Codes `[N, 50, 1, 1]` of images `[N, 1, 28, 28]`; BatchNorm uses its running statistics."""
-        self.encoder.eval()
-        codes = self.encoder(paddle.to_tensor(x)).numpy()
-        self.encoder.train()
-        return codes
+    def reconstruct(self, x: np.ndarray) -> np.ndarray:
+        """G(E(x)) of images `[N, 1, 28, 28]`."""
+        return self.sample(self.apply(self.encoder, x))
 
     def show(self, batch: Batch) -> np.ndarray:
         """A row of originals, below it their reconstructions, and so on: `[64, 1, 28, 28]`."""
         x = batch.images[:32].numpy()
-        rows = [images.reshape(4, 8, *self.image) for images in (x, self.sample(self.encode(x)))]
+        rows = [images.reshape(4, 8, *self.image) for images in (x, self.reconstruct(x))]
         return np.stack(rows, axis=1).reshape(64, *self.image)
 
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
         """Whether reconstructions are like their originals, and what codes know, a random encoder's beside them."""
         x, digits = to_size(reference.unseen, 28), reference.see(reference.unseen).classes  # no labels: 99.3 % right
-        again = self.sample(self.encode(x))
+        again = self.reconstruct(x)
         same = float((reference.see(again).classes == digits).mean())
         paddle.seed(0)  # the same floor each time
-        neighbours = [same_as_neighbour(game.encode(x), digits) for game in (self, BiGAN())]
+        neighbours = [same_as_neighbour(self.apply(game.encoder, x), digits) for game in (self, BiGAN())]
         near = "mean distance of x to G(E(x)) over that of another image; below 1 wanted, the authors have 0.62"
         read = "share of reconstructions of unseen digits that the judge reads as those; at least 0.6 wanted"
         code = "share of unseen digits whose nearest neighbour by code is of their kind; floor: a random encoder"

@@ -116,13 +116,10 @@ class EBGAN(Game):
         values = {"loss_d": loss_d, "loss_g": loss_g, "energy_real": real.mean(), "energy_fake": fake.mean()}
         return {name: value.detach() for name, value in values.items()}
 
-    @paddle.no_grad()
     def energies(self, images: np.ndarray) -> np.ndarray:
         """The energies `[N]` of images `[N, 1, 32, 32]`."""
-        self.discriminator.eval()
-        parts = [self.discriminator(paddle.to_tensor(part))[0].numpy() for part in np.array_split(images, 4)]
-        self.discriminator.train()
-        return np.concatenate(parts)
+        drawn = self.apply(self.discriminator.decoder, self.apply(self.discriminator.encoder, images))
+        return ((drawn - images) ** 2).mean(axis=(1, 2, 3))
 
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
         """Whether the energy tells unseen digits from what is none."""

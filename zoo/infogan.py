@@ -113,13 +113,10 @@ class InfoGAN(Game):
         known = "share of unseen digits that Q puts into the category of their kind; floor: untrained; 0.85 wanted"
         return {"Q reads its code": Yardstick(right, 0.1, own), "categories are digits": Yardstick(*shares, known)}
 
-    @paddle.no_grad()
     def categories(self, images: np.ndarray) -> np.ndarray:
         """The category `[N]` that Q reads from each image."""
-        self.lookers.eval()
-        read = [self.look(paddle.to_tensor(part))[1].numpy() for part in np.array_split(images, 10)]
-        self.lookers.train()
-        return np.concatenate(read)[:, :CATEGORIES].argmax(axis=1)
+        reader = nn.Sequential(self.discriminator[:-1], self.reader)
+        return self.apply(reader, images)[:, :CATEGORIES].argmax(axis=1)
 
 
 def misread(read: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:

@@ -141,13 +141,9 @@ class StackGAN(CGAN):
         values = {"loss_d": loss_d, "loss_g": loss_g, **scores, "stage": paddle.full([], float(stage))}
         return {name: value.detach() for name, value in values.items()}
 
-    @paddle.no_grad()
     def begin(self, z: np.ndarray) -> np.ndarray:
         """What stage I draws from latent vectors `[N, 110, 1, 1]`, enlarged: `[N, 1, 32, 32]`."""
-        self.generator.first.eval()
-        pictures = self.generator.first(paddle.to_tensor(z)).numpy()
-        self.generator.first.train()
-        return enlarged(pictures)
+        return enlarged(self.apply(self.generator.first, z))
 
     def show(self, batch: Batch) -> np.ndarray:
         """A row for each digit, `[80, 1, 32, 32]`: four times stage I and, from the same noise, stage II."""

@@ -39,7 +39,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common.ema import EMA
-from common.gan import AT_ONCE, Batch, Game, Yardstick, adams
+from common.gan import Batch, Game, Yardstick, adams
 from common.init import weights_init
 from common.layers import LATENT_DIM, Generator, score_layers
 from common.losses import non_saturating
@@ -157,14 +157,9 @@ class VAEGAN(Game):
         values.update(score_real=real, score_fake=(copied + made) / 2)
         return {name: value.detach() for name, value in values.items()}
 
-    @paddle.no_grad()
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
         """What the decoder makes of the mean codes of images `[N, 1, 32, 32]`."""
-        self.encoder.eval()
-        parts = (paddle.to_tensor(images[start : start + AT_ONCE]) for start in range(0, len(images), AT_ONCE))
-        codes = [self.encoder(part)[:, :LATENT_DIM] for part in parts]
-        self.encoder.train()
-        return self.sample(paddle.concat(codes))
+        return self.sample(self.apply(self.encoder, images)[:, :LATENT_DIM])
 
     def show(self, batch: Batch) -> np.ndarray:
         """Three rows of digits, each above a row of their reconstructions; then two rows drawn from noise."""

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from common.errors import UserError
 from common.machine.files import atomic
@@ -18,6 +18,9 @@ import numpy as np
 import paddle
 from PIL import Image
 from visualdl import LogWriter
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure  # a training draws none
 
 try:
     import fcntl
@@ -62,6 +65,12 @@ def save_image(path: Path, picture: Image.Image) -> None:
     """Write a picture as PNG, atomically."""
     with atomic(path) as file:
         picture.save(file, format="PNG", optimize=True)
+
+
+def save_figure(path: Path, figure: Figure) -> None:
+    """Write a figure as PNG, atomically."""
+    with atomic(path) as file:
+        figure.savefig(file, format="png", dpi=100)
 
 
 def sorted_grids(samples: Path) -> list[Path]:
