@@ -107,7 +107,7 @@ def pytorch(batch_size: int, threads: int) -> Step:
 def ours(batch_size: int, threads: int) -> Step:
     """`dcgan/`'s step as the loop makes it, in one process or several."""
     sys.path[0] = str(Path(__file__).resolve().parents[1])
-    from common.gan import Batch
+    from common.game import Batch
     from common.machine import convolutions, processes
     from common.rng import LATENT, random_numbers
     from dcgan.train import build

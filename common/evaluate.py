@@ -8,7 +8,7 @@ from pathlib import Path
 
 from common import data
 from common.errors import DONE, Parser, UserError, command, whole_number
-from common.gan import Yardstick
+from common.game import Yardstick
 from common.judging.judge import load_record
 from common.judging.reference import Reference, floor_and_ceiling
 from common.judging.tables import table, yardstick_table

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Callable, NamedTuple
 
 from common.ema import EMA
-from common.gan import Batch, Game, adams
+from common.game import Batch, Game, adams
 
 from paddle import Tensor, nn
 from paddle.nn.functional import sigmoid, softplus

@@ -6,7 +6,7 @@ import base64
 from typing import Any
 
 from common.errors import UserError
-from common.gan import on_device
+from common.game import on_device
 from common.machine.convolutions import Conv2D, Conv2DTranspose
 
 import numpy as np

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from common.errors import DONE, Parser, UserError, command, whole_number
 from common.evaluate import WEIGHTS, judge_runs
-from common.gan import Yardstick
+from common.game import Yardstick
 from common.judging.tables import table, yardstick_table
 from common.run.artifacts import atomic, save_json
 from common.run.families import script, title

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from common.data import Dataset, as_float
-from common.gan import Batch, Game, on_device
+from common.game import Batch, Game, on_device
 from common.judging.health import Health, spread, what_classes
 from common.rng import EMA, FIXED, random_numbers
 from common.run import artifacts, checkpoint

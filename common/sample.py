@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import sys
 from pathlib import Path
 
+from common import data
 from common.errors import DONE, Parser, UserError, command, whole_number
+from common.game import Game
 from common.run import artifacts
+from common.run.flags import DATA_DIR_HELP
 from common.run.runs import best_weights, load_config, load_game
 
 import numpy as np
@@ -33,6 +37,14 @@ def main(arguments: list[str] | None = None) -> int:
         help="walk from the first image of seed A to the first of seed B",
     )
     add("--digit", type=int, choices=range(10), help="draw this digit only, of a family that knows labels")
+    add("--code", type=int, choices=range(10), help="draw this category only, of a family that has a code")
+    add(
+        "--reconstruct",
+        action="store_true",
+        help="draw --count real images that no training saw, and below each row what the family makes of them: steps "
+        "on the way, reconstructions",
+    )
+    add("--data-dir", help=f"with --reconstruct: {DATA_DIR_HELP}")
     add(
         "--weights",
         help="which weights of the run: generator.params, the last; generator_ema.params, their average; "
@@ -44,6 +56,10 @@ def main(arguments: list[str] | None = None) -> int:
     flags = parser.parse_args(arguments)
     if not (flags.out or flags.npy):
         parser.error("nothing to write: give --out grid.png or --npy samples.npy")
+    if flags.reconstruct and (flags.interpolate or flags.digit is not None or flags.code is not None):
+        parser.error("--reconstruct: draws from real images; leave --interpolate, --digit and --code out")
+    if flags.reconstruct and flags.count % flags.columns:
+        parser.error(f"--count {flags.count}: with --reconstruct a multiple of --columns, which is {flags.columns}")
     for path in (flags.out, flags.npy):
         if path and not path.parent.is_dir():
             raise UserError(f"{path}: there is no folder {path.parent}")
@@ -53,17 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     weights = flags.weights or best_weights(flags.run_dir)
     game = load_game(flags.run_dir, weights)
-    family = load_config(flags.run_dir)["family"]
-    if "generator" not in game.networks:
-        raise UserError(f"{flags.run_dir}: {family} draws nothing from noise")
-    if flags.digit is not None and not game.labelled:
-        raise UserError(f"--digit: {family} knows no labels; train one that does: python zoo/cgan.py")
-    if flags.interpolate:
-        first, last = (game.latent(np.random.default_rng(seed), 1, flags.digit) for seed in flags.interpolate)
-        latent = walk(first, last, flags.count, game.latent_dim)
-    else:
-        latent = game.latent(np.random.default_rng(flags.seed), flags.count, flags.digit)
-    images = game.sample(latent)
+    images = reconstructed(game, flags) if flags.reconstruct else drawn(game, flags)
     if flags.out:
         artifacts.save_image(flags.out, artifacts.grid(images, flags.columns))
         print(f"{flags.out}: {len(images)} images by {weights}")
@@ -74,6 +80,34 @@ def main(arguments: list[str] | None = None) -> int:
             file.write(buffer.getbuffer())
         print(f"{flags.npy}: float32 {list(images.shape)} by {weights}")
     return DONE
+
+
+def drawn(game: Game, flags: argparse.Namespace) -> np.ndarray:
+    """Images from noise, `[count, C, H, W]`."""
+    family = load_config(flags.run_dir)["family"]
+    if "generator" not in game.networks:
+        raise UserError(f"{flags.run_dir}: {family} draws nothing from noise; --reconstruct draws from real images")
+    if flags.digit is not None and game.condition != "digit":
+        raise UserError(f"--digit: {family} knows no labels; train one that does: python zoo/cgan.py")
+    if flags.code is not None and game.condition != "code":
+        raise UserError(f"--code: {family} has no code; train one that has: python zoo/infogan.py")
+    label = flags.digit if flags.code is None else flags.code
+    if flags.interpolate:
+        first, last = (game.latent(np.random.default_rng(seed), 1, label) for seed in flags.interpolate)
+        return game.sample(walk(first, last, flags.count, game.latent_dim))
+    return game.sample(game.latent(np.random.default_rng(flags.seed), flags.count, label))
+
+
+def reconstructed(game: Game, flags: argparse.Namespace) -> np.ndarray:
+    """What the family makes of `count` unseen images, `[rows * count, C, H, W]`: a row of the grid for each step."""
+    config = load_config(flags.run_dir)
+    if type(game).reconstruct is Game.reconstruct:
+        raise UserError(f"--reconstruct: {config['family']} draws from noise only; python zoo/vae_gan.py does more")
+    images, _, _ = data.load_labelled(config.get("dataset", "mnist"), "test", flags.data_dir, game.image[1])
+    chosen = np.random.default_rng(flags.seed).permutation(len(images))[: flags.count]
+    steps = game.reconstruct(data.as_float(images[chosen]))
+    starts = range(0, len(chosen), flags.columns)
+    return np.concatenate([step[start : start + flags.columns] for start in starts for step in steps])
 
 
 def walk(first: np.ndarray, last: np.ndarray, count: int, dim: int) -> np.ndarray:

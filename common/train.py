@@ -12,7 +12,7 @@ from typing import Callable
 from common import data
 from common.data import Dataset
 from common.errors import BROKE_DOWN, DONE, INTERRUPTED, UserError, command
-from common.gan import Batch, Game
+from common.game import Batch, Game
 from common.machine import convolutions, cpu, processes
 from common.recorder import Recorder
 from common.rng import LATENT, SHUFFLE, random_numbers

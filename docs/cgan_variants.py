@@ -15,7 +15,7 @@ if __name__ == "__main__":
 
 from common import data
 from common.errors import DONE, Parser, command, whole_number
-from common.gan import Batch
+from common.game import Batch
 from common.judging.judge import classify, load_judge
 from common.machine import convolutions
 from common.rng import LATENT, SHUFFLE, random_numbers

@@ -16,7 +16,8 @@ if __name__ == "__main__":
 
 from common.data import load_digits
 from common.errors import DONE, Parser, UserError, command
-from common.gan import GAN, Batch
+from common.game import Batch
+from common.gan import GAN
 from common.rng import LATENT, random_numbers
 
 import numpy as np

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Callable, NamedTuple
 
 import common  # noqa: F401  sets Paddle up as it would for a command
-from common.gan import Batch, Game
+from common.game import Batch, Game
 from common.machine import cpu
 from common.rng import LATENT, random_numbers
 from common.run.families import builder

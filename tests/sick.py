@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 from common import data
-from common.gan import GAN, Batch
+from common.game import Batch
+from common.gan import GAN
 from common.judging.health import spread
 from common.machine import cpu
 from common.rng import FIXED, LATENT, random_numbers

@@ -157,7 +157,7 @@ def test_many_images_are_drawn_in_parts_that_make_the_whole(monkeypatch):
     gan = make_gan("dcgan")
     latent = gan.latent(np.random.default_rng(0), 7)
     whole = gan.sample(latent)
-    monkeypatch.setattr("common.gan.AT_ONCE", 3)
+    monkeypatch.setattr("common.game.AT_ONCE", 3)
     seen = []
     gan.networks["generator"].register_forward_pre_hook(lambda layer, inputs: seen.append(len(inputs[0])))
     for z in (latent, paddle.to_tensor(latent)):
@@ -232,6 +232,10 @@ def test_a_damaged_data_file_leaves_the_earlier_run_in_place(half, mnist_dir, sa
         (["{run}", "--weights", "losses.csv", "--out", "a.png"], "losses.csv"),
         (["{run}", "--digit", "7", "--out", "a.png"], "--digit: dcgan knows no labels"),
         (["{run}", "--digit", "10", "--out", "a.png"], "--digit"),
+        (["{run}", "--code", "7", "--out", "a.png"], "--code: dcgan has no code"),
+        (["{run}", "--reconstruct", "--out", "a.png"], "--reconstruct: dcgan draws from noise only"),
+        (["{run}", "--reconstruct", "--digit", "7", "--out", "a.png"], "--reconstruct: draws from real images"),
+        (["{run}", "--reconstruct", "--count", "5", "--out", "a.png"], "--count 5: with --reconstruct a multiple"),
     ],
 )
 def test_sample_bad_input(run_dir, tmp_path, monkeypatch, say, flags, words):

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from common import export
-from common.gan import Game
+from common.game import Game
 from common.judging.judge import classify, load_judge
 from common.machine.activations import LeakyReLU
 from common.run.artifacts import save_params

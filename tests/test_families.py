@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Callable
 
 from common import compare, evaluate, sample
+from common.data import load_labelled
+from common.game import Game
 from common.recorder import Recorder
 from common.run import checkpoint
 from common.run.families import builder, families, image_of, title
@@ -122,6 +124,22 @@ def test_it_draws(name, whole, tmp_path, say, device):
     average = tmp_path / "ema.npy"
     assert say(sample.main, whole, "--count", 5, "--weights", "generator_ema.params", "--npy", average).status == 0
     assert (np.load(average) != images).any()
+
+
+def test_it_reconstructs(name, whole, tmp_path, say):
+    """A row of originals, a row for each step after it, and so on; those that draw from noise only say so."""
+    game, out = load_game(whole), tmp_path / "a.npy"
+    said = say(sample.main, whole, "--reconstruct", "--count", 8, "--columns", 4, "--npy", out)
+    if type(game).reconstruct is Game.reconstruct:
+        assert (said.status, said.err.count("\n")) == (2, 1)
+        assert f"--reconstruct: {name} draws from noise only" in said.err
+        return
+    assert (said.status, said.err) == (0, "")
+    unseen, _, _ = load_labelled("digits", "test", size=game.image[1])
+    steps = game.reconstruct(unseen[np.random.default_rng(0).permutation(len(unseen))[:8]])
+    rows = np.load(out).reshape(2, len(steps), 4, *game.image)
+    for place, step in enumerate(steps):
+        np.testing.assert_allclose(rows[:, place].reshape(step.shape), step, atol=1e-5)
 
 
 def test_it_is_judged(name, whole, say, monkeypatch):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.gan import Batch, Game
+from common.game import Batch, Game
 from common.rng import LATENT, random_numbers
 
 import numpy as np

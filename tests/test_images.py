@@ -9,7 +9,7 @@ from pathlib import Path
 from common import data, evaluate, train
 from common.data import as_float
 from common.errors import BAD_INPUT, DONE, UserError
-from common.gan import Batch
+from common.game import Batch
 from common.images import idx
 from common.run import artifacts, families
 from common.run.families import image_of

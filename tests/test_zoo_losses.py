@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.gan import Batch
+from common.game import Batch
 from common.losses import minimax, non_saturating
 from docs import zoo_plots
 from docs.zoo_plots import F

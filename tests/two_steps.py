@@ -10,7 +10,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from common.gan import Batch
+from common.game import Batch
 from common.machine import cpu, processes
 from common.rng import LATENT, random_numbers
 from dcgan.train import build

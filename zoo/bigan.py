@@ -26,7 +26,7 @@ if __name__ == "__main__":
 
 from common.data import to_size
 from common.ema import EMA
-from common.gan import Batch, Game, Yardstick, adams
+from common.game import Batch, Game, Yardstick, adams
 from common.losses import non_saturating
 from common.settings import Decay, Rate
 from common.train import run
@@ -91,20 +91,19 @@ class BiGAN(Game):
         """`[count, 50, 1, 1]`, uniform in [-1, 1)."""
         return rng.uniform(-1, 1, (count, CODE, 1, 1)).astype(np.float32)
 
-    def reconstruct(self, x: np.ndarray) -> np.ndarray:
-        """G(E(x)) of images `[N, 1, 28, 28]`."""
-        return self.sample(self.apply(self.encoder, x))
+    def reconstruct(self, images: np.ndarray) -> list[np.ndarray]:
+        """x and G(E(x)), `[N, 1, 28, 28]`."""
+        return [images, self.sample(self.apply(self.encoder, images))]
 
     def show(self, batch: Batch) -> np.ndarray:
         """A row of originals, below it their reconstructions, and so on: `[64, 1, 28, 28]`."""
-        x = batch.images[:32].numpy()
-        rows = [images.reshape(4, 8, *self.image) for images in (x, self.reconstruct(x))]
+        rows = [images.reshape(4, 8, *self.image) for images in self.reconstruct(batch.images[:32].numpy())]
         return np.stack(rows, axis=1).reshape(64, *self.image)
 
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
         """Whether reconstructions are like their originals, and what codes know, a random encoder's beside them."""
         x, digits = to_size(reference.unseen, 28), reference.see(reference.unseen).classes  # no labels: 99.3 % right
-        again = self.reconstruct(x)
+        _, again = self.reconstruct(x)
         same = float((reference.see(again).classes == digits).mean())
         paddle.seed(0)  # the same floor each time
         neighbours = [same_as_neighbour(self.apply(game.encoder, x), digits) for game in (self, BiGAN())]

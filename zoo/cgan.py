@@ -32,7 +32,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common.ema import EMA
-from common.gan import Batch, Game, Yardstick, adams
+from common.game import Batch, Game, Yardstick, adams
 from common.init import weights_init
 from common.layers import Generator, score_layers
 from common.losses import non_saturating
@@ -102,6 +102,7 @@ class CGAN(Game):
     """
 
     labelled = True
+    condition = "digit"
 
     def __init__(
         self,

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from common.gan import Batch, Yardstick
+from common.game import Batch, Yardstick
 from common.init import weights_init
 from common.layers import Generator
 from common.losses import Loss, TwoPlayers, cross_entropy, non_saturating

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Literal
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from common.gan import Yardstick
+from common.game import Yardstick
 from common.losses import TwoPlayers, least_squares, non_saturating
 from common.machine.activations import LeakyReLU, ReLU
 from common.machine.convolutions import Conv2D, Conv2DTranspose

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from common.gan import Yardstick
+from common.game import Yardstick
 from common.losses import Loss, TwoPlayers, non_saturating
 from common.settings import Decay, Rate
 from common.train import run

@@ -28,7 +28,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common.ema import EMA
-from common.gan import Batch, Game, Yardstick, adams
+from common.game import Batch, Game, Yardstick, adams
 from common.init import weights_init
 from common.layers import Generator, score_layers
 from common.losses import non_saturating
@@ -57,6 +57,7 @@ class InfoGAN(Game):
     """
 
     latent_dim = NOISE
+    condition = "code"
 
     def __init__(self, learning_rate: Rate = 1e-3, learning_rate_d: Rate = 2e-4, beta1: Decay = 0.5) -> None:
         self.generator = Generator(NOISE + CATEGORIES + NUMBERS).apply(weights_init)

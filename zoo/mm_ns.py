@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Literal
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from common.gan import Yardstick
+from common.game import Yardstick
 from common.init import weights_init
 from common.layers import Generator, score_layers
 from common.losses import TwoPlayers, minimax, non_saturating

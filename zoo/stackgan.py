@@ -32,7 +32,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common.ema import EMA
-from common.gan import Batch, Yardstick, adams
+from common.game import Batch, Yardstick, adams
 from common.init import weights_init
 from common.layers import LATENT_DIM, Generator, score_layers
 from common.losses import non_saturating

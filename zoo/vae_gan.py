@@ -39,7 +39,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common.ema import EMA
-from common.gan import Batch, Game, Yardstick, adams
+from common.game import Batch, Game, Yardstick, adams
 from common.init import weights_init
 from common.layers import LATENT_DIM, Generator, score_layers
 from common.losses import non_saturating
@@ -157,14 +157,13 @@ class VAEGAN(Game):
         values.update(score_real=real, score_fake=(copied + made) / 2)
         return {name: value.detach() for name, value in values.items()}
 
-    def reconstruct(self, images: np.ndarray) -> np.ndarray:
-        """What the decoder makes of the mean codes of images `[N, 1, 32, 32]`."""
-        return self.sample(self.apply(self.encoder, images)[:, :LATENT_DIM])
+    def reconstruct(self, images: np.ndarray) -> list[np.ndarray]:
+        """Images `[N, 1, 32, 32]`, and what the decoder makes of their mean codes."""
+        return [images, self.sample(self.apply(self.encoder, images)[:, :LATENT_DIM])]
 
     def show(self, batch: Batch) -> np.ndarray:
         """Three rows of digits, each above a row of their reconstructions; then two rows drawn from noise."""
-        digits = batch.images[:24].numpy()
-        pairs = zip(np.split(digits, 3), np.split(self.reconstruct(digits), 3))
+        pairs = zip(*(np.split(images, 3) for images in self.reconstruct(batch.images[:24].numpy())))
         return np.concatenate([row for pair in pairs for row in pair] + [super().show(batch)[:16]])
 
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
@@ -172,7 +171,7 @@ class VAEGAN(Game):
         from common.judging.metrics import psnr, ssim  # scikit-learn in that file takes 1.4 s to import
 
         digits = reference.unseen[:MEASURED]
-        drawn, mean = self.reconstruct(digits), np.broadcast_to(digits.mean(axis=0), digits.shape)
+        (_, drawn), mean = self.reconstruct(digits), np.broadcast_to(digits.mean(axis=0), digits.shape)
         read, read_drawn, read_mean = (reference.see(images).classes for images in (digits, drawn, mean))
         alike, alike_mean = float((read_drawn == read).mean()), float((read_mean == read).mean())
         what = f"{len(digits):,} unseen digits and their reconstructions; the floor is the mean digit"

@@ -29,7 +29,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common.ema import EMA
-from common.gan import Batch, Game, Yardstick
+from common.game import Batch, Game, Yardstick
 from common.init import weights_init
 from common.judging.curves import loss_tells_quality
 from common.layers import Generator, score_layers

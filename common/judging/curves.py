@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from common.gan import Yardstick
+from common.game import Yardstick
 from common.run.runs import load_losses, load_metrics
 
 import scipy

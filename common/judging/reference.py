@@ -10,7 +10,7 @@ import zipfile
 from common import data
 from common.data import CLASSES, Dataset
 from common.errors import UserError
-from common.gan import Game
+from common.game import Game
 from common.judging import metrics
 from common.judging.judge import Judged, classify, how_to_train, load_judge, load_record
 from common.machine.files import cache_folder, keep

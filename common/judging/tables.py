@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.gan import Yardstick
+from common.game import Yardstick
 
 COLUMNS = {  # of the table: what it is called there and how it is written
     "frechet": ("Fréchet ↓", "{:.2f}"),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
-from common.gan import Game
+from common.game import Game
 from common.run.artifacts import atomic
 from common.run.weights import load_into, parse, read_bounded
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from common.data import DATASETS
 from common.errors import UserError
-from common.gan import Game
+from common.game import Game
 from common.run.families import builder, families
 from common.run.weights import load_into
 from common.settings import Setting, settings_of
