@@ -4,11 +4,8 @@ The idea. DCGAN's D measures, at its best, a Jensen-Shannon divergence between r
 
     D_f(P‖Q) = ∫ q(x) f(p(x) / q(x)) dx,   f convex, f(1) = 0
 
-can take its place: f has a conjugate f*(t) = max_u (ut - f(u)), and for every function T
-
-    D_f(P‖Q) ≥ E_P T(x) - E_Q f*(T(x)),
-
-equal for the best T. So D is a T that makes the right side as large as it can, and G one that makes it small.
+can take its place: with f*(t) = max_u (ut - f(u)), D_f(P‖Q) ≥ E_P T(x) - E_Q f*(T(x)) for every function T, equal for
+the best one. So D is a T that makes the right side as large as it can, and G makes it small.
 
 The formulas (Nowozin et al. 2016, arXiv 1606.00709, equations 4 and 6, table 2), v the raw score, T = g(v), where g
 keeps T where f* is defined:
@@ -17,14 +14,13 @@ keeps T where f* is defined:
     G   min  -E f*(g(v(G(z))))               the notes' loss, by --saturating
     G   min  -E g(v(G(z)))                   the default (section 3.2)
 
-The first of G's losses is the formula of the game, and flat where D is sure of the fakes: for KL it is -e^(v-1). The
-paper therefore trains G on the second, which has the same goal, as in `mm_ns.py`.
+The first of G's losses is flat where D is sure of the fakes: for KL it is -e^(v-1). The paper therefore trains G on the
+second, which has the same goal, as in `mm_ns.py`.
 
 What differs from the paper: DCGAN's networks; the exponentials of KL, reverse KL and Hellinger are cut off at e³⁰.
 
-What to look at. `divergence`, which is -loss_d, is the estimate of the divergence: the less the better, but a weak D
-estimates too little. Whether the functions are right, `common.evaluate` shows in one dimension, where the exact value
-is known: two Gaussians, a small network for v.
+What to look at. -loss_d is the estimate of the divergence: the less the better, but a weak D estimates too little.
+Whether the functions are right, `common.evaluate` shows where the exact value is known: two Gaussians in one dimension.
 """
 
 from __future__ import annotations
@@ -37,7 +33,7 @@ from typing import TYPE_CHECKING, Callable, Literal, NamedTuple
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from common.game import Batch, Yardstick
+from common.game import Yardstick
 from common.init import weights_init
 from common.layers import Generator, score_layers
 from common.losses import Loss, TwoPlayers
@@ -133,14 +129,9 @@ class FGAN(TwoPlayers):
         beta2: Decay = 0.999,
     ) -> None:
         self.divergence = divergence
-        generator, discriminator = Generator(), nn.Sequential(*score_layers())
-        generator.apply(weights_init), discriminator.apply(weights_init)
-        super().__init__(generator, discriminator, loss_of(divergence, saturating), learning_rate, beta1, beta2)
-
-    def update(self, batch: Batch) -> dict[str, Tensor]:
-        """One update of each player; `divergence` is D's estimate before its update."""
-        values = super().update(batch)
-        return {"loss_d": values["loss_d"], "loss_g": values["loss_g"], "divergence": -values["loss_d"]}
+        networks = Generator().apply(weights_init), nn.Sequential(*score_layers()).apply(weights_init)
+        shown = DIVERGENCES[divergence].activation  # T, whose mean over real images is the first term of the estimate
+        super().__init__(*networks, loss_of(divergence, saturating), learning_rate, beta1, beta2, shown)
 
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
         """Whether the losses estimate the divergence that they are named after."""
