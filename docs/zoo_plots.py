@@ -15,8 +15,9 @@ if __name__ == "__main__":
 
 from common import data
 from common.errors import DONE, Parser, command
+from common.judging.gaussians import estimate
 from common.run.artifacts import save_figure
-from zoo.f_gan import estimate
+from zoo.f_gan import loss_of
 from zoo.mm_ns import LOSSES, MMNS
 from zoo.wgan import clip_weights
 from zoo.wgan_gp import gradient_penalty, uniform
@@ -110,7 +111,7 @@ def draw_divergences(path: Path) -> None:
     fine = np.linspace(0, 1.5, 40)
     for axes, name in zip(figure.subplots(2, 3).flat, F):
         axes.plot(fine, [exact(name, mean) for mean in fine], label="exact")
-        axes.plot(means, [estimate(name, mean) for mean in means], "o", label="estimated by D")
+        axes.plot(means, [estimate(loss_of(name), mean) for mean in means], "o", label="estimated by D")
         axes.set(title=name, xlabel="distance of the means")
         axes.legend()
     save_figure(path, figure)

@@ -35,6 +35,7 @@ if __name__ == "__main__":
 
 from common.game import Yardstick
 from common.init import weights_init
+from common.judging.gaussians import estimate
 from common.layers import Generator, score_layers
 from common.losses import Loss, TwoPlayers
 from common.settings import Decay, Rate
@@ -44,7 +45,6 @@ import numpy as np
 import paddle
 from paddle import Tensor, nn
 from paddle.nn.functional import softplus
-from paddle.optimizer import Adam
 
 if TYPE_CHECKING:
     from common.judging.reference import Reference  # scikit-learn behind it takes 1.4 s to import
@@ -76,6 +76,7 @@ DIVERGENCES = {
 }
 
 
+@lru_cache
 def loss_of(name: str, saturating: bool = False) -> Loss:
     """The pair of losses of a divergence."""
     activation, conjugate, _ = DIVERGENCES[name]
@@ -84,27 +85,6 @@ def loss_of(name: str, saturating: bool = False) -> Loss:
         lambda real, fake: conjugate(fake).mean() - activation(real).mean(),
         lambda fake: -followed(fake).mean(),
     )
-
-
-@lru_cache
-def estimate(name: str, mean: float = 1.0, steps: int = 500, count: int = 4096) -> float:
-    """The divergence of N(0, 1) from N(`mean`, 1) as a D of two hidden layers finds it, on fresh samples at the end."""
-    paddle.seed(0)
-    rng, rate, loss = np.random.default_rng(0), 1e-2, loss_of(name)
-    v = nn.Sequential(nn.Linear(1, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 1))
-    adam = Adam(rate, parameters=v.parameters())
-
-    def score(count: int) -> Tensor:
-        p, q = (rng.normal(m, 1, (count, 1)).astype(np.float32) for m in (0.0, mean))
-        return loss.discriminator(v(paddle.to_tensor(p)), v(paddle.to_tensor(q)))
-
-    for step in range(steps):
-        adam.set_lr(rate * (1 - step / steps))
-        score(count).backward()
-        adam.step()
-        adam.clear_grad()
-    with paddle.no_grad():
-        return -score(200_000).item()
 
 
 class FGAN(TwoPlayers):
@@ -138,7 +118,7 @@ class FGAN(TwoPlayers):
         exact = DIVERGENCES[self.divergence].exact
         untrained = -loss_of(self.divergence).discriminator(paddle.zeros([1]), paddle.zeros([1])).item()
         meaning = f"{self.divergence} of N(0, 1) from N(1, 1), estimated; exact {exact:.4f}, the floor is v = 0"
-        return {"divergence in one dimension": Yardstick(estimate(self.divergence), untrained, meaning)}
+        return {"divergence in one dimension": Yardstick(estimate(loss_of(self.divergence)), untrained, meaning)}
 
 
 build = FGAN
