@@ -88,7 +88,7 @@ def main() -> None:
     flags = parser.parse_args()
     if flags.shown.is_file():
         with browser() as driver:
-            driver.set_window_size(1120, 1290)
+            driver.set_window_size(1120, 1420)
             driver.get(f"{flags.shown.resolve().as_uri()}#seed=5&lang=en")
             wait_for(driver, "pictures in")
             driver.save_screenshot(str(flags.out))
