@@ -10,6 +10,7 @@ from common import data
 from common.errors import DONE, Parser, UserError, command, whole_number
 from common.game import Yardstick
 from common.judging.judge import load_record
+from common.judging.reconstructions import reconstructions
 from common.judging.reference import Reference, floor_and_ceiling
 from common.judging.tables import table, yardstick_table
 from common.run.flags import DATA_DIR_HELP
@@ -55,7 +56,7 @@ def judge_runs(
                 if "generator" in game.networks:
                     latent = game.latent(np.random.default_rng(seed), samples)
                     rows[f"{run_dir} {name}"] = reference.judge_game(game, latent)
-                measured = game.measure(reference, run_dir)
+                measured = {**game.measure(reference, run_dir), **reconstructions(game, reference)}
                 if measured and measured != yardsticks.get(f"{run_dir} raw"):  # some depend on the run's logs alone
                     yardsticks[f"{run_dir} {name}"] = measured
     rows.update(floor_and_ceiling(reference, unseen, samples))

@@ -146,6 +146,7 @@ def test_it_is_judged(name, whole, say, monkeypatch):
     for module in {inspect.getmodule(kind) for kind in getattr(builder(name), "__mro__", ())}:
         if hasattr(module, "MEASURED"):  # fewer samples for the family's own yardstick
             monkeypatch.setattr(module, "MEASURED", 200)
+    monkeypatch.setattr("common.judging.reconstructions.MEASURED", 50)
     said = say(evaluate.main, whole, "--samples", 100, "--json")
     if in_colour(name):  # nobody knows what is in somebody's pictures
         assert (said.status, said.out) == (2, "")
@@ -155,6 +156,8 @@ def test_it_is_judged(name, whole, say, monkeypatch):
     found = json.loads(said.out)
     assert {f"{whole} raw", f"{whole} EMA", "real, unseen", "noise"} <= set(found["rows"])
     assert all(np.isfinite(row["frechet"]) for row in found["rows"].values())
+    reconstructs = builder(name).reconstruct is not Game.reconstruct
+    assert ("PSNR" in found["yardsticks"].get(f"{whole} raw", {})) == reconstructs
 
 
 def test_it_is_compared(name, whole, tmp_path, say):

@@ -1,8 +1,8 @@
 """StackGAN: a rough small picture first, then a large one made from it. `python zoo/stackgan.py`; `--help` lists flags.
 
-The idea. A large picture is hard to draw at once. Two GANs share the work: stage I draws the digit that it is asked
-for with 16x16 pixels and gets the shape right; stage II gets that picture and the label once more, and draws 32x32
-pixels. It has no noise of its own: what to draw is decided, and what is left is to mend faults and add detail.
+The idea. Two GANs share the work: stage I draws the digit that it is asked for with 16x16 pixels and gets the shape
+right; stage II gets that picture and the label once more, and draws 32x32 pixels. It has no noise of its own: what to
+draw is decided, and what is left is to mend faults and add detail.
 
 The formulas (Zhang et al. 2016, arXiv 1612.03242, equations 3 to 6), y the label, D₁ and D₂ each stage's own, in
 logits s, sp the softplus; x₁₆ is x with each 2x2 pixels averaged:
@@ -12,14 +12,12 @@ logits s, sp the softplus; x₁₆ is x with each 2x2 pixels averaged:
 
 Stage I is trained first; then it is frozen, its BatchNorm too, and stage II is trained on what it draws.
 
-What differs from the paper: digits in place of sentences, hence a one-hot label in place of an embedding with its
-"conditioning augmentation"; 16 and 32 pixels in place of 64 and 256; DCGAN's networks, two residual blocks in G₂; the
-non-saturating loss; D is not shown real images with wrong labels.
+What differs from the paper: a one-hot digit in place of a sentence's embedding and its augmentation; 16 and 32 pixels
+in place of 64 and 256; DCGAN's networks, two residual blocks in G₂; no real images with wrong labels.
 
-What to look at. The grid has a row for each digit: four times stage I, enlarged, and stage II beside it. The column
-`stage` of `losses.csv` says whose losses these are. `common.evaluate` has the Fréchet distance of both stages, and as
-their floor that of *real* images made 16x16 and enlarged: only detail that those do not have gets below it. As long as
-stage I is in training, G₂ draws grey, and what the judge then says of the epochs means nothing.
+What to look at. The grid has a row for each digit: four times stage I, enlarged, and stage II beside it. `stage` in
+`losses.csv` says whose losses these are; while it is 1, G₂ draws grey. `common.evaluate` has the Fréchet distance of
+both stages, and as their floor that of *real* images made 16x16 and enlarged: only more detail gets below it.
 """
 
 from __future__ import annotations
@@ -38,7 +36,7 @@ from common.layers import LATENT_DIM, Generator, score_layers
 from common.losses import non_saturating
 from common.machine.activations import ReLU
 from common.machine.convolutions import Conv2D, Conv2DTranspose
-from common.settings import Count, Decay, Rate
+from common.settings import Count, Rate
 from common.train import run
 from zoo.cgan import CGAN, CLASSES, MEASURED, beside
 
@@ -96,13 +94,9 @@ class StackGAN(CGAN):
     Args:
         first_updates: updates of stage I; all that follow are stage II's
         learning_rate: Adam's step size, all networks
-        beta1: Adam's first decay rate, all networks
-        beta2: Adam's second decay rate, all networks
     """
 
-    def __init__(
-        self, first_updates: Count = 2000, learning_rate: Rate = 2e-4, beta1: Decay = 0.5, beta2: Decay = 0.999
-    ) -> None:
+    def __init__(self, first_updates: Count = 2000, learning_rate: Rate = 2e-4) -> None:
         self.first_updates, self.generator = first_updates, Stack()
         small = [*score_layers(1 + CLASSES)[:5], Conv2D(128, 1, kernel_size=4, bias_attr=False)]  # 16x16 -> 1x1
         judges = [nn.Sequential(*layers) for layers in (small, score_layers(1 + CLASSES))]
@@ -110,7 +104,7 @@ class StackGAN(CGAN):
         for network in self.networks.values():
             network.apply(weights_init)
         stages = {"generator_1": self.generator.first, "generator_2": self.generator.second}
-        self.optimizers = adams({**self.networks, **stages}, learning_rate, beta1, beta2)
+        self.optimizers = adams({**self.networks, **stages}, learning_rate, 0.5, 0.999)
         del self.optimizers["generator"]  # who moves is one of its stages
         self.ema = EMA(self.generator)
 
