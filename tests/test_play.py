@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import json
 import shutil
@@ -121,3 +122,5 @@ def test_the_app_in_a_browser(folder, monkeypatch):
             assert {*hosts} == {"127.0.0.1"}
     finally:
         page.close()
+        del page
+        gc.collect()  # its event loop complains here, where that is ignored, and not in the next test
