@@ -32,13 +32,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common.errors import UserError
-from common.game import Batch, Game, Yardstick, adams
+from common.game import Batch, adams
 from common.init import weights_init
 from common.layers import score_layers
 from common.losses import least_squares
@@ -46,18 +46,15 @@ from common.machine.activations import LeakyReLU, ReLU
 from common.machine.convolutions import Conv2D, Conv2DTranspose
 from common.settings import Decay, Rate, Weight
 from common.train import run
-from zoo.shared.domains import two_domains, yardsticks
+from zoo.shared.domains import two_domains
 from zoo.shared.likeness import LIKENESS
+from zoo.shared.translation import Translation
 from zoo.stackgan import Residual, convolution
 
 import numpy as np
 import paddle
 from paddle import Tensor, nn
 
-if TYPE_CHECKING:
-    from common.judging.reference import Reference  # scikit-learn behind it takes 1.4 s to import
-
-MEASURED = 1000  # unseen digits that are translated
 WIDTH = 32  # channels after the first layer
 
 
@@ -84,7 +81,7 @@ def patches(layers: int, channels: int) -> nn.Sequential:
     return nn.Sequential(*body, Conv2D(widths[-1], 1, kernel_size=4, padding=1))
 
 
-class CycleGAN(Game):
+class CycleGAN(Translation):
     """Two generators, which move as one, against two discriminators, which move as one.
 
     Args:
@@ -92,12 +89,10 @@ class CycleGAN(Game):
         patch: layers of stride 2 of a D that judges patches; 0: a D that judges whole pictures
         likeness: how the way back is compared with the picture it began with: l1 or l2
         cycle: weight of that comparison
-        identity: weight of "G leaves alone what is in B already"; not for colour
+        identity: weight of "G leaves alone what is in B already, F what is in A"; not for colour
         learning_rate: Adam's step size, all networks
         beta1: Adam's first decay rate, all networks
     """
-
-    batches = 2  # one for each domain
 
     def __init__(
         self,
@@ -153,30 +148,6 @@ class CycleGAN(Game):
     def to_a(self, images: np.ndarray) -> np.ndarray:
         """F: what pictures of B are in A."""
         return self.apply(self.f, images)
-
-    def reconstruct(self, images: np.ndarray) -> list[np.ndarray]:
-        """Pictures of A, G's translation, F's way back; all in colour where B is."""
-        there = self.to_b(images)
-        return in_one_colour([images, there, self.to_a(there)])
-
-    def show(self, batch: Batch) -> np.ndarray:
-        """Rows of A, their translations, the way back, two of each; then the same from B: `[96, C, 32, 32]`."""
-        a, b = (images[:16].numpy() for images in two_domains(batch, self.domains))
-        home = self.to_a(b)
-        rows = self.reconstruct(a), in_one_colour([b, home, self.to_b(home)])
-        return np.concatenate(
-            [np.stack(three).reshape(3, 2, 8, *three[0].shape[1:]).swapaxes(0, 1) for three in rows]
-        ).reshape(96, -1, 32, 32)
-
-    def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
-        """Whether digits stay what they are, and come back."""
-        return yardsticks(reference, self.domains, self.to_b, self.to_a, MEASURED)
-
-
-def in_one_colour(pictures: list[np.ndarray]) -> list[np.ndarray]:
-    """Pictures with as many channels as those of them that have most: grey ones have the same in each."""
-    most = max(images.shape[1] for images in pictures)
-    return [images.repeat(most // images.shape[1], axis=1) for images in pictures]
 
 
 build = CycleGAN
