@@ -70,15 +70,16 @@ def main(arguments: list[str] | None = None) -> int:
     weights = flags.weights or best_weights(flags.run_dir)
     game = load_game(flags.run_dir, weights)
     images = reconstructed(game, flags) if flags.reconstruct else drawn(game, flags)
+    by = weights if "generator" in game.networks else "all networks"
     if flags.out:
         artifacts.save_image(flags.out, artifacts.grid(images, flags.columns))
-        print(f"{flags.out}: {len(images)} images by {weights}")
+        print(f"{flags.out}: {len(images)} images by {by}")
     if flags.npy:
         buffer = io.BytesIO()
         np.save(buffer, images)
         with artifacts.atomic(flags.npy) as file:
             file.write(buffer.getbuffer())
-        print(f"{flags.npy}: float32 {list(images.shape)} by {weights}")
+        print(f"{flags.npy}: float32 {list(images.shape)} by {by}")
     return DONE
 
 

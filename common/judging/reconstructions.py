@@ -18,6 +18,8 @@ def reconstructions(game: Game, reference: Reference) -> dict[str, Yardstick]:
     if type(game).reconstruct is Game.reconstruct:
         return {}
     originals, *_, drawn = game.reconstruct(to_size(reference.unseen[:MEASURED], game.image[1]))
+    # Grey ones that a grid shows in colour, since something on the way is, have the same in each channel.
+    originals, drawn = (images[:, : reference.unseen.shape[1]] for images in (originals, drawn))
     mean = np.broadcast_to(originals.mean(axis=0), originals.shape)
     read, read_drawn, read_mean = (reference.see(images).classes for images in (originals, drawn, mean))
     alike, alike_mean = float((read_drawn == read).mean()), float((read_mean == read).mean())

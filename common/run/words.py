@@ -55,6 +55,7 @@ def print_end(config: dict, folder: Path, status: int, step: int) -> None:
     print("         pictures: samples/, progress.gif; curves: losses.csv, VisualDL records")
     if status == INTERRUPTED:
         print("next     the same command with --resume goes on from here")
-    print(f"next     python -m common.sample {folder} --out grid.png   (in the repository's folder)")
+    how = "" if "generator" in config["parameters"] else " --reconstruct"
+    print(f"next     python -m common.sample {folder}{how} --out grid.png   (in the repository's folder)")
     print(f"next     visualdl --logdir {folder.parent}   (or make board)")
     print_note(config)

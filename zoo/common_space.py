@@ -1,0 +1,207 @@
+"""A common space: two autoencoders, one language of codes. `python zoo/common_space.py`; `--help` lists the flags.
+
+The idea. CycleGAN's way from A to B, cut in two: an encoder E_A makes a picture of A into a code of 64 numbers, a
+decoder D_B a code into a picture of B. Each domain has both, an autoencoder of its own, and D_B(E_A(a)) translates. But
+two autoencoders have two languages: what is a 3 in one may be a 7 in the other. Four ways to make them one
+(`--constraint`), each a function below:
+
+    shared   the layers next to the code are the same ones (Liu and Tuzel 2016, CoGAN, arXiv 1606.07536)
+    domain   a discriminator guesses the domain from the code, encoders fool it (Ganin et al. 2015, arXiv 1505.07818)
+    cycle    D_A(E_B(D_B(E_A(a)))) is a again: the whole way round (Anoosheh et al. 2017, ComboGAN, arXiv 1712.06909)
+    code     E_B(D_B(E_A(a))) is E_A(a) again: three quarters of it (Royer et al. 2017, XGAN, arXiv 1711.05139; Taigman
+             et al. 2016, DTN, arXiv 1611.02200, which has one encoder, trained before); `none` is to compare with
+
+The formulas, L the likeness (`--likeness`), C the constraint, s_A and s_B the scores of discriminators of pictures,
+without which a translation need not look like anything:
+
+    s_A, s_B   min  ½ E (s_A(a) - 1)² + ½ E s_A(D_A(E_B(b)))² + ½ E (s_B(b) - 1)² + ½ E s_B(D_B(E_A(a)))²
+    E, D       min  10 (L(D_A(E_A(a)), a) + L(D_B(E_B(b)), b)) + weight · C
+                     + ½ E (s_B(D_B(E_A(a))) - 1)² + ½ E (s_A(D_A(E_B(b))) - 1)²
+
+What differs from the papers: small networks; one constraint at a time, where XGAN has three. Codes have one length, or
+`code` could be satisfied by shrinking them. No BatchNorm: in the autoencoders it would see one domain at a time and
+later their mixture, and in a discriminator divide by the spread of fakes that are all alike at first.
+
+What to look at. Rows: A, translated, back; then from B. `common.evaluate` asks two things that only count together: can
+a classifier tell the domain from the code, and do digits stay what they are? Codes can be well mixed and permuted.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable, Literal
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from common.game import Batch, Yardstick, adams
+from common.init import weights_init
+from common.losses import least_squares, non_saturating
+from common.machine.activations import LeakyReLU, ReLU
+from common.machine.convolutions import Conv2D, Conv2DTranspose
+from common.settings import Decay, Rate, Weight
+from common.train import run
+from zoo.cyclegan import patches
+from zoo.shared.domains import two_domains, unseen_of
+from zoo.shared.likeness import LIKENESS, l2
+from zoo.shared.translation import MEASURED, Translation
+
+import numpy as np
+import paddle
+from paddle import Tensor, nn
+from paddle.nn.functional import normalize
+
+if TYPE_CHECKING:
+    from common.judging.reference import Reference  # scikit-learn behind it takes 1.4 s to import
+
+Pair = tuple[Tensor, Tensor]  # of A and of B
+CODE, WIDTH = 64, 32  # numbers of a code; channels beside the picture
+LAST, FIRST = range(4, 8), range(4)  # what `shared` shares: the end of an encoder, the beginning of a decoder
+
+
+class Unit(nn.Layer):
+    """Codes to one length, that of normal numbers."""
+
+    def forward(self, code: Tensor) -> Tensor:
+        """`[N, CODE, 1, 1]` to the same shape."""
+        return normalize(code, axis=1) * CODE**0.5
+
+
+def encoder() -> nn.Sequential:
+    """Pictures `[N, 1, 32, 32]` to codes `[N, 64, 1, 1]` of length 8."""
+    widths = [1, WIDTH, 2 * WIDTH, 4 * WIDTH]
+    down = [(Conv2D(i, o, 4, stride=2, padding=1), LeakyReLU(0.2)) for i, o in zip(widths, widths[1:])]  # to 4x4
+    return nn.Sequential(*[layer for pair in down for layer in pair], Conv2D(4 * WIDTH, CODE, 4), Unit())
+
+
+def decoder() -> nn.Sequential:
+    """Codes to pictures."""
+    widths = [4 * WIDTH, 2 * WIDTH, WIDTH]
+    up = [(Conv2DTranspose(i, o, 4, stride=2, padding=1), ReLU()) for i, o in zip(widths, widths[1:])]
+    begin = [Conv2DTranspose(CODE, 4 * WIDTH, 4), ReLU()]  # 1x1 to 4x4
+    end = [Conv2DTranspose(WIDTH, 1, 4, stride=2, padding=1), nn.Tanh()]
+    return nn.Sequential(*begin, *[layer for pair in up for layer in pair], *end)
+
+
+def share(one: nn.Sequential, other: nn.Sequential, layers: range) -> None:
+    """`shared`: from here on these layers of `other` are those of `one`."""
+    for index in layers:
+        other[index] = one[index]
+
+
+def confusion(score_a: Tensor, score_b: Tensor) -> Tensor:
+    """`domain`: the loss of a discriminator that takes codes of A for real, with the domains swapped."""
+    return non_saturating.discriminator(score_b, score_a)
+
+
+def whole_way(unlike: Callable[[Tensor, Tensor], Tensor], pictures: Pair, again: Pair) -> Tensor:
+    """`cycle`: how unlike pictures are to what comes home; ten times, as the reconstruction."""
+    return 10 * sum(map(unlike, again, pictures))
+
+
+def three_quarters(codes: Pair, again: Pair) -> Tensor:
+    """`code`: how unlike codes are to those of their translations."""
+    return sum(map(l2, again, codes))
+
+
+class CommonSpace(Translation):
+    """Two autoencoders, which move as one, against discriminators of each domain and, for `domain`, of codes.
+
+    Args:
+        domains: what B is; A is the data set
+        constraint: what makes the two codes one language
+        weight: of the constraint
+        likeness: how reconstructions are compared: by pixels, or by what the judge of MNIST sees
+        learning_rate: Adam's step size, all networks
+        beta1: Adam's first decay rate, all networks
+    """
+
+    def __init__(
+        self,
+        domains: Literal["thick", "edge", "digits", "invert", "rotate"] = "thick",
+        constraint: Literal["shared", "domain", "cycle", "code", "none"] = "shared",
+        weight: Weight = 1.0,
+        likeness: Literal["l1", "l2", "perceptual"] = "l1",
+        learning_rate: Rate = 2e-4,
+        beta1: Decay = 0.5,
+    ) -> None:
+        self.domains, self.constraint, self.weight, self.unlike = domains, constraint, weight, LIKENESS[likeness]
+        self.e_a, self.e_b, self.d_a, self.d_b = encoder(), encoder(), decoder(), decoder()
+        if constraint == "shared":
+            share(self.e_a, self.e_b, LAST)
+            share(self.d_a, self.d_b, FIRST)
+        self.s_a, self.s_b = (patches(2, channels=1).apply(weights_init) for _ in range(2))
+        coders = {"encoder_a": self.e_a, "encoder_b": self.e_b, "decoder_a": self.d_a, "decoder_b": self.d_b}
+        judges = {"discriminator_a": self.s_a, "discriminator_b": self.s_b}
+        if constraint == "domain":
+            hidden = [nn.Linear(CODE, 256), nn.LeakyReLU(0.2), nn.Linear(256, 256), nn.LeakyReLU(0.2)]
+            self.guess = judges["discriminator_code"] = nn.Sequential(nn.Flatten(), *hidden, nn.Linear(256, 1))
+        self.networks = {**coders, **judges}
+        players = {"autoencoders": coders, "discriminators": judges}
+        sides = {player: nn.LayerList([*networks.values()]) for player, networks in players.items()}
+        self.optimizers = adams(sides, learning_rate, beta1, 0.999)
+
+    def update(self, batch: Batch) -> dict[str, Tensor]:
+        """The autoencoders; then all discriminators, with the same codes and translations."""
+        a, b = two_domains(batch, self.domains)
+        with self.turn("autoencoders"):
+            codes = code_a, code_b = self.e_a(a), self.e_b(b)
+            fake_b, fake_a = self.d_b(code_a), self.d_a(code_b)
+            rebuilt = self.unlike(self.d_a(code_a), a) + self.unlike(self.d_b(code_b), b)
+            fooled = least_squares.generator(self.s_b(fake_b)) + least_squares.generator(self.s_a(fake_a))
+            constraint = paddle.zeros([])
+            if self.constraint == "domain":
+                constraint = confusion(self.guess(code_a), self.guess(code_b))
+            elif self.constraint in ("cycle", "code"):
+                again = self.e_b(fake_b), self.e_a(fake_a)
+                if self.constraint == "code":
+                    constraint = three_quarters(codes, again)
+                else:
+                    constraint = whole_way(self.unlike, (a, b), (self.d_a(again[0]), self.d_b(again[1])))
+            loss_g = 10 * rebuilt + fooled + self.weight * constraint
+            loss_g.backward()
+        with self.turn("discriminators"):
+            real, fake = [self.s_a(a), self.s_b(b)], [self.s_a(fake_a.detach()), self.s_b(fake_b.detach())]
+            loss_d = sum(least_squares.discriminator(*scores) for scores in zip(real, fake))
+            if self.constraint == "domain":
+                loss_d += non_saturating.discriminator(*(self.guess(code.detach()) for code in codes))
+            loss_d.backward()
+        score_real, score_fake = (sum(score.mean() for score in scores) / 2 for scores in (real, fake))
+        values = {"loss_d": loss_d, "loss_g": loss_g, "rebuilt": rebuilt, "constraint": constraint}
+        values |= {"score_real": score_real, "score_fake": score_fake}
+        return {name: value.detach() for name, value in values.items()}
+
+    def to_b(self, images: np.ndarray) -> np.ndarray:
+        """D_B(E_A(a)), `[N, 1, 32, 32]`."""
+        return self.apply(nn.Sequential(self.e_a, self.d_b), images)
+
+    def to_a(self, images: np.ndarray) -> np.ndarray:
+        """D_A(E_B(b)), `[N, 1, 32, 32]`."""
+        return self.apply(nn.Sequential(self.e_b, self.d_a), images)
+
+    def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
+        """Whether a classifier can tell the domain from the code; whether digits stay what they are."""
+        a, others = (reference.unseen[start::2][:MEASURED] for start in (0, 1))
+        b, _ = unseen_of(self.domains, others, np.zeros(len(others), int))
+        paddle.seed(0)  # the same floor each time
+        shares = (told_apart(game.apply(game.e_a, a), game.apply(game.e_b, b)) for game in (self, CommonSpace()))
+        meaning = "share of unseen pictures whose domain a classifier reads from the code; 0.5 wanted; floor: untrained"
+        return {"domains in the code": Yardstick(*shares, meaning), **super().measure(reference, run_dir)}
+
+
+def told_apart(codes_a: np.ndarray, codes_b: np.ndarray) -> float:
+    """How often a support vector machine, taught on every second code, is right about the domain of the others."""
+    from sklearn.svm import SVC  # takes 1.4 s to import
+
+    count = min(len(codes_a), len(codes_b))  # as many of each: a coin has 0.5
+    codes = np.stack([codes_a[:count], codes_b[:count]]).reshape(2, count, CODE)
+    taught, asked = (codes[:, start::2].reshape(-1, CODE) for start in (0, 1))
+    domain = [np.repeat([0, 1], len(part) // 2) for part in (taught, asked)]
+    return float(SVC(C=10).fit(taught, domain[0]).score(asked, domain[1]))
+
+
+build = CommonSpace
+
+if __name__ == "__main__":
+    sys.exit(run("common_space", build))
