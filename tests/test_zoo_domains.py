@@ -226,7 +226,7 @@ def test_what_changes_nothing_has_no_cycle_loss():
     values = game.update(batch_of(0, 16))
     assert (float(values["cycle"]), float(values["identity"])) == (0, 0)
     twin = make_gan("cyclegan")
-    a, b = two_domains(batch_of(0, 16), "thick")
+    a, b = two_domains(batch_of(0, 16), "edge")
     expected = sum(float((score - 1).square().mean()) for score in (twin.d_b(a), twin.d_a(b)))
     assert float(values["loss_g"]) == pytest.approx(expected, rel=1e-4)
 

@@ -130,7 +130,7 @@ class CommonSpace(Translation):
 
     def __init__(
         self,
-        domains: Literal["thick", "edge", "digits", "invert", "rotate"] = "thick",
+        domains: Literal["thick", "edge", "digits", "invert", "rotate"] = "edge",
         constraint: Literal["shared", "domain", "cycle", "code", "none"] = "shared",
         weight: Weight = 1.0,
         likeness: Literal["l1", "l2", "perceptual"] = "l1",
