@@ -226,7 +226,7 @@ def test_what_changes_nothing_has_no_cycle_loss():
     values = game.update(batch_of(0, 16))
     assert (float(values["cycle"]), float(values["identity"])) == (0, 0)
     twin = make_gan("cyclegan")
-    a, b = two_domains(batch_of(0, 16), "thick")
+    a, b = two_domains(batch_of(0, 16), "edge")
     expected = sum(float((score - 1).square().mean()) for score in (twin.d_b(a), twin.d_a(b)))
     assert float(values["loss_g"]) == pytest.approx(expected, rel=1e-4)
 
@@ -353,10 +353,15 @@ CONSTRAINTS = ["shared", "domain", "cycle", "code", "none"]
 def test_what_is_shared_is_the_same_object_and_nothing_else_is(constraint):
     game = CommonSpace(constraint=constraint)
     alike = [one is other for one, other in zip([*game.e_a, *game.d_a], [*game.e_b, *game.d_b])]
-    weights = [[index for index, layer in enumerate(net) if hasattr(layer, "weight")] for net in (game.e_a, game.d_a)]
-    expected = [index in LAST for index in range(8)] + [index in FIRST for index in range(8)]
-    assert alike == (expected if constraint == "shared" else [False] * 16)
-    assert weights == [[0, 2, 4, 6], [0, 2, 4, 6]]  # two of four layers each
+    expected = [index in LAST for index in range(10)] + [index in FIRST for index in range(11)]
+    assert alike == (expected if constraint == "shared" else [False] * 21)
+    convolutions = (nn.Conv2D, nn.Conv2DTranspose)
+    places = [
+        [index for index, layer in enumerate(net) if isinstance(layer, convolutions)] for net in (game.e_a, game.d_a)
+    ]
+    assert [[index in LAST for index in places[0]], [index in FIRST for index in places[1]]] == [
+        [False, False, True, True], [True, True, False, False],
+    ]  # fmt: skip
     check_each_parameter_has_one_optimizer(game)
     assert ("discriminator_code" in game.networks) == (constraint == "domain")
 
@@ -375,10 +380,10 @@ def test_who_moves_in_the_common_spaces_turns(constraint):
 def test_what_is_shared_moves_once():
     """Adam's first step is the step size, whatever the gradient: twice would be more."""
     game = CommonSpace(constraint="shared")
-    weight = game.e_a[4].weight
+    weight = game.e_a[LAST[0]].weight
     before = weight.numpy().copy()
     game.update(batch_of(0, 16))
-    assert np.abs(weight.numpy() - before).max() == pytest.approx(2e-4, rel=1e-2)
+    assert np.abs(weight.numpy() - before).max() == pytest.approx(5e-4, rel=1e-2)
 
 
 def test_codes_have_one_length_and_pictures_their_shape():

@@ -20,7 +20,8 @@ without which a translation need not look like anything:
 
 What differs from the papers: small networks; one constraint at a time, where XGAN has three. Codes have one length, or
 `code` could be satisfied by shrinking them. No BatchNorm: in the autoencoders it would see one domain at a time and
-later their mixture, and in a discriminator divide by the spread of fakes that are all alike at first.
+later their mixture, and in a discriminator divide by the spread of fakes that are all alike at first. But each picture
+is normed by itself: without that, l1 ends at all black, the median of nearly every pixel.
 
 What to look at. Rows: A, translated, back; then from B. `common.evaluate` asks two things that only count together: can
 a classifier tell the domain from the code, and do digits stay what they are? Codes can be well mixed and permuted.
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
 
 Pair = tuple[Tensor, Tensor]  # of A and of B
 CODE, WIDTH = 64, 32  # numbers of a code; channels beside the picture
-LAST, FIRST = range(4, 8), range(4)  # what `shared` shares: the end of an encoder, the beginning of a decoder
+LAST, FIRST = range(5, 10), range(6)  # what `shared` shares: the end of an encoder, the beginning of a decoder
 
 
 class Unit(nn.Layer):
@@ -68,20 +69,29 @@ class Unit(nn.Layer):
         return normalize(code, axis=1) * CODE**0.5
 
 
+def normed(convolution: nn.Layer, channels: int, activation: nn.Layer) -> list[nn.Layer]:
+    """A convolution; each picture's maps brought to mean 0 and variance 1; an activation."""
+    return [convolution, nn.GroupNorm(1, channels), activation]
+
+
 def encoder() -> nn.Sequential:
     """Pictures `[N, 1, 32, 32]` to codes `[N, 64, 1, 1]` of length 8."""
-    widths = [1, WIDTH, 2 * WIDTH, 4 * WIDTH]
-    down = [(Conv2D(i, o, 4, stride=2, padding=1), LeakyReLU(0.2)) for i, o in zip(widths, widths[1:])]  # to 4x4
-    return nn.Sequential(*[layer for pair in down for layer in pair], Conv2D(4 * WIDTH, CODE, 4), Unit())
+    return nn.Sequential(
+        *[Conv2D(1, WIDTH, 4, stride=2, padding=1), LeakyReLU(0.2)],
+        *normed(Conv2D(WIDTH, 2 * WIDTH, 4, stride=2, padding=1), 2 * WIDTH, LeakyReLU(0.2)),
+        *normed(Conv2D(2 * WIDTH, 4 * WIDTH, 4, stride=2, padding=1), 4 * WIDTH, LeakyReLU(0.2)),  # to 4x4
+        *[Conv2D(4 * WIDTH, CODE, 4), Unit()],
+    )
 
 
 def decoder() -> nn.Sequential:
     """Codes to pictures."""
-    widths = [4 * WIDTH, 2 * WIDTH, WIDTH]
-    up = [(Conv2DTranspose(i, o, 4, stride=2, padding=1), ReLU()) for i, o in zip(widths, widths[1:])]
-    begin = [Conv2DTranspose(CODE, 4 * WIDTH, 4), ReLU()]  # 1x1 to 4x4
-    end = [Conv2DTranspose(WIDTH, 1, 4, stride=2, padding=1), nn.Tanh()]
-    return nn.Sequential(*begin, *[layer for pair in up for layer in pair], *end)
+    return nn.Sequential(
+        *normed(Conv2DTranspose(CODE, 4 * WIDTH, 4), 4 * WIDTH, ReLU()),  # to 4x4
+        *normed(Conv2DTranspose(4 * WIDTH, 2 * WIDTH, 4, stride=2, padding=1), 2 * WIDTH, ReLU()),
+        *normed(Conv2DTranspose(2 * WIDTH, WIDTH, 4, stride=2, padding=1), WIDTH, ReLU()),
+        *[Conv2DTranspose(WIDTH, 1, 4, stride=2, padding=1), nn.Tanh()],
+    )
 
 
 def share(one: nn.Sequential, other: nn.Sequential, layers: range) -> None:
@@ -113,17 +123,19 @@ class CommonSpace(Translation):
         constraint: what makes the two codes one language
         weight: of the constraint
         likeness: how reconstructions are compared: by pixels, or by what the judge of MNIST sees
-        learning_rate: Adam's step size, all networks
+        learning_rate: Adam's step size for the autoencoders
+        learning_rate_d: Adam's step size for the discriminators
         beta1: Adam's first decay rate, all networks
     """
 
     def __init__(
         self,
-        domains: Literal["thick", "edge", "digits", "invert", "rotate"] = "thick",
+        domains: Literal["thick", "edge", "digits", "invert", "rotate"] = "edge",
         constraint: Literal["shared", "domain", "cycle", "code", "none"] = "shared",
         weight: Weight = 1.0,
         likeness: Literal["l1", "l2", "perceptual"] = "l1",
-        learning_rate: Rate = 2e-4,
+        learning_rate: Rate = 5e-4,
+        learning_rate_d: Rate = 2e-4,
         beta1: Decay = 0.5,
     ) -> None:
         self.domains, self.constraint, self.weight, self.unlike = domains, constraint, weight, LIKENESS[likeness]
@@ -138,9 +150,8 @@ class CommonSpace(Translation):
             hidden = [nn.Linear(CODE, 256), nn.LeakyReLU(0.2), nn.Linear(256, 256), nn.LeakyReLU(0.2)]
             self.guess = judges["discriminator_code"] = nn.Sequential(nn.Flatten(), *hidden, nn.Linear(256, 1))
         self.networks = {**coders, **judges}
-        players = {"autoencoders": coders, "discriminators": judges}
-        sides = {player: nn.LayerList([*networks.values()]) for player, networks in players.items()}
-        self.optimizers = adams(sides, learning_rate, beta1, 0.999)
+        self.optimizers = adams({"autoencoders": nn.LayerList([*coders.values()])}, learning_rate, beta1, 0.999)
+        self.optimizers |= adams({"discriminators": nn.LayerList([*judges.values()])}, learning_rate_d, beta1, 0.999)
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """The autoencoders; then all discriminators, with the same codes and translations."""

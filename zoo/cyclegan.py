@@ -96,7 +96,7 @@ class CycleGAN(Translation):
 
     def __init__(
         self,
-        domains: Literal["thick", "edge", "colour", "digits", "invert", "rotate"] = "thick",
+        domains: Literal["thick", "edge", "colour", "digits", "invert", "rotate"] = "edge",
         patch: Literal["0", "1", "2", "3"] = "0",
         likeness: Literal["l1", "l2"] = "l1",
         cycle: Weight = 10.0,
