@@ -37,7 +37,7 @@ play: setup ## a page to play with the runs in work/ and the pretrained weights,
 	@$(PYTHON) -m pip install -q -r requirements-play.txt
 	$(PYTHON) -m common.play $(ARGS)
 
-notebooks: setup ## JupyterLab on the four notebooks
+notebooks: setup ## JupyterLab on the notebooks
 	@$(PYTHON) -m pip install -q -r notebooks/requirements.txt
 	$(PYTHON) -m jupyterlab notebooks $(ARGS)
 
