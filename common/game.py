@@ -185,12 +185,12 @@ class Game:
 
         BatchNorm uses its running statistics: a row depends on itself alone, and it leaves no trace in the training.
         """
-        was_training = network.training
+        modes = [(layer, layer.training) for layer in network.sublayers(include_self=True)]
         network.eval()
         parts = [x[start : start + AT_ONCE] for start in range(0, len(x), AT_ONCE)]
         made = [network(on_device(part) if isinstance(part, np.ndarray) else part).numpy() for part in parts]
-        if was_training:
-            network.train()
+        for layer, training in modes:  # each its own: `network` may be made of parts of others, such as the judge
+            layer.training = training
         return np.concatenate(made)
 
     def show(self, batch: Batch) -> np.ndarray:

@@ -218,3 +218,15 @@ def test_the_shares_of_processes_make_up_the_whole(world):
             assert (together == getattr(all_of_it, kind).numpy()).all()
         together = np.concatenate([share.draw(normal).numpy() for share in shares])
         assert (together == all_of_it.draw(normal).numpy()).all()
+
+
+def test_a_part_of_another_network_is_applied_and_left_in_its_mode():
+    """The judge's first layers, for instance, which must not begin to learn from what they look at."""
+    whole = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1D(3), nn.ReLU())
+    whole.eval()
+    x = np.random.default_rng(0).standard_normal((7, 2), dtype=np.float32)
+    before = Game().apply(whole, x)
+    Game().apply(whole[:2], x + 5)
+    Game().apply(nn.Sequential(whole[0], nn.BatchNorm1D(3)), x)
+    assert not any(layer.training for layer in whole)
+    np.testing.assert_array_equal(Game().apply(whole, x), before)
