@@ -165,7 +165,7 @@ def test_it_is_judged(name, whole, say, monkeypatch):
     )
     assert {"real, unseen", "noise"} <= set(found["rows"])
     assert all(np.isfinite(row["frechet"]) for row in found["rows"].values())
-    reconstructs = builder(name).reconstruct is not Game.reconstruct
+    reconstructs = type(load_game(whole)).reconstruct is not Game.reconstruct
     assert ("PSNR" in found["yardsticks"].get(f"{whole} raw", {})) == reconstructs
     assert draws or found["yardsticks"][f"{whole} raw"]
 

@@ -30,28 +30,29 @@ TOY += ["--device", "cpu"]
 
 
 @pytest.fixture(scope="session")
-def together(made_once) -> dict[str, dict]:
-    """What `two_steps.py` prints under the launcher, by the mode of BatchNorm."""
+def together(made_once) -> dict[tuple[str, str], dict]:
+    """What `two_steps.py` prints under the launcher, by the family and the mode of BatchNorm."""
 
     def make(folder: Path) -> None:
         done = call(*LAUNCH, ROOT / "tests/two_steps.py", cwd=folder)
         (folder / "printed.txt").write_text(done.stdout)
 
     lines = (made_once("two-steps", make) / "printed.txt").read_text().splitlines()
-    return {found["mode"]: found for found in map(json.loads, (line for line in lines if line.startswith('{"mode"')))}
+    found = [json.loads(line) for line in lines if line.startswith('{"case"')]
+    return {tuple(one["case"]): one for one in found}
 
 
-@pytest.mark.parametrize("mode", ["eval", "train"])
-def test_twice_16_is_once_32(together, mode):
-    two, one = together[mode], two_steps.two_steps(mode)
-    # Without statistics of the batch the same sums in another order; with them, of 16 images each in place of 32.
-    tolerance = {"rtol": 1e-4, "atol": 1e-6} if mode == "eval" else {"rtol": 0.15}
+@pytest.mark.parametrize("case", two_steps.CASES, ids=" ".join)
+def test_two_halves_are_once_the_whole(together, case):
+    two, one = together[case], two_steps.two_steps(*case)
+    # Without statistics of the batch the same sums in another order; with them, of half as many images.
+    tolerance = {"rtol": 1e-4, "atol": 1e-6} if case[1] == "eval" else {"rtol": 0.15}
     for mine, its in zip(two["rows"], one["rows"]):
         assert mine.keys() == its.keys()
         for name in mine:
-            if name != "grad_g" or mode == "eval":
+            if name != "grad_g" or case[1] == "eval":
                 np.testing.assert_allclose(mine[name], its[name], **tolerance, err_msg=name)
-    if mode == "eval":
+    if case[1] == "eval":
         np.testing.assert_allclose(two["weights"], one["weights"], rtol=1e-3, atol=1e-6)
 
 

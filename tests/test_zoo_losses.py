@@ -8,10 +8,11 @@ from common.losses import minimax, non_saturating
 from docs import zoo_plots
 from docs.zoo_plots import F
 from zoo.cifar_gan import CIFARGAN
-from zoo.ebgan import outlines, repelling
+from zoo.ebgan import repelling
 from zoo.f_gan import DIVERGENCES, loss_of
 from zoo.fc_gan import FCGAN, after_sigmoid, of_logits
 from zoo.mm_ns import LOSSES, slope
+from zoo.shared.domains import outlines
 from zoo.wgan import WGAN
 
 import numpy as np

@@ -1,5 +1,6 @@
-"""Two updates of the real DCGAN on a batch of 32, for `test_processes`: alone or under Paddle's launcher. Prints the
-losses and some weights of each network as JSON, a line for each mode of BatchNorm. `python tests/two_steps.py`."""
+"""Two updates of a family, for `test_processes`: alone or under Paddle's launcher, where it is run for all of them.
+Prints the losses and some weights of each network as JSON, a line for each family and mode of BatchNorm.
+`python tests/two_steps.py`."""
 
 from __future__ import annotations
 
@@ -13,31 +14,36 @@ if __name__ == "__main__":
 from common.game import Batch
 from common.machine import cpu, processes
 from common.rng import LATENT, random_numbers
-from dcgan.train import build
+from common.run.families import builder, families
 
 import numpy as np
 import paddle
 
+# EBGAN's repelling term is of the pairs in a batch: each process has those of its part only.
+SETTINGS = {"ebgan": {"repel": 0.0}}
+CASES = [("dcgan", "train"), *((family, "eval") for family in families())]
 
-def two_steps(mode: str) -> dict:
+
+def two_steps(family: str, mode: str) -> dict:
     paddle.seed(0)
-    gan = build()
+    game = builder(family)(**SETTINGS.get(family, {}))
     if mode == "eval":
-        for network in gan.networks.values():
+        for network in game.networks.values():
             network.eval()
-    rows = []
+    rows, count = [], game.batches * (32 if family == "dcgan" else 8)
     for step in range(2):
-        real = np.random.default_rng(step).uniform(-1, 1, (32, 1, 32, 32)).astype(np.float32)
-        batch = Batch((paddle.to_tensor(real), None), np.arange(32), random_numbers(0, LATENT, step), step)
-        rows.append({name: value.item() for name, value in processes.averaged(gan.update(batch)).items()})
-    weights = [network.parameters()[0].numpy().ravel()[:5].tolist() for network in gan.networks.values()]
-    return {"mode": mode, "rows": rows, "weights": weights}
+        real = np.random.default_rng(step).uniform(-1, 1, (count, *game.image)).astype(np.float32)
+        data = paddle.to_tensor(real), paddle.arange(count) % 10
+        batch = Batch(data, np.arange(count), random_numbers(0, LATENT, step), step)
+        rows.append({name: value.item() for name, value in processes.averaged(game.update(batch)).items()})
+    weights = [network.parameters()[0].numpy().ravel()[:5].tolist() for network in game.networks.values()]
+    return {"case": [family, mode], "rows": rows, "weights": weights}
 
 
 if __name__ == "__main__":
     cpu.use_threads(1)
     rank, _ = processes.start()
-    for mode in ("eval", "train"):
-        found = two_steps(mode)
+    for case in CASES:
+        found = two_steps(*case)
         if rank == 0:
             print(json.dumps(found), flush=True)

@@ -37,12 +37,12 @@ from common.layers import Generator, score_layers
 from common.machine.convolutions import Conv2D
 from common.settings import Decay, Range, Rate, Weight
 from common.train import run
+from zoo.shared.domains import outlines
 
 import numpy as np
 import paddle
 from paddle import Tensor, nn
 from paddle.nn.functional import normalize, relu
-from scipy.ndimage import maximum_filter
 
 if TYPE_CHECKING:
     from common.judging.reference import Reference  # scikit-learn behind it takes 1.4 s to import
@@ -131,11 +131,6 @@ class EBGAN(Game):
             meaning = "AUROC against unseen digits; a coin has 0.5, at least 0.95 wanted"
             found[f"energy tells {name}"] = Yardstick(float(area), 0.5, meaning)
         return found
-
-
-def outlines(images: np.ndarray) -> np.ndarray:
-    """The rim of each digit: the largest of the 3x3 neighbours less the pixel itself, in [-1, 1]."""
-    return maximum_filter(images, size=(1, 1, 3, 3), mode="constant", cval=-1) - images - 1
 
 
 build = EBGAN

@@ -11,7 +11,6 @@ from typing import Callable
 
 from common import data
 from common.game import Batch, on_device
-from zoo.ebgan import outlines
 
 import numpy as np
 from paddle import Tensor
@@ -23,6 +22,11 @@ Images = np.ndarray
 def thickened(images: Images) -> Images:
     """Strokes one pixel wider on every side: the largest of the 3x3 neighbours."""
     return grey_dilation(images, size=(1, 1, 3, 3), mode="constant", cval=-1)
+
+
+def outlines(images: Images) -> Images:
+    """The rim of each digit: the largest of the 3x3 neighbours less the pixel itself."""
+    return thickened(images) - images - 1
 
 
 def coloured(images: Images, chance: np.ndarray) -> Images:
