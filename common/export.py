@@ -216,7 +216,7 @@ def model(trained: Trained) -> tuple[dict[str, Any], str]:
     """
     game, run_dir = trained.game, trained.run_dir
     noise = np.random.default_rng(0).standard_normal((COUNT, game.latent_dim, 1, 1), dtype=np.float32)
-    classes = 10 if game.condition else 0
+    classes = 10 if game.condition == "digit" else 0
     labels = np.eye(10, dtype=np.float32)[np.arange(COUNT) % 10][:, :classes, None, None]
     if not np.array_equal(trained.latent, np.concatenate([noise, labels], axis=1)):
         raise UserError(f"{run_dir}: the page feeds normal noise and a label only, not so {trained.config['family']}")

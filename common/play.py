@@ -73,7 +73,9 @@ class Runs:
         game = load_game(folder, weights)
         if "generator" not in game.networks:
             raise UserError(f"{name}: this family draws nothing from noise")
-        return game.sample(game.latent(np.random.default_rng(seed), count, digit if game.condition else None)), weights
+        return game.sample(
+            game.latent(np.random.default_rng(seed), count, digit if game.condition == "digit" else None)
+        ), weights
 
     def verdicts(self, name: str, pictures: np.ndarray) -> list[str]:
         """What the judge reads in each picture, and how sure it is."""
