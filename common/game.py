@@ -19,7 +19,7 @@ from paddle import Tensor, nn
 from paddle.optimizer import Adam, Optimizer
 
 if TYPE_CHECKING:
-    from common.judging.reference import Reference  # scikit-learn behind it takes 1.4 s to import
+    from common.judging.reference import Reference  # which imports this file
 
 AT_ONCE = 500  # rows a forward pass outside of training; bounds the memory
 

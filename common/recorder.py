@@ -8,6 +8,7 @@ from typing import Any
 from common.data import Dataset, as_float
 from common.game import Batch, Game, on_device
 from common.judging.health import Health, spread, what_classes
+from common.judging.reference import Examiner
 from common.rng import EMA, FIXED, random_numbers
 from common.run import artifacts, checkpoint
 from common.run.progress import Progress
@@ -53,7 +54,7 @@ class Recorder:
         if place:
             self.health.resume(load_rows(self.folder), place["troubles"], load_troubles(self.folder))
         self.best = best_distance(self.folder)
-        self.examiner = None
+        self.examiner = Examiner(dataset)
         self._measured_at: int | None = None
         self.progress = Progress(total - start, len(dataset.images) / steps_per_epoch, flags.epochs, flags.sample_every)
         self._waiting: list[tuple[dict, dict[str, Tensor]]] = []  # steps whose values are still on the device
@@ -96,11 +97,6 @@ class Recorder:
         """Judge the generator and its average, and keep the better one's weights if none were better before."""
         if "generator" not in self.game.networks:
             return
-        if self.examiner is None:
-            # SciPy and scikit-learn take 1.5 s to import: no short run and no `--help` shall wait for them.
-            from common.judging.reference import Examiner
-
-            self.examiner = Examiner(self.dataset)
         self._measure_statistics(step)
         found = self.examiner.examine(self.game)
         if not found:

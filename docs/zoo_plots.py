@@ -15,10 +15,10 @@ if __name__ == "__main__":
 
 from common import data
 from common.errors import DONE, Parser, command
-from common.judging.gaussians import estimate
 from common.run.artifacts import save_figure
 from zoo.f_gan import loss_of
 from zoo.mm_ns import LOSSES, MMNS
+from zoo.shared.gaussians import estimate
 from zoo.wgan import clip_weights
 from zoo.wgan_gp import gradient_penalty, uniform
 

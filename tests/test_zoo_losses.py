@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from common.game import Batch
-from common.judging.gaussians import estimate
 from common.losses import minimax, non_saturating
 from docs import zoo_plots
 from docs.zoo_plots import F
@@ -13,6 +12,7 @@ from zoo.f_gan import DIVERGENCES, loss_of
 from zoo.fc_gan import FCGAN, after_sigmoid, of_logits
 from zoo.mm_ns import LOSSES, slope
 from zoo.shared.domains import outlines
+from zoo.shared.gaussians import estimate
 from zoo.wgan import WGAN
 
 import numpy as np

@@ -12,14 +12,13 @@ The formulas (Donahue et al. 2016, arXiv 1605.09782, equation 3), in logits s = 
 What differs from the paper: D has no BatchNorm, which hides how bright a batch is; weights and rate do not decay.
 
 What to look at. The grid has rows of originals, below each their reconstructions: at best other pictures of the digits.
-`common.evaluate` measures that, and how well codes tell digits apart: a *random* encoder's do it nearly as well.
+`common.evaluate` measures that, and how well codes tell digits apart: a *random* encoder's do it as well.
 """
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -27,6 +26,7 @@ if __name__ == "__main__":
 from common.data import to_size
 from common.ema import EMA
 from common.game import Batch, Game, Yardstick, adams
+from common.judging.reference import Reference
 from common.losses import non_saturating
 from common.settings import Decay, Rate
 from common.train import run
@@ -36,9 +36,6 @@ import numpy as np
 import paddle
 from paddle import Tensor, nn
 from paddle.nn.functional import sigmoid
-
-if TYPE_CHECKING:
-    from common.judging.reference import Reference  # scikit-learn behind it takes 1.4 s to import
 
 PIXELS, CODE, WIDTH = 784, 50, 1024
 

@@ -24,9 +24,8 @@ head's answer about the fit. Which variant learns the label first, `docs/cgan_va
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -34,6 +33,7 @@ if __name__ == "__main__":
 from common.ema import EMA
 from common.game import Batch, Game, Yardstick, adams
 from common.init import weights_init
+from common.judging.reference import Reference
 from common.layers import Generator, score_layers
 from common.losses import non_saturating
 from common.machine.activations import LeakyReLU
@@ -45,9 +45,6 @@ import numpy as np
 import paddle
 from paddle import Tensor, nn
 from paddle.nn.functional import one_hot, sigmoid, softplus
-
-if TYPE_CHECKING:
-    from common.judging.reference import Reference  # scikit-learn behind it takes 1.4 s to import
 
 CLASSES = 10
 MEASURED = 2000  # digits asked for when the judge reads them
@@ -129,7 +126,7 @@ class CGAN(Game):
             if self.three:
                 other = one_hot((batch.labels + batch.draw(shift)) % CLASSES, CLASSES).unsqueeze([2, 3])
                 wrong = [*wrong, self.discriminator(batch.images, other)[0]]  # they are real: only the fit is wrong
-            loss_d = mean(softplus(-s) for s in real) + mean(softplus(s) for s in wrong)
+            loss_d = softplus(-paddle.concat(real)).mean() + softplus(paddle.concat(wrong)).mean()
             loss_d.backward()
 
         with self.turn("generator"):
@@ -137,12 +134,8 @@ class CGAN(Game):
             loss_g = sum(non_saturating.generator(s) for s in self.discriminator(fake, y))
             loss_g.backward()
 
-        return {
-            "loss_d": loss_d.detach(),
-            "loss_g": loss_g.detach(),
-            "score_real": sigmoid(real[0].detach()).mean(),
-            "score_fake": sigmoid(wrong[0].detach()).mean(),
-        }
+        scores = {"score_real": sigmoid(real[0]).mean(), "score_fake": sigmoid(wrong[0]).mean()}
+        return {name: value.detach() for name, value in {"loss_d": loss_d, "loss_g": loss_g, **scores}.items()}
 
     def latent(self, rng: np.random.Generator, count: int, label: int | None = None) -> np.ndarray:
         """`[count, 110, 1, 1]`: noise, then the label one-hot; without a label the digits in turn."""
@@ -160,11 +153,6 @@ class CGAN(Game):
         right = float((seen.classes == np.arange(MEASURED) % CLASSES).mean())
         meaning = f"share of {MEASURED:,} digits that the judge reads as the digit asked for; real images 0.993"
         return {"obeys the label": Yardstick(right, 1 / CLASSES, meaning)}
-
-
-def mean(terms: Iterable[Tensor]) -> Tensor:
-    """The mean of the means of some tensors."""
-    return paddle.stack([term.mean() for term in terms]).mean()
 
 
 def shift(rng: np.random.Generator, count: int) -> np.ndarray:

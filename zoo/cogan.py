@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -30,6 +30,7 @@ if __name__ == "__main__":
 from common.ema import EMA
 from common.game import Batch, Game, Yardstick, adams
 from common.init import weights_init
+from common.judging.reference import Reference
 from common.layers import Generator, score_layers
 from common.losses import non_saturating
 from common.settings import Decay, Rate
@@ -40,9 +41,6 @@ from zoo.shared.translation import same, two_judges
 import numpy as np
 from paddle import Tensor, nn
 from paddle.nn.functional import sigmoid
-
-if TYPE_CHECKING:
-    from common.judging.reference import Reference  # scikit-learn behind it takes 1.4 s to import
 
 MEASURED = 1000  # pairs that are compared
 

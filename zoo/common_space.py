@@ -31,13 +31,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Literal
+from typing import Callable, Literal
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common.game import Batch, Yardstick, adams
 from common.init import weights_init
+from common.judging.reference import Reference
 from common.losses import least_squares, non_saturating
 from common.machine.activations import LeakyReLU, ReLU
 from common.machine.convolutions import Conv2D, Conv2DTranspose
@@ -52,9 +53,6 @@ import numpy as np
 import paddle
 from paddle import Tensor, nn
 from paddle.nn.functional import normalize
-
-if TYPE_CHECKING:
-    from common.judging.reference import Reference  # scikit-learn behind it takes 1.4 s to import
 
 Pair = tuple[Tensor, Tensor]  # of A and of B
 CODE, WIDTH = 64, 32  # numbers of a code; channels beside the picture

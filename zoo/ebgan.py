@@ -11,8 +11,8 @@ The formulas (Zhao et al. 2016, arXiv 1609.03126, equations 1 to 4), E(x) = mean
     G   min  E(G(z)) + 0.1 · PT,   PT = mean over i ≠ j of cos²(Enc(G(zᵢ)), Enc(G(zⱼ)))
 
 The repelling term PT keeps the fakes of a batch from having one code. m is in the unit of E, here the mean over all
-pixels of images in [-1, 1], where unseen digits come down to some 0.04. A larger m lets D win: with m = 1 the fakes of
-1,600 updates stay at the margin and are grey patterns; with m = 0.1 there are digits after 600.
+pixels of images in [-1, 1], where real digits come down to 0.04 in 600 updates. A larger m lets D win: with m = 1 the
+fakes of 1,600 updates stay at the margin and are grey patterns; with m = 0.1 there are digits after 600.
 
 What differs from the paper: DCGAN's networks, its discriminator's layers as the encoder, with a code of 32 numbers.
 
@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -33,6 +33,7 @@ if __name__ == "__main__":
 from common.ema import EMA
 from common.game import Batch, Game, Yardstick, adams
 from common.init import weights_init
+from common.judging.reference import Reference
 from common.layers import Generator, score_layers
 from common.machine.convolutions import Conv2D
 from common.settings import Decay, Range, Rate, Weight
@@ -43,9 +44,6 @@ import numpy as np
 import paddle
 from paddle import Tensor, nn
 from paddle.nn.functional import normalize, relu
-
-if TYPE_CHECKING:
-    from common.judging.reference import Reference  # scikit-learn behind it takes 1.4 s to import
 
 CODE = 32  # numbers that an image has to go through
 

@@ -28,26 +28,24 @@ from __future__ import annotations
 import sys
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Literal, NamedTuple
+from typing import Callable, Literal, NamedTuple
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common.game import Yardstick
 from common.init import weights_init
-from common.judging.gaussians import estimate
+from common.judging.reference import Reference
 from common.layers import Generator, score_layers
 from common.losses import Loss, TwoPlayers
 from common.settings import Decay, Rate
 from common.train import run
+from zoo.shared.gaussians import estimate
 
 import numpy as np
 import paddle
 from paddle import Tensor, nn
 from paddle.nn.functional import softplus
-
-if TYPE_CHECKING:
-    from common.judging.reference import Reference  # scikit-learn behind it takes 1.4 s to import
 
 LOG2 = float(np.log(2))
 LIMIT = 30.0  # of what is exponentiated

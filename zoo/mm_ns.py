@@ -21,13 +21,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common.game import Yardstick
 from common.init import weights_init
+from common.judging.reference import Reference
 from common.layers import Generator, score_layers
 from common.losses import TwoPlayers, minimax, non_saturating
 from common.settings import Decay, Rate
@@ -37,9 +38,6 @@ import numpy as np
 import paddle
 from paddle import nn
 from paddle.nn.functional import sigmoid
-
-if TYPE_CHECKING:
-    from common.judging.reference import Reference  # scikit-learn behind it takes 1.4 s to import
 
 LOSSES = {"mm": minimax, "ns": non_saturating}
 

@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -32,6 +31,8 @@ if __name__ == "__main__":
 from common.ema import EMA
 from common.game import Batch, Yardstick, adams
 from common.init import weights_init
+from common.judging import metrics
+from common.judging.reference import Reference
 from common.layers import LATENT_DIM, Generator, score_layers
 from common.losses import non_saturating
 from common.machine.activations import ReLU
@@ -44,9 +45,6 @@ import numpy as np
 import paddle
 from paddle import Tensor, nn
 from paddle.nn.functional import avg_pool2d, one_hot, relu, sigmoid
-
-if TYPE_CHECKING:
-    from common.judging.reference import Reference  # scikit-learn behind it takes 1.4 s to import
 
 
 def enlarged(pictures: np.ndarray) -> np.ndarray:
@@ -99,20 +97,20 @@ class StackGAN(CGAN):
     def __init__(self, first_updates: Count = 2000, learning_rate: Rate = 2e-4) -> None:
         self.first_updates, self.generator = first_updates, Stack()
         small = [*score_layers(1 + CLASSES)[:5], Conv2D(128, 1, kernel_size=4, bias_attr=False)]  # 16x16 -> 1x1
-        judges = [nn.Sequential(*layers) for layers in (small, score_layers(1 + CLASSES))]
-        self.networks = {"generator": self.generator, "discriminator_1": judges[0], "discriminator_2": judges[1]}
+        large = score_layers(1 + CLASSES)
+        judges = {"discriminator_1": nn.Sequential(*small), "discriminator_2": nn.Sequential(*large)}
+        self.networks = {"generator": self.generator, **judges}
         for network in self.networks.values():
             network.apply(weights_init)
         stages = {"generator_1": self.generator.first, "generator_2": self.generator.second}
-        self.optimizers = adams({**self.networks, **stages}, learning_rate, 0.5, 0.999)
-        del self.optimizers["generator"]  # who moves is one of its stages
+        self.optimizers = adams({**judges, **stages}, learning_rate, 0.5, 0.999)
         self.ema = EMA(self.generator)
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """D of the stage tells real from drawn; then its G is asked for the same labels again."""
         stage = 1 if batch.step < self.first_updates else 2
         y = one_hot(batch.labels, CLASSES).unsqueeze([2, 3])
-        real = avg_pool2d(batch.images, 2) if stage == 1 else batch.images
+        x = avg_pool2d(batch.images, 2) if stage == 1 else batch.images
         generator = self.generator.first if stage == 1 else self.generator
         discriminator = self.networks[f"discriminator_{stage}"]
         if stage == 2:
@@ -123,17 +121,17 @@ class StackGAN(CGAN):
             return beside(generator(z), y)
 
         with self.turn(f"discriminator_{stage}"):
-            real_score, fake_score = discriminator(beside(real, y)), discriminator(drawn())
-            loss_d = non_saturating.discriminator(real_score, fake_score)
+            real, fake = discriminator(beside(x, y)), discriminator(drawn())
+            loss_d = non_saturating.discriminator(real, fake)
             loss_d.backward()
 
         with self.turn(f"generator_{stage}"):
             loss_g = non_saturating.generator(discriminator(drawn()))
             loss_g.backward()
 
-        scores = {"score_real": sigmoid(real_score).mean(), "score_fake": sigmoid(fake_score).mean()}
-        values = {"loss_d": loss_d, "loss_g": loss_g, **scores, "stage": paddle.full([], float(stage))}
-        return {name: value.detach() for name, value in values.items()}
+        values = {"loss_d": loss_d, "loss_g": loss_g, "score_real": sigmoid(real), "score_fake": sigmoid(fake)}
+        values["stage"] = paddle.full([], float(stage))
+        return {name: value.detach().mean() for name, value in values.items()}
 
     def begin(self, z: np.ndarray) -> np.ndarray:
         """What stage I draws from latent vectors `[N, 110, 1, 1]`, enlarged: `[N, 1, 32, 32]`."""
@@ -146,7 +144,6 @@ class StackGAN(CGAN):
 
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
         """Whether stage II draws detail that 16x16 pixels do not have, and the digit that it is asked for."""
-        from common.judging import metrics  # scikit-learn in that file takes 1.4 s to import
 
         def frechet(images: np.ndarray) -> float:
             return metrics.frechet_distance(*reference.moments, *metrics.moments(reference.see(images).features))

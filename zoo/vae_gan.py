@@ -85,10 +85,7 @@ class VAEGAN(Game):
     """
 
     def __init__(
-        self,
-        model: Literal["ae", "vae", "vae-gan"] = "vae-gan",
-        gamma: Weight = 1e-3,
-        learning_rate: Rate = 2e-4,
+        self, model: Literal["ae", "vae", "vae-gan"] = "vae-gan", gamma: Weight = 1e-3, learning_rate: Rate = 2e-4
     ) -> None:
         self.model, self.gamma = model, gamma
         code = Conv2D(256, 2 * LATENT_DIM, kernel_size=4)  # 4x4 -> 1x1: μ and log σ²
@@ -141,9 +138,8 @@ class VAEGAN(Game):
             loss_g = self.gamma * wrong + verdicts / 2
             loss_g.backward()
 
-        real, copied, made = (sigmoid(score).mean() for score in scores)
         values = {"loss_d": loss_d, "loss_e": loss_e, "loss_g": loss_g, "wrong": wrong, "divergence": kl}
-        values.update(score_real=real, score_fake=(copied + made) / 2)
+        values |= {"score_real": sigmoid(scores[0]).mean(), "score_fake": sigmoid(paddle.stack(scores[1:])).mean()}
         return {name: value.detach() for name, value in values.items()}
 
     def reconstruct(self, images: np.ndarray) -> list[np.ndarray]:

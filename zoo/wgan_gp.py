@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -31,20 +30,18 @@ if __name__ == "__main__":
 from common.ema import EMA
 from common.game import Batch, Game, Yardstick, adams
 from common.init import weights_init
-from common.judging.curves import loss_tells_quality
+from common.judging.reference import Reference
 from common.layers import Generator
 from common.machine.activations import LeakyReLU
 from common.machine.convolutions import Conv2D
 from common.settings import Count, Decay, Rate, Weight
 from common.train import run
+from zoo.shared.curves import loss_tells_quality
 
 import numpy as np
 import paddle
 from paddle import Tensor, nn
 from paddle.nn.functional import relu
-
-if TYPE_CHECKING:
-    from common.judging.reference import Reference  # scikit-learn behind it takes 1.4 s to import
 
 
 def critic_layers(in_channels: int = 1) -> nn.Layer:

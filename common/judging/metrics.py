@@ -7,9 +7,8 @@ metrics of pixels, for what has an original: a reconstruction.
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import eigh
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
-from sklearn.neighbors import NearestNeighbors
+from numpy.linalg import eigh, eigvalsh
+from skimage import metrics as pixels  # loads what is asked for when it is
 
 CONFIDENT = 0.9
 
@@ -25,7 +24,7 @@ def frechet_distance(
     values, vectors = eigh(covariance_a)
     root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
     middle = root @ covariance_b @ root
-    trace_of_root = np.sqrt(np.clip(eigh((middle + middle.T) / 2, eigvals_only=True), 0, None)).sum()
+    trace_of_root = np.sqrt(np.clip(eigvalsh((middle + middle.T) / 2), 0, None)).sum()
     distance = ((mean_a - mean_b) ** 2).sum() + np.trace(covariance_a) + np.trace(covariance_b) - 2 * trace_of_root
     return float(max(distance, 0.0))
 
@@ -114,16 +113,22 @@ def squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def neighbour_distances(features: np.ndarray, k: int) -> np.ndarray:
     """Squared distances `[N, k]` of each row to its k nearest others."""
-    nearest = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(features.astype(np.float64))
-    distances, _ = nearest.kneighbors()  # without arguments, a row is not its own neighbour
-    return distances**2 * (1 + 1e-9)  # so that rounding does not put the k-th neighbour outside
+    # Without images to look from, a row is not its own neighbour. Larger by a hair, so that rounding does not put the
+    # k-th neighbour outside.
+    return nearest(features, k) ** 2 * (1 + 1e-9)
 
 
 def nearest_distance(train: np.ndarray, fake: np.ndarray) -> float:
     """The median distance of `fake` to the nearest of `train`: far below what unseen real images have, the generator
     has memorised."""
-    nearest = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(train.astype(np.float64))
-    return float(np.median(nearest.kneighbors(fake.astype(np.float64))[0]))
+    return float(np.median(nearest(train, 1, fake.astype(np.float64))))
+
+
+def nearest(features: np.ndarray, k: int, seen_from: np.ndarray | None = None) -> np.ndarray:
+    """Distances to the k nearest of `features`, from each row of `seen_from` or from each to the others: `[N, k]`."""
+    from sklearn.neighbors import NearestNeighbors  # takes 1.4 s, which a training that judges nothing need not wait
+
+    return NearestNeighbors(n_neighbors=k, algorithm="brute").fit(features.astype(np.float64)).kneighbors(seen_from)[0]
 
 
 def class_shares(classes: np.ndarray) -> np.ndarray:
@@ -146,7 +151,7 @@ def psnr(originals: np.ndarray, others: np.ndarray) -> float:
     images `[N, C, H, W]`, float32 in [-1, 1]. Infinite where a pair is equal."""
     pairs = zip(from_0_to_1(originals), from_0_to_1(others))
     with np.errstate(divide="ignore"):
-        return float(np.mean([peak_signal_noise_ratio(a, b, data_range=1) for a, b in pairs]))
+        return float(np.mean([pixels.peak_signal_noise_ratio(a, b, data_range=1) for a, b in pairs]))
 
 
 def ssim(originals: np.ndarray, others: np.ndarray) -> float:
@@ -158,7 +163,7 @@ def ssim(originals: np.ndarray, others: np.ndarray) -> float:
     """
     window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1}
     pairs = zip(from_0_to_1(originals), from_0_to_1(others))
-    return float(np.mean([structural_similarity(a, b, channel_axis=0, **window) for a, b in pairs]))
+    return float(np.mean([pixels.structural_similarity(a, b, channel_axis=0, **window) for a, b in pairs]))
 
 
 def from_0_to_1(images: np.ndarray) -> np.ndarray:

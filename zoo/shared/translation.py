@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable
+from typing import Callable
 
 from common.game import Batch, Game, Yardstick
+from common.judging.judge import Judge
+from common.judging.metrics import psnr
+from common.judging.reference import Reference
 from zoo.shared.domains import Images, two_domains, unseen_of
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from common.judging.judge import Judge
-    from common.judging.reference import Reference  # scikit-learn behind it takes 1.4 s to import
 
 MEASURED = 1000  # unseen digits that are translated
 
@@ -50,8 +49,6 @@ class Translation(Game):
 
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
         """Whether unseen digits stay what they are in the other domain."""
-        from common.judging.metrics import psnr  # scikit-learn in that file takes 1.4 s to import
-
         read_a, read_b, right = two_judges(reference, self.domains)
         a = reference.unseen[::2][:MEASURED]
         digits_a = read_a(a)
