@@ -202,6 +202,11 @@ class Game:
         is to be like the first, all `[N, C, H, W]`. For families that draw pictures from pictures."""
         raise NotImplementedError
 
+    @property
+    def reconstructs(self) -> bool:
+        """Whether the family has `reconstruct`."""
+        return type(self).reconstruct is not Game.reconstruct
+
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
         """The family's own yardsticks by name, for `common.evaluate`. None by default.
 

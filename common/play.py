@@ -22,6 +22,7 @@ from common.judging.tables import table
 from common.run.artifacts import grid, sorted_grids
 from common.run.families import ROOT
 from common.run.runs import best_weights, load_config, load_game, load_metrics
+from common.sample import reconstructed
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -73,9 +74,15 @@ class Runs:
         game = load_game(folder, weights)
         if "generator" not in game.networks:
             raise UserError(f"{name}: this family draws nothing from noise")
-        return game.sample(
-            game.latent(np.random.default_rng(seed), count, digit if game.condition == "digit" else None)
-        ), weights
+        asked = digit if game.condition == "digit" else None
+        return game.sample(game.latent(np.random.default_rng(seed), count, asked)), weights
+
+    def from_pictures(self, name: str, seed: int) -> np.ndarray | None:
+        """Images that no training saw, and below each row of eight what the family makes of them, step by step: the
+        reconstruction, or the translation and the way back. None for a family that draws from noise only."""
+        folder = self.find(name)
+        game = load_game(folder, best_weights(folder))
+        return reconstructed(game, load_config(folder), seed, CLOSE, 8) if game.reconstructs else None
 
     def verdicts(self, name: str, pictures: np.ndarray) -> list[str]:
         """What the judge reads in each picture, and how sure it is."""
@@ -163,6 +170,10 @@ def app(runs: Runs, gr: Any) -> Any:
         chosen = {name: paths[round(min(1, max(0, part)) * (len(paths) - 1))] for name, paths in grids.items() if paths}
         return [(Image.open(path).copy(), f"{name}, {path.stem}") for name, path in chosen.items()]
 
+    def translations(names: list[str], seed: float) -> list:
+        made = [(name, runs.from_pictures(name, int(seed))) for name in names or ()]
+        return [(grid(rows), name) for name, rows in made if rows is not None]
+
     names, plain = list(runs.found()), {"format": "png", "buttons": ["download", "fullscreen"]}  # none to share
     with gr.Blocks(title="GAN", analytics_enabled=False, delete_cache=(600, 600)) as page:
         gr.Markdown("# Your runs · 你的训练\nAll are fed the same latent vectors. · 所有网络拿到相同的潜在向量。")
@@ -182,6 +193,13 @@ def app(runs: Runs, gr: Any) -> Any:
             )
             drawn = gr.State([])
             near = gr.Image(label="It, and the nearest training images · 它和最近的训练图像", **plain)
+        with gr.Tab("From pictures · 由图生图"):
+            gr.Markdown(
+                "Digits that no training saw; below them what the run makes of them, and the way back. For runs of "
+                "`bigan`, `ebgan`, `vae_gan`, `cyclegan`, `common_space`. · "
+                "第一行是训练中没有见过的数字，下面是模型由它们画出的图与还原的图。只适用于上述模型。"
+            )
+            made = gr.Gallery(label="Originals, steps, the way back · 原图、每一步、还原", columns=2, **plain)
         with gr.Tab("Curves · 曲线"):
             judged = gr.Markdown()
             curves = gr.Plot(label="Losses and scores · 损失与打分")
@@ -191,6 +209,8 @@ def app(runs: Runs, gr: Any) -> Any:
         redraw = {"fn": told(sample), "inputs": [chosen, seed, digit], "outputs": [shown, close, drawn, troubles]}
         for happens in (page.load, chosen.change, seed.submit, digit.change):
             happens(**redraw)
+        for happens in (page.load, chosen.change, seed.submit):
+            happens(told(translations), [chosen, seed], made)
         close.select(told(neighbours), [drawn, seed, digit], near)
         for happens in (page.load, chosen.change, part.release, gr.Timer(EVERY).tick):
             happens(told(history), [chosen, part], past)

@@ -6,6 +6,7 @@ import argparse
 import io
 import sys
 from pathlib import Path
+from typing import Any
 
 from common import data
 from common.errors import DONE, Parser, UserError, command, whole_number
@@ -69,7 +70,10 @@ def main(arguments: list[str] | None = None) -> int:
 
     weights = flags.weights or best_weights(flags.run_dir)
     game = load_game(flags.run_dir, weights)
-    images = reconstructed(game, flags) if flags.reconstruct else drawn(game, flags)
+    if flags.reconstruct:
+        images = reconstructed(game, load_config(flags.run_dir), flags.seed, flags.count, flags.columns, flags.data_dir)
+    else:
+        images = drawn(game, flags)
     by = weights if "generator" in game.networks else "all networks"
     if flags.out:
         artifacts.save_image(flags.out, artifacts.grid(images, flags.columns))
@@ -99,16 +103,28 @@ def drawn(game: Game, flags: argparse.Namespace) -> np.ndarray:
     return game.sample(game.latent(np.random.default_rng(flags.seed), flags.count, label))
 
 
-def reconstructed(game: Game, flags: argparse.Namespace) -> np.ndarray:
-    """What the family makes of `count` unseen images, `[rows * count, C, H, W]`: a row of the grid for each step."""
-    config = load_config(flags.run_dir)
-    if type(game).reconstruct is Game.reconstruct:
+def reconstructed(
+    game: Game, config: dict[str, Any], seed: int, count: int, columns: int, data_dir: str | None = None
+) -> np.ndarray:
+    """What the family makes of `count` unseen images, `[rows * count, C, H, W]`: a row of the grid for each step.
+
+    Args:
+        game: of a run.
+        config: the run's.
+        seed: which images.
+        columns: of the grid.
+        data_dir: where the images are, see `data.load`.
+
+    Raises:
+        UserError: the family draws from noise only, or there are no images to begin with.
+    """
+    if not game.reconstructs:
         raise UserError(f"--reconstruct: {config['family']} draws from noise only; python zoo/vae_gan.py does more")
-    images, _, _ = data.load_labelled(config.get("dataset", "mnist"), "test", flags.data_dir, game.image[1])
-    chosen = np.random.default_rng(flags.seed).permutation(len(images))[: flags.count]
+    images, _, _ = data.load_labelled(config.get("dataset", "mnist"), "test", data_dir, game.image[1])
+    chosen = np.random.default_rng(seed).permutation(len(images))[:count]
     steps = game.reconstruct(data.as_float(images[chosen]))
-    starts = range(0, len(chosen), flags.columns)
-    return np.concatenate([step[start : start + flags.columns] for start in starts for step in steps])
+    starts = range(0, len(chosen), columns)
+    return np.concatenate([step[start : start + columns] for start in starts for step in steps])
 
 
 def walk(first: np.ndarray, last: np.ndarray, count: int, dim: int) -> np.ndarray:

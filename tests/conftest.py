@@ -114,6 +114,13 @@ def real(seed: int = 9, count: int = 8) -> paddle.Tensor:
     return paddle.to_tensor(rng.uniform(-1, 1, (count, 1, 32, 32)).astype(np.float32))
 
 
+def square(size: int = 2, count: int = 1) -> np.ndarray:
+    """White squares in the middle of black pictures."""
+    images = np.full((count, 1, 32, 32), -1, np.float32)
+    images[:, :, 15 : 15 + size, 15 : 15 + size] = 1
+    return images
+
+
 def batch_of(step: int, count: int = 8) -> Batch:
     """A batch of noise in place of images, and digits in turn; the draws of a step of seed 0."""
     data = real(step, count), paddle.arange(count) % 10

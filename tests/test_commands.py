@@ -5,20 +5,16 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import shutil
 import signal
 import subprocess
 import sys
 
-from common import data, publish, sample
-from common.judging.judge import classify, load_judge
-from common.judging.reference import Examiner
+from common import publish, sample
 from common.run import progress
 from common.run.families import builder, families, script
 from common.run.flags import flag_of, parse_flags
-from common.run.runs import best_distance, load_game
 from common.settings import settings_of
-from tests.conftest import ROOT, call, check_refused, make_gan, train, users_environment
+from tests.conftest import ROOT, call, check_refused, train, users_environment
 from tests.runs import TOY
 
 import numpy as np
@@ -88,57 +84,6 @@ def test_two_runs_with_one_seed_are_equal_and_the_first_is_kept(tmp_path):
         assert (first / name).read_bytes() == (second / name).read_bytes(), name
 
 
-def test_plain_paddle_load_gives_the_pictures_of_sample(run_dir, tmp_path):
-    """And the command, in a process of its own, from another folder, says nothing on stderr."""
-    done = call("-m", "common.sample", run_dir, "--count", "10", "--seed", "3", "--npy", tmp_path / "a.npy",
-                "--weights", "generator.params", "--out", tmp_path / "grid.png",
-                cwd=tmp_path, PYTHONPATH=str(ROOT))  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
-    gan = make_gan("dcgan")
-    generator = gan.networks["generator"]
-    generator.set_state_dict(paddle.load(str(run_dir / "generator.params")))
-    expected = gan.sample(gan.latent(np.random.default_rng(3), 10))
-    np.testing.assert_allclose(np.load(tmp_path / "a.npy"), expected, atol=1e-6)
-
-
-def test_sample_repeats_and_is_cut_from_one_stream(run_dir, tmp_path, say):
-    def npy(*flags: object) -> np.ndarray:
-        assert say(sample.main, run_dir, "--npy", tmp_path / "a.npy", *flags).status == 0
-        return np.load(tmp_path / "a.npy")
-
-    first = npy("--count", 9)
-    assert first.dtype == np.float32
-    assert first.shape == (9, 1, 32, 32)
-    assert np.abs(first).max() <= 1
-    assert (first == npy("--count", 9)).all()
-    np.testing.assert_allclose(first[:4], npy("--count", 4), atol=1e-6)
-    assert np.abs(first - npy("--count", 9, "--seed", 1)).max() > 0.1
-    walk = npy("--count", 9, "--interpolate", 0, 1)
-    np.testing.assert_allclose(walk[0], first[0], atol=1e-6)
-    np.testing.assert_allclose(walk[-1], npy("--count", 1, "--seed", 1)[0], atol=1e-6)
-    steps = np.abs(np.diff(walk, axis=0)).mean(axis=(1, 2, 3))
-    assert steps.max() < np.abs(walk[0] - walk[-1]).mean()  # in small steps, not in one leap
-
-
-def test_sample_writes_a_grid(run_dir, tmp_path, say):
-    said = say(sample.main, run_dir, "--count", 6, "--columns", 3, "--out", tmp_path / "grid.png")
-    assert (said.status, said.err) == (0, "")
-    with Image.open(tmp_path / "grid.png") as grid:
-        assert grid.size == (3 * 34 + 2, 2 * 34 + 2)
-
-
-def test_sample_takes_the_best_weights_there_are_and_says_which(run_dir, tmp_path, say):
-    """A run that was judged has some that were best; another has the last ones."""
-    unjudged = shutil.copytree(run_dir, tmp_path / "unjudged", ignore=shutil.ignore_patterns("*_best.params"))
-    for run, weights in ((run_dir, "generator_best.params"), (unjudged, "generator.params")):
-        drawn = {}
-        for name, flags in (("free", []), ("named", ["--weights", weights])):
-            said = say(sample.main, run, "--count", 2, "--npy", tmp_path / "a.npy", *flags)
-            assert said.out.endswith(f"by {weights}\n")
-            drawn[name] = np.load(tmp_path / "a.npy")
-        assert (drawn["free"] == drawn["named"]).all()
-
-
 def test_a_long_run_says_once_how_to_stop_it_and_go_on(capsys, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(progress.time, "perf_counter", lambda: now[0])
@@ -150,19 +95,6 @@ def test_a_long_run_says_once_how_to_stop_it_and_go_on(capsys, monkeypatch):
         said = capsys.readouterr().out
         assert said.count("to go; Ctrl-C") == bool(words)
         assert words in said
-
-
-def test_many_images_are_drawn_in_parts_that_make_the_whole(monkeypatch):
-    """`sample` takes NumPy or a tensor, of any length, and draws so many at once."""
-    gan = make_gan("dcgan")
-    latent = gan.latent(np.random.default_rng(0), 7)
-    whole = gan.sample(latent)
-    monkeypatch.setattr("common.game.AT_ONCE", 3)
-    seen = []
-    gan.networks["generator"].register_forward_pre_hook(lambda layer, inputs: seen.append(len(inputs[0])))
-    for z in (latent, paddle.to_tensor(latent)):
-        np.testing.assert_allclose(gan.sample(z), whole, atol=1e-6)
-    assert seen == [3, 3, 1] * 2
 
 
 @pytest.mark.parametrize("family", ["lsgan", "wgan_gp"])  # one of each kind; the others below
@@ -226,45 +158,6 @@ def test_a_damaged_data_file_leaves_the_earlier_run_in_place(half, mnist_dir, sa
     assert sorted(half.iterdir()) == before
 
 
-@pytest.mark.parametrize(
-    ("flags", "words"),
-    [
-        (["{run}"], "nothing to write"),
-        (["{run}", "--out", "no/folder/a.png"], "there is no folder no/folder"),
-        (["{run}", "--out", "grid"], "--out grid: expected a name that ends in .png"),
-        (
-            ["nowhere", "--out", "a.png"],
-            "nowhere/config.json: No such file or directory; name a folder that a training",
-        ),
-        (["{run}", "--weights", "none.params", "--out", "a.png"], "none.params: No such file"),
-        (["{run}", "--weights", "discriminator.params", "--out", "a.png"], "not weights of this Generator"),
-        (["{run}", "--weights", "losses.csv", "--out", "a.png"], "losses.csv"),
-        (["{run}", "--digit", "7", "--out", "a.png"], "--digit: dcgan knows no labels"),
-        (["{run}", "--digit", "10", "--out", "a.png"], "--digit"),
-        (["{run}", "--code", "7", "--out", "a.png"], "--code: dcgan has no code"),
-        (["{run}", "--reconstruct", "--out", "a.png"], "--reconstruct: dcgan draws from noise only"),
-        (["{run}", "--reconstruct", "--digit", "7", "--out", "a.png"], "--reconstruct: draws from real images"),
-        (["{run}", "--reconstruct", "--count", "5", "--out", "a.png"], "--count 5: with --reconstruct a multiple"),
-    ],
-)
-def test_sample_bad_input(run_dir, tmp_path, monkeypatch, say, flags, words):
-    monkeypatch.chdir(tmp_path)
-    check_refused(say(sample.main, *(flag.format(run=run_dir) for flag in flags)), words)
-    assert not list(tmp_path.iterdir())
-
-
-def test_the_best_generator_is_the_one_of_the_least_distance(run_dir):
-    """The run's own: its file gives the distance that is least in `metrics.jsonl`."""
-    found = Examiner(data.load("digits")).examine(load_game(run_dir, "generator_best.params"))
-    assert found["raw"]["frechet"] == pytest.approx(best_distance(run_dir), rel=1e-3)
-
-
-@pytest.mark.parametrize("family", ['"../../evil"', '"common"', '"tests"', "null", "[]"])
-def test_config_names_no_module_but_a_family(tmp_path, say, family):
-    (tmp_path / "config.json").write_text(f'{{"family": {family}}}')
-    check_refused(say(sample.main, tmp_path, "--out", tmp_path / "a.png"), "expected one of dcgan, ")
-
-
 def test_ctrl_c_saves_and_ends_with_130(tmp_path):
     running = subprocess.Popen(
         [sys.executable, "dcgan/train.py", "--dataset", "digits", "--device", "cpu", "--output-dir", tmp_path / "run"],
@@ -315,20 +208,3 @@ def test_published_weights_draw_and_say_what_they_are(run_dir, tmp_path, say):
     assert "a run of 70 updates of 32 images, seed 42" in written
     assert str(run_dir.parent) not in written + (folder / "config.json").read_text()
     assert say(sample.main, folder, "--count", 4, "--out", tmp_path / "a.png").status == 0
-
-
-def test_the_pretrained_cgan_draws_the_digit_asked_for(tmp_path, say):
-    for digit in (3, 7):
-        flags = ["--digit", digit, "--count", 100, "--npy", tmp_path / "a.npy"]
-        assert say(sample.main, ROOT / "zoo/pretrained/cgan", *flags).status == 0
-        read = classify(load_judge("mnist"), np.load(tmp_path / "a.npy")).classes
-        assert (read == digit).mean() >= 0.97
-
-
-@pytest.mark.parametrize("family", ["dcgan", "lsgan"])
-def test_the_pretrained_weights_draw(tmp_path, family, say):
-    """Made by an earlier version: those of the repository itself."""
-    folder = shutil.copytree(ROOT / family / "pretrained", tmp_path / "pretrained")
-    said = say(sample.main, folder, "--count", 4, "--npy", tmp_path / "a.npy")
-    assert (said.status, said.err) == (0, "")
-    assert np.load(tmp_path / "a.npy").std() > 0.3  # strokes on black, not the grey of a network that knows nothing

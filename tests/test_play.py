@@ -14,7 +14,7 @@ from pathlib import Path
 from common import play
 from common.errors import UserError
 from tests import board
-from tests.conftest import ROOT, check_refused
+from tests.conftest import ROOT, check_refused, train
 
 import numpy as np
 import pytest
@@ -68,6 +68,21 @@ def test_a_training_image_is_nearest_to_itself(folder):
     found = runs.nearest("work/group/mine", image)
     assert found.shape == (play.NEIGHBOURS, 1, 32, 32)
     np.testing.assert_array_equal(found[0], image)
+
+
+def test_a_run_that_draws_from_pictures_shows_originals_above_what_it_makes_of_them(folder):
+    flags = ["--dataset", "digits", "--batch-size", 16, "--max-steps", 2, "--eval-every", 0]
+    assert train("bigan", *flags, "--output-dir", folder / "bigan") == 0
+    runs = play.Runs([folder])
+    originals, drawn, others, _ = np.split(runs.from_pictures("work/bigan", 3), 4)
+    assert originals.shape == (8, 1, 28, 28)
+    unseen = play.data.as_float(play.data.load_labelled("digits", "test", size=28)[0])
+    assert all((unseen == original).all(axis=(1, 2, 3)).any() for original in originals)
+    game = play.load_game(folder / "bigan")
+    np.testing.assert_allclose(drawn, game.reconstruct(originals)[1], atol=1e-5)
+    assert (others != originals).any()
+    assert (runs.from_pictures("work/bigan", 4)[:8] != originals).any()
+    assert runs.from_pictures("work/group/mine", 3) is None
 
 
 def test_bad_input(tmp_path, say):

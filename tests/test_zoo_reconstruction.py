@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Callable
-
-from common.game import Game
 from tests.conftest import batch_of
+from tests.players import changed, movers, numbers, trained
 from zoo.stackgan import Stack, StackGAN, enlarged
 from zoo.vae_gan import VAEGAN, Discriminator, divergence, error
 
@@ -15,44 +13,6 @@ import pytest
 from paddle.nn.functional import softplus
 
 MODELS = ["ae", "vae", "vae-gan"]
-
-
-def numbers(network: paddle.nn.Layer) -> dict[str, np.ndarray]:
-    return {name: value.numpy().copy() for name, value in network.state_dict().items()}
-
-
-def changed(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> set[str]:
-    return {name for name in before if (before[name] != after[name]).any()}
-
-
-def trained(network: paddle.nn.Layer) -> set[str]:
-    return {name for name, parameter in network.named_parameters() if not parameter.stop_gradient}
-
-
-def movers(game: Game, act: Callable[[], object]) -> dict[str, set[str]]:
-    """During `act`, what each turn moved: player to `network/parameter`."""
-    moved, turn = {}, game.turn
-
-    def state() -> dict[str, np.ndarray]:
-        return {f"{n}/{k}": v for n, net in game.networks.items() for k, v in numbers(net).items() if k in trained(net)}
-
-    class Watched:
-        def __init__(self, player: str) -> None:
-            self.player, self.inner = player, turn(player)
-
-        def __enter__(self) -> None:
-            self.before = state()
-            self.inner.__enter__()
-
-        def __exit__(self, *error: object) -> bool | None:
-            handled = self.inner.__exit__(*error)
-            moved[self.player] = changed(self.before, state())
-            return handled
-
-    game.turn = Watched
-    act()
-    del game.turn
-    return moved
 
 
 def test_divergence_by_hand():

@@ -15,7 +15,7 @@ MEASURED = 1000  # unseen images that are reconstructed
 def reconstructions(game: Game, reference: Reference) -> dict[str, Yardstick]:
     """PSNR, SSIM and the judge's reading of reconstructions beside what they begin with; the floor is to draw the mean
     image, whatever there is to draw. Nothing for a family without `reconstruct`."""
-    if type(game).reconstruct is Game.reconstruct:
+    if not game.reconstructs:
         return {}
     originals, *_, drawn = game.reconstruct(to_size(reference.unseen[:MEASURED], game.image[1]))
     # Grey ones that a grid shows in colour, since something on the way is, have the same in each channel.

@@ -1,0 +1,117 @@
+"""What is exact about the common space and its four constraints."""
+
+from __future__ import annotations
+
+from tests.conftest import batch_of
+from tests.players import check_each_parameter_has_one_optimizer, movers, trained
+from zoo.common_space import CODE, FIRST, LAST, CommonSpace, confusion, three_quarters, told_apart, whole_way
+from zoo.shared.domains import two_domains
+from zoo.shared.likeness import l1, l2, perceptual
+
+import numpy as np
+import paddle
+import pytest
+from paddle import nn
+from paddle.nn.functional import softplus
+
+CONSTRAINTS = ["shared", "domain", "cycle", "code", "none"]
+
+
+@pytest.mark.parametrize("constraint", CONSTRAINTS)
+def test_what_is_shared_is_the_same_object_and_nothing_else_is(constraint):
+    game = CommonSpace(constraint=constraint)
+    alike = [one is other for one, other in zip([*game.e_a, *game.d_a], [*game.e_b, *game.d_b])]
+    expected = [index in LAST for index in range(10)] + [index in FIRST for index in range(11)]
+    assert alike == (expected if constraint == "shared" else [False] * 21)
+    convolutions = (nn.Conv2D, nn.Conv2DTranspose)
+    places = [
+        [index for index, layer in enumerate(net) if isinstance(layer, convolutions)] for net in (game.e_a, game.d_a)
+    ]
+    assert [[index in LAST for index in places[0]], [index in FIRST for index in places[1]]] == [
+        [False, False, True, True], [True, True, False, False],
+    ]  # fmt: skip
+    check_each_parameter_has_one_optimizer(game)
+    assert ("discriminator_code" in game.networks) == (constraint == "domain")
+
+
+@pytest.mark.parametrize("constraint", CONSTRAINTS)
+def test_who_moves_in_the_common_spaces_turns(constraint):
+    game = CommonSpace(constraint=constraint)
+    moved = movers(game, lambda: game.update(batch_of(0, 16)))
+    assert list(moved) == ["autoencoders", "discriminators"]
+    for player, found in moved.items():
+        coders = player == "autoencoders"
+        names = [name for name in game.networks if name.startswith(("encoder", "decoder")) == coders]
+        assert found == {f"{name}/{key}" for name in names for key in trained(game.networks[name])}
+
+
+def test_what_is_shared_moves_once():
+    """Adam's first step is the step size, whatever the gradient: twice would be more."""
+    game = CommonSpace(constraint="shared")
+    weight = game.e_a[LAST[0]].weight
+    before = weight.numpy().copy()
+    game.update(batch_of(0, 16))
+    assert np.abs(weight.numpy() - before).max() == pytest.approx(5e-4, rel=1e-2)
+
+
+def test_codes_have_one_length_and_pictures_their_shape():
+    game, x = CommonSpace(), batch_of(0).images
+    code = game.e_a(x)
+    assert code.shape == [8, CODE, 1, 1]
+    np.testing.assert_allclose(np.linalg.norm(code.numpy().reshape(8, CODE), axis=1), 8, rtol=1e-5)
+    assert game.d_b(code).shape == [8, 1, 32, 32]
+    np.testing.assert_allclose(game.to_b(x.numpy()), game.d_b(code).numpy(), atol=1e-5)
+    np.testing.assert_allclose(game.to_a(x.numpy()), game.d_a(game.e_b(x)).numpy(), atol=1e-5)
+
+
+def test_each_constraint_is_nothing_where_it_holds():
+    x, y = (batch_of(step).images for step in (0, 1))
+    for unlike in (l1, l2, perceptual):
+        assert float(whole_way(unlike, (x, y), (x, y))) == 0
+        expected = 10 * (float(unlike(x, y)) + float(unlike(y, x)))
+        assert float(whole_way(unlike, (x, y), (y, x))) == pytest.approx(expected, rel=1e-5)
+    assert float(three_quarters((x, y), (x, y))) == 0
+    unit = paddle.eye(4).reshape([4, 4, 1, 1]) * 2  # of the length of four normal numbers
+    assert float(three_quarters((unit, unit), (-unit, unit))) == 4
+
+
+def test_the_encoders_loss_is_the_guessers_with_the_domains_swapped():
+    a, b = (paddle.to_tensor(scores) for scores in ([2.0, -1.0], [0.5, 3.0]))
+    assert float(confusion(a, b)) == pytest.approx(float(softplus(-b).mean() + softplus(a).mean()), rel=1e-6)
+
+
+@pytest.mark.parametrize("likeness", ["l1", "perceptual"])
+@pytest.mark.parametrize("constraint", CONSTRAINTS)
+def test_the_common_spaces_losses_are_those_of_the_page(constraint, likeness):
+    games = []
+    for _ in range(2):
+        paddle.seed(0)
+        games.append(CommonSpace("edge", constraint, 2.0, likeness))
+    game, twin = games
+    values = game.update(batch_of(0, 16))
+    a, b = two_domains(batch_of(0, 16), "edge")
+    unlike = {"l1": l1, "perceptual": perceptual}[likeness]
+    code_a, code_b = twin.e_a(a), twin.e_b(b)
+    there, home = twin.d_b(code_a), twin.d_a(code_b)
+    rebuilt = unlike(twin.d_a(code_a), a) + unlike(twin.d_b(code_b), b)
+    expected = {
+        "shared": lambda: 0.0,
+        "none": lambda: 0.0,
+        "domain": lambda: softplus(-twin.guess(code_b)).mean() + softplus(twin.guess(code_a)).mean(),
+        "cycle": lambda: 10 * (unlike(twin.d_a(twin.e_b(there)), a) + unlike(twin.d_b(twin.e_a(home)), b)),
+        "code": lambda: l2(twin.e_b(there), code_a) + l2(twin.e_a(home), code_b),
+    }[constraint]()
+    fooled = (twin.s_b(there) - 1).square().mean() / 2 + (twin.s_a(home) - 1).square().mean() / 2
+    assert float(values["rebuilt"]) == pytest.approx(float(rebuilt), rel=1e-4)
+    assert float(values["constraint"]) == pytest.approx(float(expected), rel=1e-3)
+    total = 10 * float(rebuilt) + float(fooled) + 2 * float(expected)
+    assert float(values["loss_g"]) == pytest.approx(total, rel=1e-3)
+    assert list(values) == ["loss_d", "loss_g", "rebuilt", "constraint", "score_real", "score_fake"]
+
+
+def test_domains_are_told_apart_where_they_differ():
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal((200, CODE, 1, 1)).astype(np.float32) for _ in range(2))
+    assert told_apart(a, b) == pytest.approx(0.5, abs=0.1)
+    b[:, 0] += 10
+    assert told_apart(a, b[:150]) == 1
