@@ -145,14 +145,15 @@ def winning(recipes: dict[str, list[dict]]) -> list[str]:
     lines = [
         "## Where D begins to win",
         "",
-        f"{CURVE} steps are D's where its mean score of real images is more than {WON} above that of fakes.",
+        f"Counted in blocks of {CURVE} steps. D dominates a block if its mean score of real images is more than {WON} "
+        "above that of fakes.",
         "",
-        "| | D's for the first time at step | share of all steps |",
+        "| | first such block, at step (each seed) | share of all blocks |",
         "| --- | --- | --- |",
     ]
     for recipe, members in recipes.items():
         won = [np.subtract(run["curves"]["score_real"], run["curves"]["score_fake"]) > WON for run in members]
-        first = ", ".join(f"{np.argmax(parts) * CURVE:,}" if parts.any() else "never" for parts in won)
+        first = " / ".join(f"{np.argmax(parts) * CURVE:,}" if parts.any() else "never" for parts in won)
         lines.append(f"| {title(recipe)} | {first} | {spread_of([100 * parts.mean() for parts in won], '{:.0f}')} % |")
     return lines
 
