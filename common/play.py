@@ -199,7 +199,9 @@ def app(runs: Runs, gr: Any) -> Any:
                 "`bigan`, `ebgan`, `vae_gan`, `cyclegan`, `common_space`. · "
                 "第一行是训练中没有见过的数字，下面是模型由它们画出的图与还原的图。只适用于上述模型。"
             )
-            made = gr.Gallery(label="Originals, steps, the way back · 原图、每一步、还原", columns=2, **plain)
+            made = gr.Gallery(
+                label="Originals, steps, the way back · 原图、每一步、还原", columns=2, object_fit="contain", **plain
+            )
         with gr.Tab("Curves · 曲线"):
             judged = gr.Markdown()
             curves = gr.Plot(label="Losses and scores · 损失与打分")
