@@ -85,7 +85,7 @@ def draw(runs: dict[str, list[float]], path: Path) -> None:
         (line,) = axes.plot(steps, shares.mean(axis=0), label=f"{variant} ({len(shares)} seeds)")
         axes.fill_between(steps, shares.min(axis=0), shares.max(axis=0), color=line.get_color(), alpha=0.15)
     axes.set(xlabel="updates", ylabel="digits read as asked", ylim=(0, 1))
-    axes.legend()
+    axes.legend(ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1))  # above: the bands fill the rest
     artifacts.save_figure(path, figure)
     print(f"{path}: written")
 
