@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import importlib.util
+import io
 import json
 import shutil
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Callable
 
 from common import play
 from common.errors import UserError
@@ -18,6 +20,8 @@ from tests.conftest import ROOT, check_refused, train
 
 import numpy as np
 import pytest
+from PIL import Image
+from selenium.webdriver.common.keys import Keys
 
 needs_gradio = pytest.mark.skipif(
     importlib.util.find_spec("gradio") is None, reason="needs gradio: pip install -r requirements-play.txt"
@@ -95,13 +99,31 @@ def test_without_gradio_one_line_says_so(tmp_path, monkeypatch, say):
     check_refused(say(play.main, ROOT / "dcgan/pretrained"), "pip install -r requirements-play.txt")
 
 
+def shown_grid(driver) -> np.ndarray:
+    """The pixels of the first picture on the app's page."""
+    address = driver.find_elements("css selector", ".grid-container img")[0].get_attribute("src")
+    with urllib.request.urlopen(address, timeout=20) as answer, Image.open(io.BytesIO(answer.read())) as picture:
+        return np.asarray(picture.convert("L"))
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 30) -> bool:
+    """Whether it holds before the time is up."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if holds():
+            return True
+        time.sleep(0.2)
+    return False
+
+
 @needs_gradio
 @pytest.mark.filterwarnings("ignore")  # gradio's own
 def test_the_app_in_a_browser(folder, monkeypatch):
     import gradio  # only here
 
     monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
-    page = play.app(play.Runs([folder]), gradio)
+    runs, name = play.Runs([folder]), "work/group/mine"
+    page = play.app(runs, gradio)
     _, address, _ = page.launch(**play.LAUNCH, prevent_thread_lock=True)
     try:
         for path in (
@@ -131,6 +153,19 @@ def test_the_app_in_a_browser(folder, monkeypatch):
                     break
                 time.sleep(0.2)
             assert driver.find_elements("css selector", ".image-container img")
+
+            seed = driver.find_element("css selector", "input[type=number]")
+            for number, keys in ((0, ()), (7, (Keys.BACKSPACE, "7", Keys.ENTER))):  # the pictures are Paddle's
+                seed.send_keys(*keys)
+                expected = np.asarray(play.grid(runs.pictures(name, number, None, play.COUNT)[0]))
+                assert wait_until(lambda expected=expected: shown_grid(driver).tolist() == expected.tolist()), number
+            for tab in driver.find_elements("css selector", "button[role=tab]"):
+                if "Over time" in tab.text:
+                    driver.execute_script("arguments[0].click()", tab)
+            assert wait_until(lambda: f"{name}, 0001_0012" in driver.page_source)
+            slider = driver.find_element("css selector", "input[type=range]")
+            slider.send_keys(Keys.HOME)
+            assert wait_until(lambda: f"{name}, 0000_0000" in driver.page_source)
             hosts = driver.execute_script(
                 "return performance.getEntriesByType('resource').map(r => new URL(r.name).hostname)"
             )
