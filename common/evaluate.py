@@ -45,7 +45,7 @@ def judge_runs(
     load_record(dataset)  # says what to do where there is no judge, before anything is read
     images, _, checksum = data.load_labelled(dataset, "train", data_dir)
     unseen, _, _ = data.load_labelled(dataset, "test", data_dir)
-    reference = Reference(dataset, images, checksum, unseen)
+    reference = Reference(dataset, images, checksum, unseen, data_dir)
     del images
 
     rows, yardsticks = {}, {}
@@ -56,6 +56,8 @@ def judge_runs(
                 if "generator" in game.networks:
                     latent = game.latent(np.random.default_rng(seed), samples)
                     rows[f"{run_dir} {name}"] = reference.judge_game(game, latent)
+                if name == "best":  # an epoch's generator; the other networks are those of the last step
+                    continue
                 measured = {**game.measure(reference, run_dir), **reconstructions(game, reference)}
                 if measured and measured != yardsticks.get(f"{run_dir} raw"):  # some depend on the run's logs alone
                     yardsticks[f"{run_dir} {name}"] = measured

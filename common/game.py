@@ -103,7 +103,9 @@ class Game:
         labelled: whether `update` reads `batch.labels`.
         batches: batches of real images that one update takes; where more than one, an epoch's remainder is left out.
         scores: what D is taught to answer for fake and for real images; None where it has no such scale.
-        latent_dim: the length of a latent vector.
+        latent_dim: how many numbers of noise a latent vector begins with; a label or a code may follow.
+        noise: which numbers these are: `normal`, or `uniform` in [-1, 1).
+        judged_from: updates before which the generator is not judged: what draws is not trained from the start.
         condition: what `label` in `latent` chooses: `digit`, `code`, or nothing.
         keep_epochs: whether the generator of every epoch is kept, as `generator_0001.params` and so on.
     """
@@ -116,6 +118,8 @@ class Game:
     batches: int = 1
     scores: tuple[float, float] | None = (0.0, 1.0)
     latent_dim: int = LATENT_DIM
+    noise: Literal["normal", "uniform"] = "normal"
+    judged_from: int = 0
     condition: Literal["digit", "code"] | None = None
     keep_epochs: bool = False
 

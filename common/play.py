@@ -6,6 +6,7 @@ up among their names and is never a path.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import html
 import importlib.util
@@ -21,6 +22,7 @@ from common.judging.judge import classify, load_judge
 from common.judging.tables import table
 from common.run.artifacts import grid, sorted_grids
 from common.run.families import ROOT
+from common.run.flags import DATA_DIR_HELP
 from common.run.runs import best_weights, load_config, load_game, load_metrics
 from common.sample import reconstructed
 
@@ -44,10 +46,11 @@ class Runs:
 
     Args:
         folders: where to look; one that is not there holds none.
+        data_dir: where the real images are, see `data.load`.
     """
 
-    def __init__(self, folders: list[Path]) -> None:
-        self.folders = [folder.resolve() for folder in folders]
+    def __init__(self, folders: list[Path], data_dir: str | None = None) -> None:
+        self.folders, self.data_dir = [folder.resolve() for folder in folders], data_dir
 
     def found(self) -> dict[str, Path]:
         """Name to folder of all runs that are there now, in the order of their names."""
@@ -57,7 +60,8 @@ class Runs:
             for folder in (path.parent for pattern in patterns for path in top.glob(pattern)):
                 files = [folder, *folder.iterdir(), *(folder / "samples").glob("*")]
                 if all(path.resolve().is_relative_to(top) for path in files):
-                    runs[folder.relative_to(ROOT if folder.is_relative_to(ROOT) else top.parent).as_posix()] = folder
+                    name = folder.relative_to(ROOT if folder.is_relative_to(ROOT) else top.parent).as_posix()
+                    runs[folder.as_posix() if runs.get(name, folder) != folder else name] = folder
         return dict(sorted(runs.items()))
 
     def find(self, name: Any) -> Path:
@@ -81,8 +85,8 @@ class Runs:
         """Images that no training saw, and below each row of eight what the family makes of them, step by step: the
         reconstruction, or the translation and the way back. None for a family that draws from noise only."""
         folder = self.find(name)
-        game = load_game(folder, best_weights(folder))
-        return reconstructed(game, load_config(folder), seed, CLOSE, 8) if game.reconstructs else None
+        game = load_game(folder)  # the last one, as its other networks are
+        return reconstructed(game, load_config(folder), seed, CLOSE, 8, self.data_dir) if game.reconstructs else None
 
     def verdicts(self, name: str, pictures: np.ndarray) -> list[str]:
         """What the judge reads in each picture, and how sure it is."""
@@ -102,12 +106,16 @@ class Runs:
     def curves(self, names: list[str]) -> Figure | None:
         """Losses, scores and grids of all that have some, as `common.compare` draws them; pretrained weights come
         without."""
-        runs = [load_run(folder) for folder in map(self.find, names) if (folder / "losses.csv").exists()]
+        runs = []
+        for folder in map(self.find, names):
+            with contextlib.suppress(UserError):  # one that has not begun, or is damaged: the others are shown
+                runs += [load_run(folder)] if (folder / "losses.csv").exists() else []
         return draw(runs, 0.95) if runs else None
 
     def nearest(self, name: str, picture: np.ndarray) -> np.ndarray:
         """The training images nearest to `picture [C, H, W]`, pixel by pixel: `[8, C, H, W]` in [-1, 1]."""
-        images = training_images(load_config(self.find(name)).get("dataset", "mnist"), picture.shape)
+        dataset = load_config(self.find(name)).get("dataset", "mnist")
+        images = training_images(dataset, picture.shape, self.data_dir)
         apart = [
             ((data.as_float(part) - picture) ** 2).sum(axis=(1, 2, 3))
             for part in np.split(images, range(2000, len(images), 2000))
@@ -116,9 +124,14 @@ class Runs:
 
 
 @functools.lru_cache(maxsize=1)
-def training_images(dataset: str, shape: tuple[int, int, int]) -> np.ndarray:
+def training_images(dataset: str, shape: tuple[int, int, int], data_dir: str | None = None) -> np.ndarray:
     """The training images of a data set, kept for the next click."""
-    return data.load(dataset, image=shape).images
+    return data.load(dataset, data_dir, image=shape).images
+
+
+def as_item(error: UserError) -> str:
+    """What went wrong, as an item of a Markdown list in which nothing is markup."""
+    return f"- `{str(error).replace('`', chr(39))}`"
 
 
 def enlarged(picture: Image.Image) -> Image.Image:
@@ -141,15 +154,15 @@ def app(runs: Runs, gr: Any) -> Any:
 
         return called
 
-    def sample(names: list[str], seed: float, digit: int) -> tuple[list, list, list[str], str]:
+    def sample(names: list[str], seed: float | None, digit: int) -> tuple[list, list, list, str]:
         shown, close, drawn, troubles = [], [], [], []
         for name in names:
             try:
-                pictures, weights = runs.pictures(name, int(seed), None if digit < 0 else digit, COUNT)
+                pictures, weights = runs.pictures(name, int(seed or 0), None if digit < 0 else digit, COUNT)
             except UserError as error:  # the others are shown all the same
-                troubles.append(f"- `{str(error).replace('`', chr(39))}`")
+                troubles.append(as_item(error))
                 continue
-            drawn.append(name)
+            drawn.append((name, pictures[:CLOSE]))
             shown.append((grid(pictures), f"{name}, {weights}"))
             try:
                 words = runs.verdicts(name, pictures[:CLOSE])
@@ -158,9 +171,9 @@ def app(runs: Runs, gr: Any) -> Any:
             close += [(enlarged(grid(one[None], 1)), word) for one, word in zip(pictures, words)]
         return shown, close, drawn, "\n".join(troubles)
 
-    def neighbours(names: list[str], seed: float, digit: int, chosen: Any) -> Image.Image:
-        name, index = names[chosen.index // CLOSE], chosen.index % CLOSE
-        picture = runs.pictures(name, int(seed), None if digit < 0 else digit, COUNT)[0][index]
+    def neighbours(drawn: list[tuple[str, np.ndarray]], chosen: Any) -> Image.Image:
+        name, pictures = drawn[chosen.index // CLOSE]
+        picture = pictures[chosen.index % CLOSE]
         return enlarged(grid(np.concatenate([picture[None], runs.nearest(name, picture)]), NEIGHBOURS + 1))
 
     neighbours.__annotations__["chosen"] = gr.SelectData  # as a word it would be looked up among this module's names
@@ -170,13 +183,20 @@ def app(runs: Runs, gr: Any) -> Any:
         chosen = {name: paths[round(min(1, max(0, part)) * (len(paths) - 1))] for name, paths in grids.items() if paths}
         return [(Image.open(path).copy(), f"{name}, {path.stem}") for name, path in chosen.items()]
 
-    def translations(names: list[str], seed: float) -> list:
-        made = [(name, runs.from_pictures(name, int(seed))) for name in names or ()]
-        return [(grid(rows), name) for name, rows in made if rows is not None]
+    def translations(names: list[str], seed: float | None) -> tuple[list, str]:
+        made, troubles = [], []
+        for name in names or ():
+            try:
+                rows = runs.from_pictures(name, int(seed or 0))
+            except UserError as error:
+                troubles.append(as_item(error))
+            else:
+                made += [] if rows is None else [(grid(rows), name)]
+        return made, "\n".join(troubles)
 
     names, plain = list(runs.found()), {"format": "png", "buttons": ["download", "fullscreen"]}  # none to share
     with gr.Blocks(title="GAN", analytics_enabled=False, delete_cache=(600, 600)) as page:
-        gr.Markdown("# Your runs · 你的训练\nAll are fed the same latent vectors. · 所有网络拿到相同的潜在向量。")
+        gr.Markdown("# Your runs · 你的训练\nAll draw from the same seed. · 所有网络使用同一个随机种子。")
         chosen = gr.Dropdown(names, value=names[:2], multiselect=True, max_choices=4, label="Runs · 训练")
         with gr.Row():
             seed = gr.Number(0, label="Seed · 随机种子", precision=0, minimum=0)
@@ -199,6 +219,7 @@ def app(runs: Runs, gr: Any) -> Any:
                 "`bigan`, `ebgan`, `vae_gan`, `cyclegan`, `common_space`. · "
                 "第一行是训练中没有见过的数字，下面是模型由它们画出的图与还原的图。只适用于上述模型。"
             )
+            unmade = gr.Markdown()
             made = gr.Gallery(
                 label="Originals, steps, the way back · 原图、每一步、还原", columns=2, object_fit="contain", **plain
             )
@@ -212,12 +233,13 @@ def app(runs: Runs, gr: Any) -> Any:
         for happens in (page.load, chosen.change, seed.submit, digit.change):
             happens(**redraw)
         for happens in (page.load, chosen.change, seed.submit):
-            happens(told(translations), [chosen, seed], made)
-        close.select(told(neighbours), [drawn, seed, digit], near)
+            happens(told(translations), [chosen, seed], [made, unmade])
+        close.select(told(neighbours), drawn, near)
         for happens in (page.load, chosen.change, part.release, gr.Timer(EVERY).tick):
             happens(told(history), [chosen, part], past)
             happens(told(lambda names: runs.judgements(names)), chosen, judged)
-        chosen.change(told(runs.curves), chosen, curves)
+        for happens in (page.load, chosen.change):
+            happens(told(runs.curves), chosen, curves)
         again.click(told(runs.curves), chosen, curves)
         again.click(lambda: gr.update(choices=list(runs.found())), outputs=chosen)
     return page
@@ -241,11 +263,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--port", type=whole_number(1), help="(default: $GRADIO_SERVER_PORT, else the first free one from 7860)"
     )
+    parser.add_argument("--data-dir", help=DATA_DIR_HELP)
     flags = parser.parse_args(arguments)
     for folder in flags.folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: there is no such folder")
-    runs = Runs(flags.folders or FOLDERS)
+    runs = Runs(flags.folders or FOLDERS, flags.data_dir)
     if not runs.found():
         raise UserError(f"no runs in {', '.join(map(str, runs.folders))}; a training writes some: make train")
     if importlib.util.find_spec("gradio") is None:

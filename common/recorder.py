@@ -81,7 +81,7 @@ class Recorder:
 
     def draw(self, step: int, epoch: int, batch: int, keep: bool, show: bool) -> None:
         """Draw the grid: `keep` it as a file, `show` it in VisualDL."""
-        chosen = np.arange(artifacts.GRID_COLUMNS**2)
+        chosen = np.arange(artifacts.GRID_COLUMNS**2) % len(self.dataset.images)
         images, labels = as_float(self.dataset.images[: len(chosen)]), self.dataset.labels
         first = paddle.to_tensor(images), None if labels is None else paddle.to_tensor(labels[: len(chosen)])
         whole = lambda count: slice(None)  # noqa: E731  only this process draws
@@ -95,7 +95,7 @@ class Recorder:
 
     def judge(self, step: int, epoch: int) -> None:
         """Judge the generator and its average, and keep the better one's weights if none were better before."""
-        if "generator" not in self.game.networks:
+        if "generator" not in self.game.networks or step < self.game.judged_from:
             return
         self._measure_statistics(step)
         found = self.examiner.examine(self.game)

@@ -49,7 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
     add(
         "--weights",
         help="which weights of the run: generator.params, the last; generator_ema.params, their average; "
-        "generator_best.params, those the judge liked most (default: these where there are any, else the last)",
+        "generator_best.params, those the judge liked most (default: these where there are any, else the last; with "
+        "--reconstruct the last, since the other networks are those of the last step)",
     )
     add("--out", type=Path, help="write a grid as PNG")
     add("--npy", type=Path, help="write the images as float32 [N, C, H, W] in [-1, 1]")
@@ -68,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
     if flags.out and flags.out.suffix != ".png":
         raise UserError(f"--out {flags.out}: expected a name that ends in .png")
 
-    weights = flags.weights or best_weights(flags.run_dir)
+    weights = flags.weights or ("generator.params" if flags.reconstruct else best_weights(flags.run_dir))
     game = load_game(flags.run_dir, weights)
     if flags.reconstruct:
         images = reconstructed(game, load_config(flags.run_dir), flags.seed, flags.count, flags.columns, flags.data_dir)
@@ -99,7 +100,7 @@ def drawn(game: Game, flags: argparse.Namespace) -> np.ndarray:
     label = flags.digit if flags.code is None else flags.code
     if flags.interpolate:
         first, last = (game.latent(np.random.default_rng(seed), 1, label) for seed in flags.interpolate)
-        return game.sample(walk(first, last, flags.count, game.latent_dim))
+        return game.sample(walk(first, last, flags.count, game.latent_dim if game.noise == "normal" else 0))
     return game.sample(game.latent(np.random.default_rng(flags.seed), flags.count, label))
 
 
@@ -116,11 +117,13 @@ def reconstructed(
         data_dir: where the images are, see `data.load`.
 
     Raises:
-        UserError: the family draws from noise only, or there are no images to begin with.
+        UserError: the family draws from noise only, or there are no images to begin with, or too few.
     """
     if not game.reconstructs:
         raise UserError(f"--reconstruct: {config['family']} draws from noise only; python zoo/vae_gan.py does more")
     images, _, _ = data.load_labelled(config.get("dataset", "mnist"), "test", data_dir, game.image[1])
+    if count > len(images):
+        raise UserError(f"--count {count}: there are {len(images):,} images that no training saw")
     chosen = np.random.default_rng(seed).permutation(len(images))[:count]
     steps = game.reconstruct(data.as_float(images[chosen]))
     starts = range(0, len(chosen), columns)
@@ -130,11 +133,14 @@ def reconstructed(
 def walk(first: np.ndarray, last: np.ndarray, count: int, dim: int) -> np.ndarray:
     """`count` latent vectors from `first` to `last`, both `[1, D, 1, 1]` and included.
 
-    Spherical in the first `dim` numbers, which are normal ones: the length goes from one's to the other's in even steps
-    too, where a straight line would cut through the middle of the sphere, which the generator never saw (White 2016,
-    arXiv 1609.04468, section 2.1). What follows, such as a label, goes straight.
+    Spherical in the first `dim` numbers, if these are normal ones: the length goes from one's to the other's in even
+    steps too, where a straight line would cut through the middle of the sphere, which the generator never saw (White
+    2016, arXiv 1609.04468, section 2.1). What follows, such as a label, goes straight, and so does uniform noise: then
+    `dim` is 0.
     """
     t = np.linspace(0, 1, count).reshape(-1, 1, 1, 1)
+    if dim == 0:
+        return ((1 - t) * first + t * last).astype(np.float32)
     (a, label_a), (b, label_b) = ((end[:, :dim], end[:, dim:]) for end in (first, last))
     lengths = np.linalg.norm(a), np.linalg.norm(b)
     a, b = a / lengths[0], b / lengths[1]

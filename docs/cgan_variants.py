@@ -59,6 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data-dir", help=DATA_DIR_HELP)
     parser.add_argument("--out", type=Path, default=Path("docs"), help="the folder for the JSON and images/")
     flags = parser.parse_args(arguments)
+    if flags.updates % EVERY:
+        parser.error(f"--updates {flags.updates}: expected a multiple of {EVERY}, after which it is read")
     convolutions.use_threads(flags.threads)
     path = flags.out / "cgan_variants.json"
     setting = {"updates": flags.updates, "batch size": flags.batch_size, "every": EVERY, "asked": ASKED}

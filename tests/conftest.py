@@ -12,8 +12,9 @@ import sys
 from pathlib import Path
 from typing import Callable, NamedTuple
 
-import common  # noqa: F401  sets Paddle up as it would for a command
+from common import data  # sets Paddle up as it would for a command
 from common.game import Batch, Game
+from common.judging.reference import Reference
 from common.machine import cpu
 from common.rng import LATENT, random_numbers
 from common.run.families import builder
@@ -254,6 +255,13 @@ def judged(made_once) -> Path:
         assert train("toy", *JUDGED, "--output-dir", folder) == 0
 
     return made_once("judged", make)
+
+
+@pytest.fixture(scope="session")
+def reference() -> Reference:
+    """scikit-learn's digits as their judge sees them."""
+    images, _, checksum = data.load_labelled("digits", "train")
+    return Reference("digits", images, checksum, data.load_labelled("digits", "test")[0])
 
 
 @pytest.fixture(scope="session")

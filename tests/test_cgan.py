@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from common import data, sample
-from common.judging.reference import Reference
 from common.run.families import builder
 from tests.conftest import batch_of, make_gan, train
 from tests.runs import TOY
@@ -14,12 +13,7 @@ from zoo.cgan import CGAN, CLASSES
 import numpy as np
 import paddle
 import pytest
-
-
-@pytest.fixture(scope="session")
-def reference() -> Reference:
-    images, _, checksum = data.load_labelled("digits", "train")
-    return Reference("digits", images, checksum)
+from paddle.nn.functional import softplus
 
 
 @pytest.mark.parametrize("label", [None, 0, 7])
@@ -62,6 +56,21 @@ def test_losses_by_hand():
     assert values["loss_d"].item() == pytest.approx(expected, rel=1e-4)
     assert values["score_real"].item() == pytest.approx(real_score.mean(), rel=1e-4)
     assert values["score_fake"].item() == pytest.approx(fake_score.mean(), rel=1e-4)
+
+
+@pytest.mark.parametrize("heads", ["one", "two"])
+def test_gs_loss_is_the_sum_over_the_heads(heads):
+    paddle.seed(0)
+    game = CGAN("two", heads)
+    paddle.seed(0)
+    twin = CGAN("two", heads)
+    game.optimizers["discriminator"].set_lr(0.0)
+    values, again = game.update(batch_of(0)), batch_of(0)
+    y = paddle.to_tensor(np.eye(10, dtype=np.float32)[again.labels.numpy()][:, :, None, None])
+    _, noise = (again.draw(super(CGAN, twin).latent) for _ in range(2))
+    scores = twin.discriminator(twin.generator(paddle.concat([noise, y], axis=1)), y)
+    assert len(scores) == (1 if heads == "one" else 2)
+    assert float(values["loss_g"]) == pytest.approx(sum(float(softplus(-s).mean()) for s in scores), rel=1e-4)
 
 
 @pytest.mark.parametrize("heads", ["one", "two"])

@@ -13,7 +13,7 @@ import urllib.request
 from pathlib import Path
 from typing import Callable
 
-from common import play
+from common import play, sample
 from common.errors import UserError
 from tests import board
 from tests.conftest import ROOT, check_refused, train
@@ -87,6 +87,25 @@ def test_a_run_that_draws_from_pictures_shows_originals_above_what_it_makes_of_t
     assert (others != originals).any()
     assert (runs.from_pictures("work/bigan", 4)[:8] != originals).any()
     assert runs.from_pictures("work/group/mine", 3) is None
+
+
+def test_pictures_are_those_of_common_sample(tmp_path, say):
+    """Of this seed, and of the digit asked for."""
+    runs, cgan = play.Runs([ROOT / "zoo/pretrained"]), ROOT / "zoo/pretrained/cgan"
+    for flags, digit in (([], None), (["--digit", 7], 7)):
+        assert say(sample.main, cgan, "--seed", 3, "--count", 5, "--npy", tmp_path / "a.npy", *flags).status == 0
+        np.testing.assert_allclose(runs.pictures("zoo/pretrained/cgan", 3, digit, 5)[0], np.load(tmp_path / "a.npy"))
+    assert (
+        runs.pictures("zoo/pretrained/cgan", 4, None, 5)[0] != runs.pictures("zoo/pretrained/cgan", 3, None, 5)[0]
+    ).any()
+
+
+def test_two_folders_of_one_name_hide_nothing(tmp_path):
+    for place in "ab":
+        shutil.copytree(ROOT / "dcgan/pretrained", tmp_path / place / "work/dcgan")
+    runs = play.Runs([tmp_path / "a/work", tmp_path / "b/work"])
+    second = tmp_path / "b/work/dcgan"
+    assert runs.found() == {"work/dcgan": tmp_path / "a/work/dcgan", second.as_posix(): second}
 
 
 def test_bad_input(tmp_path, say):

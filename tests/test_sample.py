@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 
 from common import data, sample
+from common.errors import UserError
 from common.judging.judge import classify, load_judge
 from common.judging.reference import Examiner
 from common.run.runs import best_distance, load_game
@@ -134,3 +135,18 @@ def test_the_pretrained_weights_draw(tmp_path, family, say):
     said = say(sample.main, folder, "--count", 4, "--npy", tmp_path / "a.npy")
     assert (said.status, said.err) == (0, "")
     assert np.load(tmp_path / "a.npy").std() > 0.3  # strokes on black, not the grey of a network that knows nothing
+
+
+def test_more_unseen_images_than_there_are():
+    with pytest.raises(UserError, match="--count 456: there are 449 images that no training saw"):
+        sample.reconstructed(make_gan("ebgan"), {"family": "ebgan", "dataset": "digits"}, 0, 456, 8)
+
+
+def test_a_walk_through_uniform_noise_is_straight_and_stays_inside():
+    game = make_gan("bigan")
+    first, last = (game.latent(np.random.default_rng(seed), 1) for seed in (0, 1))
+    walk = sample.walk(first, last, 5, 0)
+    np.testing.assert_allclose(walk[[0, 4]], np.concatenate([first, last]))
+    np.testing.assert_allclose(walk[2:3], (first + last) / 2, atol=1e-6)
+    assert game.noise == "uniform"
+    assert np.abs(walk).max() <= 1

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+from common import data
 from common.game import Batch, Game
 from common.losses import non_saturating
-from tests.conftest import batch_of, make_gan
+from common.recorder import Recorder
+from tests.conftest import batch_of, make_gan, train
 from zoo.bigan import relative_distance, same_as_neighbour
 from zoo.infogan import CATEGORIES, NOISE, matched_share, misread
 
 import numpy as np
 import paddle
 import pytest
+from paddle.nn.functional import softplus
+from PIL import Image
 
 
 def pictures(count: int = 8) -> Batch:
@@ -91,8 +97,13 @@ def test_q_moves_with_d_and_never_with_g(player, movers, monkeypatch):
 def test_infogans_losses_are_those_of_the_page():
     """In both the code's part is the same sum; a twin has the scores."""
     game, twin, batch, again = make_gan("infogan"), make_gan("infogan"), batch_of(0), batch_of(0)
+    game.optimizers["discriminator"].set_lr(0.0)
     values = game.update(batch)
-    z = again.draw(twin.latent)
+    z, z_g = again.draw(twin.latent), again.draw(twin.latent)
+    fooled, of_g = twin.look(twin.generator(z_g))
+    category, numbers = misread(of_g, z_g)
+    expected = float(non_saturating.generator(fooled)) + float(category) + 0.1 * float(numbers)
+    assert float(values["loss_g"]) == pytest.approx(expected, rel=1e-4)
     (real, _), (fake, read) = twin.look(again.images), twin.look(twin.generator(z))
     category, numbers = misread(read, z)
     expected = float(non_saturating.discriminator(real, fake)) + float(category) + 0.1 * float(numbers)
@@ -127,8 +138,9 @@ def test_g_and_e_have_the_swapped_loss():
     game, twin, batch, again = make_gan("bigan", 1), make_gan("bigan", 1), pictures(), pictures()
     game.optimizers["discriminator"].set_lr(0.0)
     values = game.update(batch)
-    again.draw(twin.latent)
-    z, x = again.draw(twin.latent), again.images
+    z_d, z, x = again.draw(twin.latent), again.draw(twin.latent), again.images
+    real, fake = twin.judge(x, twin.encoder(x)), twin.judge(twin.generator(z_d), z_d)
+    assert float(values["loss_d"]) == pytest.approx(float(softplus(-real).mean() + softplus(fake).mean()), rel=1e-4)
     encoded, drawn = (-twin.judge(x, twin.encoder(x)).numpy(), twin.judge(twin.generator(z), z).numpy())
     expected = np.log1p(np.exp(-encoded)).mean() + np.log1p(np.exp(-drawn)).mean()
     assert float(values["loss_g"]) == pytest.approx(expected, rel=1e-4)
@@ -169,3 +181,47 @@ def test_bigans_measures_by_hand():
     assert relative_distance(x, np.full_like(x, 0.5)) == pytest.approx(1)  # the mean of all: no nearer to its own
     codes = np.array([0, 0.1, 5, 5.1, 9, 9.1])[:, None, None, None]
     assert same_as_neighbour(codes, np.array([1, 1, 2, 2, 3, 7])) == pytest.approx(2 / 3)
+
+
+def test_infogans_yardsticks_at_their_ceiling(reference, tmp_path, monkeypatch):
+    """A Q that is always right, with the categories in another order than the digits."""
+    game, digits = make_gan("infogan"), reference.see(reference.unseen[::2]).classes
+    right = {2000: np.arange(2000) % 10, len(digits): (digits + 3) % 10}
+    monkeypatch.setattr(game, "categories", lambda images: right[len(images)], raising=False)
+    own, known = game.measure(reference, tmp_path).values()
+    assert (own.figure, own.floor) == (1, 0.1)
+    assert known.figure == 1 > known.floor
+
+
+def test_bigans_yardsticks_at_their_ceiling(reference, tmp_path, monkeypatch):
+    """Codes that are the digit, and pictures that are the originals; the random encoder's are noise and others."""
+    game, x = make_gan("bigan"), reference.unseen_at(28)
+    digits, rng = reference.see(reference.unseen).classes, np.random.default_rng(0)
+    codes = (np.eye(50)[digits] + rng.normal(0, 1e-3, (len(x), 50)))[:, :, None, None]
+    noise = rng.normal(0, 1, codes.shape)
+    monkeypatch.setattr(game, "apply", lambda net, _: codes if net is game.encoder else noise, raising=False)
+    monkeypatch.setattr(game, "sample", lambda z: x if z is codes else np.roll(x, 5, axis=0), raising=False)
+    near, known = game.measure(reference, tmp_path).values()
+    assert near.figure == 0
+    assert near.floor == pytest.approx(1, abs=0.1)
+    assert (known.figure, known.floor) == (pytest.approx(1, abs=0.01), pytest.approx(0.1, abs=0.06))
+
+
+def test_unseen_images_in_another_size_are_not_resized_twice(reference):
+    assert reference.unseen_at(32) is reference.unseen
+    np.testing.assert_array_equal(reference.unseen_at(28), data.load_labelled("digits", "test", size=28)[0])
+
+
+def test_fewer_images_than_a_grid_shows(tmp_path):
+    """The grid of a family that begins with real images then shows some twice."""
+    for index, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (20, 28, 28), dtype=np.uint8)):
+        Image.fromarray(pixels).save(tmp_path / f"{index}.png")
+    flags = ["--dataset", "folder", "--data-dir", tmp_path, "--batch-size", 8, "--max-steps", 1]
+    assert train("bigan", *flags, "--output-dir", tmp_path / "run") == 0
+
+
+def test_a_generator_whose_time_has_not_come_is_not_judged():
+    game = SimpleNamespace(networks={"generator": None}, judged_from=5)
+    Recorder.judge(SimpleNamespace(game=game), 4, 0)  # asks for nothing more
+    with pytest.raises(AttributeError):
+        Recorder.judge(SimpleNamespace(game=game), 5, 0)

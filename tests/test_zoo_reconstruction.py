@@ -92,8 +92,29 @@ def test_losses_of_vae_gan_by_hand():
     code, _ = twin.encode(again.images, noise)
     kinds = again.images, twin.generator(code), twin.generator(drawn)
     real, copied, made = (twin.discriminator(images)[1] for images in kinds)
+    for player in ("discriminator", "encoder"):
+        game.optimizers[player].set_lr(0.0)
+    values = game.update(batch)
     expected = softplus(-real).mean() + (softplus(copied).mean() + softplus(made).mean()) / 2
-    assert float(game.update(batch)["loss_d"]) == pytest.approx(float(expected), rel=1e-4)
+    assert float(values["loss_d"]) == pytest.approx(float(expected), rel=1e-4)
+    code, kl = twin.encode(again.images, noise)
+    wrong = error(twin.discriminator(twin.generator(code))[0], twin.discriminator(again.images)[0])
+    assert float(values["loss_e"]) == pytest.approx(float(kl + wrong), rel=1e-4)
+    expected = 1e-3 * wrong + (softplus(-copied).mean() + softplus(-made).mean()) / 2
+    assert float(values["loss_g"]) == pytest.approx(float(expected), rel=1e-4)
+
+
+@pytest.mark.parametrize("model", ["ae", "vae"])
+def test_losses_without_d_by_hand(model):
+    paddle.seed(0)
+    game = VAEGAN(model)
+    paddle.seed(0)
+    twin = VAEGAN(model)
+    values, again = game.update(batch_of(0)), batch_of(0)
+    code, kl = twin.encode(again.images, again.draw(twin.latent))
+    wrong = float(error(twin.generator(code), again.images))
+    assert float(kl) == 0 if model == "ae" else float(kl) > 0
+    assert float(values["loss_a"]) == pytest.approx(wrong + float(kl), rel=1e-4)
 
 
 def test_gamma_weighs_the_reconstruction_against_the_verdict():
@@ -135,6 +156,41 @@ def test_only_the_players_of_a_stage_move(stage):
     assert not changed(before[f"discriminator_{other}"], numbers(game.networks[f"discriminator_{other}"]))
     touched = changed(before["generator"], numbers(game.generator))
     assert {name.split(".")[0] for name in touched} == {["first", "second"][stage - 1]}
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_what_stackgans_players_are_shown_and_their_losses(stage):
+    """Both D see the label beside the picture, D of stage I a picture of which each 2x2 pixels are averaged."""
+    game, batch, seen = StackGAN(first_updates=1), batch_of(stage - 1), []
+    discriminator = game.networks[f"discriminator_{stage}"]
+    discriminator.register_forward_post_hook(lambda net, inputs, scores: seen.append((inputs[0], scores)))
+    values = game.update(batch)
+    (real, right), (fake, wrong), (again, fooled) = seen
+    images = batch.images.numpy()
+    expected = images.reshape(8, 1, 16, 2, 16, 2).mean(axis=(3, 5)) if stage == 1 else images
+    np.testing.assert_allclose(real[:, :1].numpy(), expected, atol=1e-6)
+    label = np.eye(10)[batch.labels.numpy()][:, :, None, None] * np.ones(expected.shape[2:])
+    for shown in (real, fake, again):
+        np.testing.assert_array_equal(shown[:, 1:].numpy(), label)
+    assert (fake[:, :1].numpy() != again[:, :1].numpy()).any()  # drawn anew for G
+    loss_d = softplus(-right).mean() + softplus(wrong).mean()
+    assert float(values["loss_d"]) == pytest.approx(float(loss_d), rel=1e-5)
+    assert float(values["loss_g"]) == pytest.approx(float(softplus(-fooled).mean()), rel=1e-5)
+
+
+def test_stackgans_floor_is_what_real_images_made_small_have(reference, tmp_path, monkeypatch):
+    """Stage I draws just these here, stage II the real images themselves."""
+    game, real = StackGAN(), reference.unseen
+    small = real.reshape(len(real), 1, 16, 2, 16, 2).mean(axis=(3, 5))
+    monkeypatch.setattr(game, "begin", lambda z: enlarged(small), raising=False)
+    monkeypatch.setattr(game, "sample", lambda z: np.resize(real, (len(z), *real.shape[1:])), raising=False)
+    found = game.measure(reference, tmp_path)
+    assert found["stage I"].figure == pytest.approx(found["stage I"].floor, rel=1e-3)
+    assert found["stage II"].figure < found["stage II"].floor / 2
+
+
+def test_stackgan_is_not_judged_before_its_second_stage():
+    assert StackGAN(first_updates=7).judged_from == 7
 
 
 def test_the_stage_is_in_the_losses_and_the_pictures_are_pairs():

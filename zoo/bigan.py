@@ -23,7 +23,6 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from common.data import to_size
 from common.ema import EMA
 from common.game import Batch, Game, Yardstick, adams
 from common.judging.reference import Reference
@@ -57,6 +56,7 @@ class BiGAN(Game):
 
     image = (1, 28, 28)
     latent_dim = CODE
+    noise = "uniform"
 
     def __init__(self, learning_rate: Rate = 2e-4, beta1: Decay = 0.5) -> None:
         self.generator = nn.Sequential(*normed(CODE, PIXELS), nn.Unflatten(1, [1, 28, 28]))
@@ -99,7 +99,7 @@ class BiGAN(Game):
 
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
         """Whether reconstructions are like their originals, and what codes know, a random encoder's beside them."""
-        x, digits = to_size(reference.unseen, 28), reference.see(reference.unseen).classes  # no labels: 99.3 % right
+        x, digits = reference.unseen_at(28), reference.see(reference.unseen).classes  # no labels: 99.3 % right
         paddle.seed(0)  # the same random encoder each time: the floor
         codes = [self.apply(game.encoder, x) for game in (self, BiGAN())]
         near = "mean distance of x to G(E(x)) over that of another image; below 1 wanted, the authors have 0.62"

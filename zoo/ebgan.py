@@ -96,7 +96,8 @@ class EBGAN(Game):
         self.networks = {"generator": self.generator, "discriminator": self.discriminator}
         self.optimizers = adams(self.networks, learning_rate, beta1, 0.999)
         self.ema = EMA(self.generator)
-        self.margin, self.weight, self.alone = margin, repel, alone
+        self.margin, self.weight = margin, repel
+        self.alone = self.judged_from = alone
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """D pushes the energy of real images down and that of fakes up to the margin; G pulls its own down."""

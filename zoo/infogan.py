@@ -54,6 +54,7 @@ class InfoGAN(Game):
     """
 
     latent_dim = NOISE
+    noise = "uniform"
     condition = "code"
 
     def __init__(self, learning_rate: Rate = 1e-3, learning_rate_d: Rate = 2e-4, beta1: Decay = 0.5) -> None:

@@ -17,7 +17,7 @@ in place of 64 and 256; DCGAN's networks, two residual blocks in G₂; no real i
 
 What to look at. The grid has a row for each digit: four times stage I, enlarged, and stage II beside it. `stage` in
 `losses.csv` says whose losses these are; while it is 1, G₂ draws grey. `common.evaluate` has the Fréchet distance of
-both stages, and as their floor that of *real* images made 16x16 and enlarged: only more detail gets below it.
+both stages, and as their floor that of *real* images made 16x16 and enlarged: the less, the more detail.
 """
 
 from __future__ import annotations
@@ -95,7 +95,8 @@ class StackGAN(CGAN):
     """
 
     def __init__(self, first_updates: Count = 2000, learning_rate: Rate = 2e-4) -> None:
-        self.first_updates, self.generator = first_updates, Stack()
+        self.first_updates = self.judged_from = first_updates
+        self.generator = Stack()
         small = [*score_layers(1 + CLASSES)[:5], Conv2D(128, 1, kernel_size=4, bias_attr=False)]  # 16x16 -> 1x1
         large = score_layers(1 + CLASSES)
         judges = {"discriminator_1": nn.Sequential(*small), "discriminator_2": nn.Sequential(*large)}
@@ -153,7 +154,7 @@ class StackGAN(CGAN):
         what = f"Fréchet distance of {MEASURED:,}; floor: {len(real):,} real unseen images made 16x16 and enlarged"
         return {
             "stage I": Yardstick(frechet(self.begin(z)), floor, f"{what} like these"),
-            "stage II": Yardstick(frechet(self.sample(z)), floor, f"{what}; less proves detail"),
+            "stage II": Yardstick(frechet(self.sample(z)), floor, f"{what}; less means more detail"),
             **super().measure(reference, run_dir),
         }
 

@@ -20,8 +20,9 @@ the mean. So R is some thousand times larger than D's verdict, and γ says how m
 ignores the codes, a large one leaves the blur.
 
 What differs from the paper: DCGAN's networks, D_l after the second of four convolutions; the non-saturating loss for
-the decoder. D sees x, x̃ and G(n) as a batch each; in the authors' code they are one batch, with which BatchNorm lets D
-win at once (after 100 updates its loss is 0.01). Theirs also lets the player rest who is too far ahead.
+the decoder; the mean over both kinds of fakes, where the paper adds them up. D sees x, x̃ and G(n) as a batch each; in
+the authors' code they are one batch, with which BatchNorm lets D win at once (after 100 updates its loss is 0.01).
+Theirs also lets the player rest who is too far ahead.
 
 What to look at. Three pairs of rows: digits above their reconstructions; then two rows drawn from noise, which `ae`
 was never taught. `common.evaluate` measures reconstructions of unseen digits, and the Fréchet distance of the samples.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from common.data import to_size
 from common.game import Game, Yardstick
 from common.judging.metrics import psnr, ssim
 from common.judging.reference import Reference
@@ -17,7 +16,7 @@ def reconstructions(game: Game, reference: Reference) -> dict[str, Yardstick]:
     image, whatever there is to draw. Nothing for a family without `reconstruct`."""
     if not game.reconstructs:
         return {}
-    originals, *_, drawn = game.reconstruct(to_size(reference.unseen[:MEASURED], game.image[1]))
+    originals, *_, drawn = game.reconstruct(reference.unseen_at(game.image[1])[:MEASURED])
     # Grey ones that a grid shows in colour, since something on the way is, have the same in each channel.
     originals, drawn = (images[:, : reference.unseen.shape[1]] for images in (originals, drawn))
     mean = np.broadcast_to(originals.mean(axis=0), originals.shape)

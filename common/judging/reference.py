@@ -34,6 +34,7 @@ class Reference:
         images: the training images, `[N, C, H, W]`, float32 in [-1, 1] or uint8.
         checksum: theirs, which the judge's record names.
         unseen: real images that no training saw, for the yardsticks that need some.
+        data_dir: where they come from, as `--data-dir`.
 
     Raises:
         UserError: there is no judge for this data set, or it was trained on other images. Where its record says
@@ -41,8 +42,15 @@ class Reference:
             JPEG, other pixels are fine if it finds all ten classes in them.
     """
 
-    def __init__(self, dataset: str, images: np.ndarray, checksum: str, unseen: np.ndarray | None = None) -> None:
-        self.unseen = unseen
+    def __init__(
+        self,
+        dataset: str,
+        images: np.ndarray,
+        checksum: str,
+        unseen: np.ndarray | None = None,
+        data_dir: str | None = None,
+    ) -> None:
+        self.unseen, self.data_dir = unseen, data_dir
         record = load_record(dataset)
         known = checksum == record["data"]
         stranger = f"the judge knows {dataset} ({record['data']}), not these images ({checksum})"
@@ -92,6 +100,12 @@ class Reference:
     def see(self, images: np.ndarray) -> Judged:
         """What the judge sees in images `[N, C, H, W]`, float32 in [-1, 1] or uint8."""
         return classify(self.judge, images)
+
+    def unseen_at(self, size: int) -> np.ndarray:
+        """`unseen` in another size, `[N, C, size, size]`; from the files: twice resized, they would be blurred."""
+        if size == self.unseen.shape[-1]:
+            return self.unseen
+        return data.load_labelled(self.dataset, "test", self.data_dir, size)[0]
 
     def judge_game(self, game: Game, latent: np.ndarray, ema: bool = False) -> dict[str, float]:
         """All metrics of the images that `game` draws from the latent vectors `latent [N, ...]`."""
