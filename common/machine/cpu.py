@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import math
 import os
 import platform
@@ -91,6 +92,8 @@ def prepare() -> None:
     # Paddle's own, on a normal run: 3.x looks for a compiler cache at import, 2.6 reminds of how its BatchNorm trains.
     warnings.filterwarnings("ignore", message="No ccache found")
     warnings.filterwarnings("ignore", message="When training, we now always track global mean and variance")
+    # VisualDL and Paddle make every library's INFO lines visible; Matplotlib has one about its list of fonts.
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)
 
     global threads
     threads = wished_threads(os.environ.get("OMP_NUM_THREADS", ""), "paddle" in sys.modules)
