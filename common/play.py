@@ -215,9 +215,10 @@ def app(runs: Runs, gr: Any) -> Any:
             near = gr.Image(label="It, and the nearest training images · 它和最近的训练图像", **plain)
         with gr.Tab("From pictures · 由图生图"):
             gr.Markdown(
-                "Digits that no training saw; below them what the run makes of them, and the way back. For runs of "
-                "`bigan`, `ebgan`, `vae_gan`, `cyclegan`, `common_space`. · "
-                "第一行是训练中没有见过的数字，下面是模型由它们画出的图与还原的图。只适用于上述模型。"
+                "Images that no training saw; below them what the run makes of them, step by step. Only for models "
+                "that draw pictures from pictures, such as `zoo/bigan.py`. · "
+                "第一行是训练中没有见过的图像，下面是模型由它们一步步画出的图。"
+                "只适用于由图生图的模型，例如 `zoo/bigan.py`。"
             )
             unmade = gr.Markdown()
             made = gr.Gallery(

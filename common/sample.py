@@ -139,8 +139,6 @@ def walk(first: np.ndarray, last: np.ndarray, count: int, dim: int) -> np.ndarra
     `dim` is 0.
     """
     t = np.linspace(0, 1, count).reshape(-1, 1, 1, 1)
-    if dim == 0:
-        return ((1 - t) * first + t * last).astype(np.float32)
     (a, label_a), (b, label_b) = ((end[:, :dim], end[:, dim:]) for end in (first, last))
     lengths = np.linalg.norm(a), np.linalg.norm(b)
     a, b = a / lengths[0], b / lengths[1]

@@ -51,22 +51,15 @@ MEASURED = 2000  # digits asked for when the judge reads them
 
 
 class Discriminator(nn.Layer):
-    """Images and labels to logits of "a real image of this digit"."""
+    """Images and labels to logits of "a real image of this digit"; or, with two heads, of "this digit" and, whatever
+    the label, of "a real image"."""
 
-    def __init__(self) -> None:
+    def __init__(self, heads: str) -> None:
         super().__init__()
-        self.dis = nn.Sequential(*score_layers(in_channels=1 + CLASSES))
-
-    def forward(self, x: Tensor, y: Tensor) -> list[Tensor]:
-        """`x [N, 1, 32, 32]` in [-1, 1] and one-hot `y [N, 10, 1, 1]` to one tensor of logits `[N, 1, 1, 1]`."""
-        return [self.dis(beside(x, y))]
-
-
-class TwoHeads(nn.Layer):
-    """Images and labels to logits of "this digit", and, whatever the label, of "a real image"."""
-
-    def __init__(self) -> None:
-        super().__init__()
+        self.heads = heads
+        if heads == "one":
+            self.dis = nn.Sequential(*score_layers(in_channels=1 + CLASSES))
+            return
         *trunk, last = score_layers()
         self.trunk, self.real = nn.Sequential(*trunk), last
         self.fits = nn.Sequential(
@@ -77,7 +70,9 @@ class TwoHeads(nn.Layer):
         )
 
     def forward(self, x: Tensor, y: Tensor) -> list[Tensor]:
-        """Two tensors of logits: "it fits", "it is real"."""
+        """`x [N, 1, 32, 32]` in [-1, 1] and one-hot `y [N, 10, 1, 1]` to logits `[N, 1, 1, 1]` of each head."""
+        if self.heads == "one":
+            return [self.dis(beside(x, y))]
         features = self.trunk(x)
         return [self.fits(beside(features, y)), self.real(features)]
 
@@ -110,7 +105,7 @@ class CGAN(Game):
         beta2: Decay = 0.999,
     ) -> None:
         self.generator = Generator(self.latent_dim + CLASSES).apply(weights_init)
-        self.discriminator = (Discriminator() if heads == "one" else TwoHeads()).apply(weights_init)
+        self.discriminator = Discriminator(heads).apply(weights_init)
         self.networks = {"generator": self.generator, "discriminator": self.discriminator}
         self.optimizers = adams(self.networks, learning_rate, beta1, beta2)
         self.ema = EMA(self.generator)

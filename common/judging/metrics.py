@@ -126,7 +126,7 @@ def nearest_distance(train: np.ndarray, fake: np.ndarray) -> float:
 
 def nearest(features: np.ndarray, k: int, seen_from: np.ndarray | None = None) -> np.ndarray:
     """Distances to the k nearest of `features`, from each row of `seen_from` or from each to the others: `[N, k]`."""
-    from sklearn.neighbors import NearestNeighbors  # takes 1.4 s, which a training that judges nothing need not wait
+    from sklearn.neighbors import NearestNeighbors  # takes 1.4 s; a training without a judge need not wait
 
     return NearestNeighbors(n_neighbors=k, algorithm="brute").fit(features.astype(np.float64)).kneighbors(seen_from)[0]
 
