@@ -19,6 +19,7 @@ import numpy as np
 import paddle
 from paddle import Tensor
 
+EMA_BATCHES = 10  # of 100 latent vectors each, from which the average's BatchNorm statistics are measured
 READ_EVERY = 20  # steps between looks at the losses: on a GPU each look waits for all the work queued before it
 
 
@@ -134,7 +135,7 @@ class Recorder:
         """Give the average its BatchNorm statistics, on latent vectors that are the same each time."""
         if self.game.ema and self._measured_at != step:
             self._measured_at = step
-            draws = (self.game.latent(random_numbers(self.flags.seed, EMA, part), 100) for part in range(10))
+            draws = (self.game.latent(random_numbers(self.flags.seed, EMA, part), 100) for part in range(EMA_BATCHES))
             self.game.ema.measure_statistics([on_device(draw) for draw in draws])
 
     def _warn(self, troubles: list[dict]) -> None:

@@ -14,7 +14,7 @@ from typing import Callable, NamedTuple
 
 from common import data  # sets Paddle up as it would for a command
 from common.game import Batch, Game
-from common.judging.reference import Reference
+from common.judging.reference import Examiner, Reference
 from common.machine import cpu
 from common.rng import LATENT, random_numbers
 from common.run.families import builder
@@ -31,6 +31,8 @@ from paddle.utils import unique_name
 ROOT = Path(__file__).resolve().parents[1]
 FAMILIES = ["dcgan", "lsgan"]
 HAS_GPU = paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0
+
+Examiner.SAMPLES = 500  # in this process; a command in one of its own judges 2,000
 
 settings.register_profile("repository", deadline=None, max_examples=60, derandomize=True)
 settings.load_profile("repository")

@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
-from common import data
 from common.recorder import Recorder
 from common.train import run
 from tests import toy
@@ -154,7 +153,6 @@ def live(request: dict) -> NoReturn:
 
 
 def main() -> None:
-    data.load("digits")  # imports scikit-learn
     for line in iter(sys.stdin.readline, ""):
         pid = os.fork()
         if pid == 0:

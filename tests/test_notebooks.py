@@ -18,7 +18,8 @@ import pytest
 from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-STEPS = "10"  # of every training on images; what the notebooks assert holds for any number
+# Of every training on images, and of the samples that notebook 4 judges; what they assert holds for any number.
+STEPS, SAMPLES = "10", "300"
 
 
 def code_cells(notebook) -> list:
@@ -34,6 +35,7 @@ def test_all_five_are_there():
 def test_it_runs_from_top_to_bottom(path: Path, monkeypatch, tmp_path):
     """In a folder of its own, so that it has to find the repository; its asserts check what it claims."""
     monkeypatch.setenv("NOTEBOOK_STEPS", STEPS)
+    monkeypatch.setenv("NOTEBOOK_SAMPLES", SAMPLES)
     monkeypatch.setenv("NOTEBOOK_WORK", str(tmp_path / "work"))  # of 0, which goes on with what it finds
     if path.stem[0] in "04":  # no MNIST there: they train on digits, and 4 judges those, which takes less time
         monkeypatch.setenv("MNIST_DIR", str(tmp_path / "nothing"))

@@ -13,7 +13,7 @@ from pathlib import Path
 from common import results, sample
 from common.errors import UserError
 from common.judging.report import report, spread_of
-from tests.conftest import ROOT, call, check_refused, users_environment
+from tests.conftest import ROOT, check_refused, here, users_environment
 
 import numpy as np
 import pytest
@@ -41,8 +41,7 @@ def made(made_once) -> tuple[Path, list[object]]:
             (folder / "stopped.txt").write_text(running.communicate(timeout=60)[0] + f"status {running.returncode}")
         assert not (folder / "docs").exists()
         assert not (folder / "work/dcgan-4/config.json").exists()  # not even begun
-        done = call("-m", "common.results", *flags_for(folder))
-        assert (done.returncode, done.stderr) == (0, ""), done.stdout
+        assert here(results.main, *flags_for(folder)) == 0
 
     folder = made_once("results", make)
     return folder, flags_for(folder)

@@ -56,15 +56,15 @@ def kernel_distance(
 def unbiased_mmd(x: np.ndarray, y: np.ndarray) -> float:
     """The estimate of one subset: kernel means within `x` and within `y` without the diagonal, less twice between."""
 
-    def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        base = a @ b.T / a.shape[1] + 1
-        return base * base * base
+    def total(a: np.ndarray, b: np.ndarray) -> float:
+        """Of the kernel over all pairs; one pass over their products takes half the time of three."""
+        products = a @ b.T
+        return np.einsum("ij,ij,ij->", products, products, products)
 
-    x, y = x.astype(np.float64), y.astype(np.float64)
-    m, n = len(x), len(y)
-    xx, yy = kernel(x, x), kernel(y, y)
-    within = (xx.sum() - np.trace(xx)) / (m * (m - 1)) + (yy.sum() - np.trace(yy)) / (n * (n - 1))
-    return float(within - 2 * kernel(x, y).mean())
+    # With a 1 behind each vector the kernel is the cube of a product.
+    x, y = (np.c_[part.astype(np.float64) / part.shape[1] ** 0.5, np.ones(len(part))] for part in (x, y))
+    within = sum((total(a, a) - ((a * a).sum(axis=1) ** 3).sum()) / (len(a) * (len(a) - 1)) for a in (x, y))
+    return float(within - 2 * total(x, y) / (len(x) * len(y)))
 
 
 def classifier_score(probabilities: np.ndarray) -> float:
