@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from common.errors import UserError
+from docs import permuted_classes
 from tests.conftest import batch_of, make_gan, train
 from tests.players import check_each_parameter_has_one_optimizer, movers, players_of, trained
 from zoo.cyclegan import CycleGAN, patches
-from zoo.shared.domains import two_domains
+from zoo.shared.domains import outlines, two_domains
 from zoo.shared.likeness import l1
-from zoo.shared.translation import in_one_colour
+from zoo.shared.translation import Translation, in_one_colour
 
 import numpy as np
 import paddle
@@ -120,3 +121,34 @@ def test_identity_is_not_for_colours(tmp_path, capsys):
     flags = ["--dataset", "digits", "--output-dir", tmp_path, "--domains", "colour", "--identity", 1]
     assert train("cyclegan", *flags) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+class Permuted(Translation):
+    """Makes of each digit the outline of the next one, a 0 of a 9, and knows what it made it of."""
+
+    domains = "edge"
+
+    def __init__(self, read) -> None:
+        self.read = read
+
+    def to_b(self, images):
+        digits, rng = self.read(images), np.random.default_rng(0)
+        others = [rng.choice(np.flatnonzero(digits == (digit + 1) % 10)) for digit in digits]
+        self.was, self.made = images, outlines(images[others])
+        return self.made
+
+    def to_a(self, images):
+        assert images is self.made
+        return self.was
+
+
+def test_the_table_of_what_becomes_what_shows_a_permutation(reference):
+    """The way back is exact, and every picture on the way is one of B: only who reads the digits can tell."""
+    game = Permuted(lambda images: reference.see(images).classes)
+    shares, back = permuted_classes.became(game, reference)
+    assert back == np.inf
+    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    np.testing.assert_array_equal(shares.argmax(axis=1), (np.arange(10) + 1) % 10)
+    figure = permuted_classes.draw({"one": (shares, 20.0), "other": (np.eye(10), 30.0)})
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles == ["one\nPSNR of the way back: 20.0", "other\nPSNR of the way back: 30.0"]
