@@ -148,7 +148,7 @@ def gradient(game: GAN) -> None:
     norms = np.linalg.norm(images.grad.numpy().reshape(len(images), -1), axis=1)
     none = int((~(norms > 1e-12)).sum())  # NaN counts, too
     if none:
-        where = "model.py (TODO 1)" if abs(found).max() <= 1 else "train.py (TODO 2)"
+        where = "model.py (TODO 1)" if found.abs().max() <= 1 else "train.py (TODO 2)"
         raise NotYet(f"{none} of {len(norms)} images that D is sure of give G none; look for what is flat in {where}")
 
 

@@ -20,6 +20,6 @@ def loss_tells_quality(run_dir: Path) -> dict[str, Yardstick]:
         return {}
     smooth = scipy.ndimage.median_filter(-load_losses(run_dir)["loss_d"], SMOOTHED)
     steps, distances = zip(*((line["step"], line["raw"]["frechet"]) for line in judged))
-    correlation = scipy.stats.spearmanr(smooth[list(steps)], distances).statistic
+    correlation, _ = scipy.stats.spearmanr(smooth[list(steps)], distances)
     meaning = f"rank correlation of -loss_d with the Fréchet distance over {len(judged)} epochs; 1 is perfect"
     return {"the loss tells the quality": Yardstick(float(correlation), 0.0, meaning)}
