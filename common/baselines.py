@@ -1,4 +1,6 @@
-"""What `common.benchmark` measures, each in a process of its own: `python common/baselines.py KIND BATCH_SIZE THREADS`.
+"""What `common.benchmark` measures, each in a process of its own.
+
+`python common/baselines.py KIND BATCH_SIZE THREADS [IMAGES]`; IMAGES are timed.
 
 The file is run by its path: importing `common` would set Paddle up, and the course's loop is measured with Paddle as
 installed. So each function imports what it needs itself; the other framework may not even be there.
@@ -173,9 +175,9 @@ if __name__ == "__main__":
     if kind == "training":
         found = training(arguments)
     else:
-        batch_size, threads = map(int, arguments)
+        batch_size, threads, images = map(int, [*arguments, IMAGES][:3])
         make = {"course": course, "torch": pytorch, "ours": ours}[kind]
-        count = IMAGES // batch_size // (4 if kind == "course" else 1)
+        count = images // batch_size // (4 if kind == "course" else 1)
         found = {"seconds": timed(make(batch_size, threads), max(4, count))}
     found["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"result": found}), flush=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from visualdl import LogReader
 
-STEPS = 250
+STEPS = 190
 TOY = ["--eval-every", 0, "--dataset", "digits", "--threads", 1, "--device", "cpu"]
 OFTEN = ["--checkpoint-minutes", 0.002]  # between saves: some ten steps
 JUDGED = ["--dataset", "digits", "--threads", 1, "--max-steps", 120]

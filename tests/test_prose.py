@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from tests.conftest import ROOT, call
+from tests.conftest import ROOT, train
 
 import pytest
 
@@ -179,10 +179,10 @@ RUNNING = ["docs/running.md", "docs/running.zh-CN.md"]
 
 
 @pytest.mark.parametrize("name", RUNNING)
-def test_every_flag_of_training_has_its_row(name):
-    helped = call("dcgan/train.py", "--help")
-    assert helped.returncode == 0
-    flags = set(re.findall(r"^ +(--[a-z0-9-]+)", helped.stdout, re.M))
+def test_every_flag_of_training_has_its_row(name, say):
+    helped = say(train, "dcgan", "--help")
+    assert helped.status == 0
+    flags = set(re.findall(r"^ +(--[a-z0-9-]+)", helped.out, re.M))
     rows = "\n".join(re.findall(r"^\| (`--.*?) \|", text_of(name), re.M))
     assert len(flags) > 15
     assert {flag for flag in flags if f"`{flag}`" not in rows} == set()

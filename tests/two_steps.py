@@ -30,7 +30,7 @@ def two_steps(family: str, mode: str) -> dict:
     if mode == "eval":
         for network in game.networks.values():
             network.eval()
-    rows, count = [], game.batches * (32 if family == "dcgan" else 8)
+    rows, count = [], game.batches * (32 if family == "dcgan" else 4)
     for step in range(2):
         real = np.random.default_rng(step).uniform(-1, 1, (count, *game.image)).astype(np.float32)
         data = paddle.to_tensor(real), paddle.arange(count) % 10

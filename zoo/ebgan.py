@@ -45,7 +45,7 @@ import paddle
 from paddle import Tensor, nn
 from paddle.nn.functional import normalize, relu
 
-CODE = 32  # numbers that an image has to go through
+CODE, MEASURED = 32, 1000  # numbers that an image has to go through; unseen digits whose energy is measured
 
 
 class Autoencoder(nn.Layer):
@@ -122,7 +122,7 @@ class EBGAN(Game):
         """Whether the energy tells unseen digits from what is none."""
         from sklearn.metrics import roc_auc_score  # takes 1.4 s to import
 
-        digits, found = reference.unseen[:1000], {}
+        digits, found = reference.unseen[:MEASURED], {}
         noise = np.random.default_rng(0).uniform(-1, 1, digits.shape).astype(np.float32)
         for name, others in {"noise": noise, "inverted digits": -digits, "outlines": outlines(digits)}.items():
             images, drawn = self.reconstruct(np.concatenate([digits, others]))
