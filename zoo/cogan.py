@@ -113,7 +113,8 @@ class CoGAN(Game):
             loss_g = sum(non_saturating.generator(score) for score in self.discriminator(self.generator.pair(z_g)))
             loss_g.backward()
         score_real, score_fake = (sum(sigmoid(score).mean() for score in scores) / 2 for scores in (real, fake))
-        values = {"loss_d": loss_d, "loss_g": loss_g, "score_real": score_real, "score_fake": score_fake}
+        # As the scores, the mean over the domains: the health watch compares it with one discriminator's.
+        values = {"loss_d": loss_d / 2, "loss_g": loss_g / 2, "score_real": score_real, "score_fake": score_fake}
         return {name: value.detach() for name, value in values.items()}
 
     def pairs(self, z: np.ndarray) -> list[np.ndarray]:

@@ -172,12 +172,12 @@ class CommonSpace(Translation):
             loss_g.backward()
         with self.turn("discriminators"):
             real, fake = [self.s_a(a), self.s_b(b)], [self.s_a(fake_a.detach()), self.s_b(fake_b.detach())]
-            loss_d = sum(least_squares.discriminator(*scores) for scores in zip(real, fake))
+            losses = {"loss_d": sum(least_squares.discriminator(*scores) for scores in zip(real, fake))}
             if self.constraint == "domain":
-                loss_d += non_saturating.discriminator(*(self.guess(code.detach()) for code in codes))
-            loss_d.backward()
+                losses["loss_code"] = non_saturating.discriminator(*(self.guess(code.detach()) for code in codes))
+            sum(losses.values()).backward()
         score_real, score_fake = (sum(score.mean() for score in scores) / 2 for scores in (real, fake))
-        values = {"loss_d": loss_d, "loss_g": loss_g, "rebuilt": rebuilt, "constraint": constraint}
+        values = {**losses, "loss_g": loss_g, "rebuilt": rebuilt, "constraint": constraint}
         values |= {"score_real": score_real, "score_fake": score_fake}
         return {name: value.detach() for name, value in values.items()}
 
