@@ -13,8 +13,8 @@ scores of the two discriminators, a and b pictures of A and of B that have nothi
 
 What the formulas do not say: which b belongs to an a. If G made every 3 an 8 and every 8 a 3, and F undid it, all of it
 would be as low as in the right solution. Which one is found depends on what is easy for G: convolutions like to leave
-strokes where they are. `--domains invert` and `rotate` are there to see what happens where that does not help
-(`docs/permuted-classes.md`).
+strokes where they are. `--domains invert` changes every pixel and moves no stroke, `rotate` moves them all: the first
+is found, the second is not (`docs/permuted-classes.md`).
 
 Domains (`--domains`): A is the data set, B made of other images of the batch. thick: strokes two pixels wider; edge;
 colour: a hue for each digit, which G has to invent and hide in what it makes; digits: scikit-learn's; invert; rotate.
