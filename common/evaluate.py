@@ -38,16 +38,7 @@ def judge_runs(
     Raises:
         UserError: the runs saw different data, or one cannot be read.
     """
-    datasets = {load_config(run_dir).get("dataset", "mnist") for run_dir in run_dirs}
-    if len(datasets) > 1:
-        raise UserError(f"these runs saw different data ({', '.join(sorted(datasets))}): evaluate them apart")
-    dataset = datasets.pop()
-    load_record(dataset)  # says what to do where there is no judge, before anything is read
-    images, _, checksum = data.load_labelled(dataset, "train", data_dir)
-    unseen, _, _ = data.load_labelled(dataset, "test", data_dir)
-    reference = Reference(dataset, images, checksum, unseen, data_dir)
-    del images
-
+    reference = reference_of(run_dirs, data_dir)
     rows, yardsticks = {}, {}
     for run_dir in run_dirs:
         for weights, name in WEIGHTS.items():
@@ -61,8 +52,23 @@ def judge_runs(
                 measured = {**game.measure(reference, run_dir), **reconstructions(game, reference)}
                 if measured and measured != yardsticks.get(f"{run_dir} raw"):  # some depend on the run's logs alone
                     yardsticks[f"{run_dir} {name}"] = measured
-    rows.update(floor_and_ceiling(reference, unseen, samples))
-    return dataset, rows, yardsticks
+    rows.update(floor_and_ceiling(reference, reference.unseen, samples))
+    return reference.dataset, rows, yardsticks
+
+
+def reference_of(run_dirs: list[Path], data_dir: str | None = None) -> Reference:
+    """The judge of the data that all of these runs saw, and the real images.
+
+    Raises:
+        UserError: they saw different data, or there is no judge for them.
+    """
+    datasets = {load_config(run_dir).get("dataset", "mnist") for run_dir in run_dirs}
+    if len(datasets) > 1:
+        raise UserError(f"these runs saw different data ({', '.join(sorted(datasets))}): evaluate them apart")
+    dataset = datasets.pop()
+    load_record(dataset)  # says what to do where there is no judge, before anything is read
+    images, _, checksum = data.load_labelled(dataset, "train", data_dir)
+    return Reference(dataset, images, checksum, data.load_labelled(dataset, "test", data_dir)[0], data_dir)
 
 
 @command

@@ -9,14 +9,14 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from common import data
 from common.data import CLASSES
 from common.errors import DONE, Parser, UserError, command
+from common.evaluate import reference_of
 from common.judging.metrics import psnr
 from common.judging.reference import Reference
 from common.run.artifacts import save_figure
 from common.run.flags import DATA_DIR_HELP
-from common.run.runs import load_config, load_game
+from common.run.runs import load_game
 from zoo.shared.translation import MEASURED, Translation, two_judges
 
 import numpy as np
@@ -63,15 +63,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("docs/images/permuted_classes.png"), help="the picture")
     flags = parser.parse_args(arguments)
 
-    found: dict[str, tuple[np.ndarray, float]] = {}
-    for run_dir in flags.run_dirs:
-        game, dataset = load_game(run_dir), load_config(run_dir)["dataset"]
+    games = {run_dir: load_game(run_dir) for run_dir in flags.run_dirs}
+    for run_dir, game in games.items():
         if not isinstance(game, Translation):
             raise UserError(f"{run_dir}: its family does not translate; name a run of cyclegan or common_space")
-        images, _, checksum = data.load_labelled(dataset, "train", flags.data_dir)
-        reference = Reference(dataset, images, checksum, data.load_labelled(dataset, "test", flags.data_dir)[0])
-        found[run_dir.name] = became(game, reference)
-        shares, back = found[run_dir.name]
+    reference = reference_of(flags.run_dirs, flags.data_dir)
+    found: dict[str, tuple[np.ndarray, float]] = {}
+    for run_dir, game in games.items():
+        shares, back = found[run_dir.name] = became(game, reference)
         print(f"{run_dir}: way back {back:.1f} dB")
         for digit, row in enumerate(shares):
             print(f"  {digit} is read as", ", ".join(f"{o} ({row[o]:.2f})" for o in np.argsort(-row)[:3] if row[o]))

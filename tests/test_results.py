@@ -28,7 +28,7 @@ def flags_for(folder: Path) -> list[object]:
 
 @pytest.fixture(scope="session")
 def made(made_once) -> tuple[Path, list[object]]:
-    """That run, by the command as typed, told to stop in the middle and then to go on; and its flags."""
+    """That run, by the command as typed, told to stop in the middle, then gone on with in this process; its flags."""
 
     def make(folder: Path) -> None:
         both = [sys.executable, "-m", "common.results", *map(str, flags_for(folder))]

@@ -45,7 +45,8 @@ import paddle
 from paddle import Tensor, nn
 from paddle.nn.functional import normalize, relu
 
-CODE, MEASURED = 32, 1000  # numbers that an image has to go through; unseen digits whose energy is measured
+CODE = 32  # numbers that an image has to go through
+MEASURED = 1000  # unseen digits whose energy is compared with that of what is no digit
 
 
 class Autoencoder(nn.Layer):
