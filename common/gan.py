@@ -30,6 +30,7 @@ class GAN(Game):
         label_smoothing: D's target for real images is 1 less this (Salimans et al. 2016, arXiv 1606.03498, 3.4)
         penalty: γ, half of which weighs the squared slope of D at real images (arXiv 1801.04406); 0 is off
         penalty_every: steps between penalties, each weighted by as many (arXiv 1912.04958, section 3.1)
+        ema_decay: weight of the past in the moving average of G; see `common/ema.py`
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class GAN(Game):
         label_smoothing: Annotated[float, Range(0, 0.5)] = 0.0,
         penalty: Weight = 0.0,
         penalty_every: Count = 4,
+        ema_decay: Decay = 0.999,
     ) -> None:
         self.networks = {"generator": generator, "discriminator": discriminator}
         self.criterion = criterion
@@ -53,7 +55,7 @@ class GAN(Game):
             for name, rate in learning_rates.items()
         }
         self.label_smoothing, self.penalty, self.penalty_every = label_smoothing, penalty, penalty_every
-        self.ema = EMA(generator)
+        self.ema = EMA(generator, ema_decay)
         self._targets: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
 
     def step(self, real: Tensor, noise_d: Tensor, noise_g: Tensor, penalised: bool = False) -> dict[str, Tensor]:

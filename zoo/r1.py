@@ -1,0 +1,85 @@
+"""R1: DCGAN's layers, and what the field has learnt since: one penalty. `python zoo/r1.py`; `--help` lists the flags.
+
+The idea. D sees more of the real images with each step, and in the end it separates them from the fakes by a cliff. On
+a cliff there is no slope that tells G where to go, and at the real images themselves D still pushes: the players circle
+the solution and never come to rest. So D is held flat where it matters, at the real images. Nothing else is needed for
+the two to meet there (Mescheder et al. 2018, arXiv 1801.04406, theorem 4.1).
+
+The formulas (equations 1 and 9 there; sp is the softplus, s(x) D's raw score):
+
+    D   min  E sp(-s(x)) + E sp(s(G(z))) + γ/2 E ‖∇s(x)‖²      over real images x
+    G   min  E sp(-s(G(z)))                                    non-saturating
+
+The penalty is computed in every fourth step and weighs four times as much there: the same on average, and much quicker
+(Karras et al. 2019, arXiv 1912.04958, section 3.1, "lazy regularization").
+
+What differs from the paper: DCGAN's layers in place of residual ones. Without BatchNorm, D has biases and He's
+initialisation; `--norm batch` is the course's D as it is.
+
+What to look at. `score_real` and `score_fake` stay near each other, where DCGAN's run apart. `penalty` is 0 in the
+steps between; its mean over four steps is what D pays.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Literal
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from common.ema import EMA
+from common.game import Batch
+from common.init import weights_init
+from common.layers import Generator, score_layers
+from common.losses import TwoPlayers, non_saturating
+from common.penalty import steepness
+from common.settings import Count, Decay, Rate, Weight
+from common.train import run
+from zoo.wgan_gp import critic_layers
+
+import paddle
+from paddle import Tensor, nn
+
+
+class R1(TwoPlayers):
+    """DCGAN's generator, and a D that is held flat at real images.
+
+    Args:
+        learning_rate: Adam's step size, both networks
+        beta1: Adam's first decay rate, both networks
+        beta2: Adam's second decay rate, both networks
+        norm: none, a D without BatchNorm but with biases, or batch, the course's D
+        penalty: γ, half of which weighs the squared slope of D at real images
+        penalty_every: steps between penalties, each weighted by as many
+        ema_decay: weight of the past in the moving average of G
+    """
+
+    def __init__(
+        self,
+        learning_rate: Rate = 2e-4,
+        beta1: Decay = 0.5,
+        beta2: Decay = 0.999,
+        norm: Literal["none", "batch"] = "none",
+        penalty: Weight = 1.0,
+        penalty_every: Count = 4,
+        ema_decay: Decay = 0.999,
+    ) -> None:
+        generator = Generator().apply(weights_init)
+        discriminator = critic_layers() if norm == "none" else nn.Sequential(*score_layers()).apply(weights_init)
+        super().__init__(generator, discriminator, non_saturating, learning_rate, beta1, beta2)
+        self.ema = EMA(generator, ema_decay)
+        self.weight, self.every = penalty / 2, penalty_every
+
+    def penalties(self, batch: Batch, fakes: Tensor) -> dict[str, Tensor]:
+        """What D pays for its slope in this step."""
+        due = batch.step % self.every == 0
+        slope = steepness(self.discriminator, batch.images) if due else paddle.zeros([])
+        return {"penalty": self.every * self.weight * slope}
+
+
+build = R1
+
+if __name__ == "__main__":
+    sys.exit(run("r1", build))
