@@ -1,4 +1,5 @@
-"""Make weights that others can use: `python -m common.publish RUN_DIR FOLDER` writes its best generator with a card."""
+"""Make weights that others can use: `python -m common.publish RUN_DIR FOLDER` writes its best generator with a card,
+and the curves of its training in small."""
 
 from __future__ import annotations
 
@@ -11,9 +12,14 @@ from common.evaluate import WEIGHTS, judge_runs
 from common.game import Yardstick
 from common.judging.tables import table, yardstick_table
 from common.run.artifacts import atomic, save_json
-from common.run.families import script, title
-from common.run.flags import DATA_DIR_HELP
-from common.run.runs import load_config, load_rows
+from common.run.families import builder, script, title
+from common.run.flags import DATA_DIR_HELP, flag_of
+from common.run.runs import load_config, load_losses
+from common.settings import settings_of
+
+import numpy as np
+
+CURVE = 100  # steps that one row of the published curves is the mean of, the last one perhaps of fewer
 
 
 @command
@@ -22,7 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = Parser(
         prog="python -m common.publish",
         description="Write the generator of a run that the judge likes best to a folder of its own, with its settings "
-        "and a card that says how it was made and how good it is. `python -m common.sample FOLDER` draws with it.",
+        "its curves in small and a card that says how it was made and how good it is. `python -m common.sample FOLDER` "
+        "draws with it.",
     )
     parser.add_argument("run_dir", metavar="RUN_DIR", type=Path, help="what a training run wrote, such as work/cgan")
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="where to, such as zoo/pretrained/cgan")
@@ -38,21 +45,40 @@ def main(arguments: list[str] | None = None) -> int:
     kind = min(judged, key=lambda name: judged[name]["frechet"])
     content = (run_dir / next(file for file, name in WEIGHTS.items() if name == kind)).read_bytes()
 
-    made = {**config, "steps": len(load_rows(run_dir)), "sha256": hashlib.sha256(content).hexdigest()}
+    made = {**config, "steps": len(load_losses(run_dir)["step"]), "sha256": hashlib.sha256(content).hexdigest()}
     figures = {f"its {kind} weights": judged[kind], "real, unseen": rows["real, unseen"]}
     said = card(flags.folder, made, figures, yardsticks.get(f"{run_dir} {kind}", {}))
-    write_folder(flags.folder, config, content, said)
+    given = {**config["flags"], "data_dir": None, "output_dir": f"work/{config['family']}"}  # nobody's paths
+    save_json(flags.folder / "config.json", {**config, "flags": given})
+    files = {"generator.params": content, "README.md": said.encode(), "losses.csv": curves(load_losses(run_dir))}
+    if (run_dir / "metrics.jsonl").exists():
+        files["metrics.jsonl"] = (run_dir / "metrics.jsonl").read_bytes()
+    for name, written in files.items():
+        with atomic(flags.folder / name) as file:
+            file.write(written)
     print(f"{flags.folder}: the {kind} weights, Fréchet distance {judged[kind]['frechet']:.2f}")
     return DONE
 
 
-def write_folder(folder: Path, config: dict, weights: bytes, readme: str) -> None:
-    """Write what `common.sample` draws from: a run's `config.json`, without anybody's paths, its weights and a card."""
-    given = {**config["flags"], "data_dir": None, "output_dir": f"work/{config['family']}"}
-    save_json(folder / "config.json", {**config, "flags": given})
-    for name, content in (("generator.params", weights), ("README.md", readme.encode())):
-        with atomic(folder / name) as file:
-            file.write(content)
+def curves(losses: dict[str, np.ndarray]) -> bytes:
+    """A `losses.csv` with one row for each `CURVE` steps: the means, and the last of these steps."""
+    rows = []
+    for start in range(0, len(losses["step"]), CURVE):
+        part = slice(start, start + CURVE)
+        counted = [f"{losses[name][part][-1]:.0f}" for name in ("step", "epoch", "batch")]
+        rows.append(counted + [f"{values[part].mean():.5g}" for values in list(losses.values())[3:]])
+    return "".join(",".join(row) + "\n" for row in [list(losses), *rows]).encode()
+
+
+def recipe(config: dict) -> str:
+    """The command of a run: what was not left at its default."""
+    flags = config["flags"]
+    names = [one.name for one in settings_of(builder(config["family"])) if flags[one.name] != one.default]
+    names += ["linear_decay"] if flags["linear_decay"] else []
+    words = [flag_of(name) if flags[name] is True else f"{flag_of(name)} {flags[name]}" for name in names]
+    length = f"--epochs {flags['epochs']}" + (f" --max-steps {flags['max_steps']}" if flags["max_steps"] else "")
+    words = [f"--seed {flags['seed']}", f"--batch-size {flags['batch_size']}", length, *words]
+    return f"python {script(config['family']).as_posix()} {' '.join(words)}"
 
 
 def card(folder: Path, made: dict, figures: dict[str, dict], yardsticks: dict[str, Yardstick]) -> str:
@@ -74,7 +100,7 @@ python -m common.sample {folder.as_posix()} --out grid.png
 | --- | --- |
 | network · 网络 | the generator of `{script(family).as_posix()}` |
 | data · 数据 | {made["dataset"]}, training images ({made["checksum"]}) |
-| recipe · 配方 | a run of {made["steps"]:,} updates of {flags["batch_size"]} images, seed {flags["seed"]} |
+| recipe · 配方 | `{recipe(made)}`: {made["steps"]:,} updates of {flags["batch_size"]} images |
 | Paddle | {made["versions"]["paddle"]}, {made["device"]} |
 | SHA-256 | `{made["sha256"]}` |
 | licence · 许可证 | Apache-2.0 |

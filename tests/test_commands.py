@@ -13,6 +13,7 @@ from common import publish, sample
 from common.run import progress
 from common.run.families import builder, families, script
 from common.run.flags import flag_of, parse_flags
+from common.run.runs import load_losses
 from common.settings import settings_of
 from tests.conftest import ROOT, call, check_refused, train, users_environment
 from tests.runs import TOY
@@ -200,11 +201,18 @@ def test_published_weights_draw_and_say_what_they_are(run_dir, tmp_path, say):
     folder = tmp_path / "given"
     said = say(publish.main, run_dir, folder, "--samples", 100)
     assert (said.status, said.err) == (0, "")
-    assert {path.name for path in folder.iterdir()} == {"README.md", "config.json", "generator.params"}
+    whole = {"README.md", "config.json", "generator.params", "losses.csv", "metrics.jsonl"}
+    assert {path.name for path in folder.iterdir()} == whole
+    assert (folder / "metrics.jsonl").read_bytes() == (run_dir / "metrics.jsonl").read_bytes()
+    few, all_of_them = load_losses(folder), load_losses(run_dir)
+    assert list(few) == list(all_of_them)
+    assert few["step"].tolist() == [69]
+    assert few["loss_d"][0] == pytest.approx(all_of_them["loss_d"].mean(), rel=1e-4)
     content = (folder / "generator.params").read_bytes()
     assert content in [path.read_bytes() for path in run_dir.glob("generator*.params")]
     written = (folder / "README.md").read_text()
     assert hashlib.sha256(content).hexdigest() in written
-    assert "a run of 70 updates of 32 images, seed 42" in written
+    command = "`python dcgan/train.py --seed 42 --batch-size 32 --epochs 100 --max-steps 70`"
+    assert f"{command}: 70 updates of 32 images" in written
     assert str(run_dir.parent) not in written + (folder / "config.json").read_text()
     assert say(sample.main, folder, "--count", 4, "--out", tmp_path / "a.png").status == 0

@@ -105,3 +105,29 @@ def test_resumed_with_another_penalty_it_is_refused(tmp_path, say):
         assert said.status == 2
         assert words in said.err
     assert train("toy", *flags, "--max-steps", 9, "--resume") == 0
+
+
+@pytest.mark.parametrize(("norm", "parameters"), [("none", 660_929), ("batch", 661_248)])
+def test_r1_pays_in_every_fourth_step(norm, parameters):
+    paddle.seed(0)
+    game = builder("r1")(norm=norm, penalty=2.0)
+    assert sum(p.size for p in game.discriminator.parameters() if not p.stop_gradient) == parameters
+    due = 4 * steepness(game.discriminator, batch_of(0).images).item()  # half of γ is 1
+    rows = [game.update(batch_of(step)) for step in range(5)]
+    paid = [row["penalty"].item() for row in rows]
+    assert paid[0] == pytest.approx(due, rel=1e-4)
+    assert paid[1:4] == [0, 0, 0]
+    assert 0 < paid[4] != paid[0]
+    assert rows[0]["loss_d"].item() > paid[0]  # the cross-entropy is there, too
+
+
+def test_the_average_forgets_as_slowly_as_the_flag_says():
+    """Once 10,000 updates are done; before, the start is forgotten at once under either."""
+    moved = {}
+    for decay in (0.9, 0.999):
+        game = builder("dcgan")(ema_decay=decay)
+        weight, mine = (net.parameters()[0] for net in (game.networks["generator"], game.ema.network))
+        weight.set_value(weight + 1)
+        game.ema.update(100_000)
+        moved[decay] = float(1 - (weight - mine).mean())
+    assert moved == {0.9: pytest.approx(0.1, rel=1e-2), 0.999: pytest.approx(0.001, rel=0.1)}

@@ -12,18 +12,22 @@ from pathlib import Path
 
 from common import results, sample
 from common.errors import UserError
-from common.judging.report import report, spread_of
+from common.judging.report import EQUAL, report, spread_of
+from common.run.families import families
+from common.run.runs import load_losses, load_metrics
 from tests.conftest import ROOT, check_refused, here, users_environment
 
 import numpy as np
 import pytest
 from PIL import Image
 
+NAME = "dcgan-epochs-1-3"
+
 
 def flags_for(folder: Path) -> list[object]:
     """Of one short run of DCGAN on digits."""
-    flags = ["--recipes", "dcgan", "--seeds", 3, "--epochs", 1, "--dataset", "digits", "--samples", 200]
-    return [*flags, "--work-dir", folder / "work", "--out", folder / "docs", "--publish-to", folder]
+    flags = ["--recipes", "dcgan --epochs 1", "--seeds", 3, "--dataset", "digits", "--samples", 200]
+    return [*flags, "--work-dir", folder / "work", "--out", folder / "docs"]
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +36,7 @@ def made(made_once) -> tuple[Path, list[object]]:
 
     def make(folder: Path) -> None:
         both = [sys.executable, "-m", "common.results", *map(str, flags_for(folder))]
-        losses = folder / "work/dcgan-3/losses.csv"
+        losses = folder / "work" / NAME / "losses.csv"
         with subprocess.Popen([*both, "--seeds", "3", "4", "--at-once", "1"], cwd=ROOT, stdout=subprocess.PIPE,
                               text=True, env=users_environment()) as running:  # fmt: skip
             while running.poll() is None and not (losses.exists() and losses.read_text().count("\n") > 20):
@@ -40,7 +44,7 @@ def made(made_once) -> tuple[Path, list[object]]:
             running.terminate()
             (folder / "stopped.txt").write_text(running.communicate(timeout=60)[0] + f"status {running.returncode}")
         assert not (folder / "docs").exists()
-        assert not (folder / "work/dcgan-4/config.json").exists()  # not even begun
+        assert not (folder / "work/dcgan-epochs-1-4/config.json").exists()  # not even begun
         assert here(results.main, *flags_for(folder)) == 0
 
     folder = made_once("results", make)
@@ -50,29 +54,43 @@ def made(made_once) -> tuple[Path, list[object]]:
 def test_told_to_stop_it_saves_and_the_same_command_goes_on(made):
     folder, _ = made
     said = (folder / "stopped.txt").read_text()
-    assert "dcgan-3: stopped with status 130; see " in said
+    assert f"{NAME}: stopped with status 130; see " in said
     assert said.endswith("status 130")
-    assert "resumed after" in (folder / "work/dcgan-3/train.log").read_text()
+    assert "resumed after" in (folder / "work" / NAME / "train.log").read_text()
 
 
 def test_everything_is_written(made):
     folder, _ = made
     found = json.loads((folder / "docs/results.json").read_text())
-    assert list(found["runs"]) == ["dcgan-3"]
-    run = found["runs"]["dcgan-3"]
-    assert run["sha256 of generator.params after the first epoch"] == run["sha256"]["raw"]  # there is one epoch
+    assert list(found["runs"]) == [NAME]
+    run, work = found["runs"][NAME], folder / "work" / NAME
+    assert (run["recipe"], run["seed"]) == ("dcgan --epochs 1", 3)
     assert set(run["final"]) == {"raw", "EMA", "best"}
-    assert (folder / "docs/images/results.png").stat().st_size > 10_000
-    card = (folder / "dcgan/pretrained/README.md").read_text()
-    assert run["sha256"]["EMA"] in card
-    assert f"| {run['final']['EMA']['frechet']:.2f} |" in card
+    assert run["sha256"]["raw"] == hashlib.sha256((work / "generator.params").read_bytes()).hexdigest()
+    assert run["steps"] == len(load_losses(work)["step"])
+    judged = load_metrics(work)
+    assert run["by epoch"]["ema"] == [pytest.approx(judged[0]["ema"]["frechet"], abs=1e-3)]
+    assert run["by epoch"]["loss_d"] == [pytest.approx(load_losses(work)["loss_d"].mean(), abs=1e-4)]
+    assert run["minutes"] > 0
+    assert "curves" not in run
+    for picture in ("results.png", f"results_{NAME}.png"):
+        assert (folder / "docs/images" / picture).stat().st_size > 10_000
 
 
-def test_the_pretrained_weights_draw(made, tmp_path, say):
-    folder, _ = made
-    drawn = say(sample.main, folder / "dcgan/pretrained", "--out", tmp_path / "grid.png")
-    assert (drawn.status, drawn.err) == (0, "")
-    assert str(folder) not in (folder / "dcgan/pretrained/config.json").read_text()
+def test_where_d_has_won_is_counted_in_blocks_of_steps():
+    lead = np.array([0.9] * 100 + [0.99] * 100 + [0.9] * 100 + [0.96] * 40)
+    found = results.won({"score_real": lead + 0.5, "score_fake": np.full(len(lead), 0.5)})
+    assert found == {"first": 100, "share": 0.5}
+    assert results.won({"score_real": lead * 0, "score_fake": lead})["first"] is None
+
+
+def test_without_recipes_every_grey_family_is_meant():
+    wanted = results.everything()
+    assert len(wanted) == len({results.name_of(*each) for each in wanted})
+    assert {recipe.split()[0] for recipe, _ in wanted} == set(families()) - {"cifar_gan"}
+    assert [seed for recipe, seed in wanted if recipe == "r1 --batch-size 64 --max-steps 5000"] == [0, 1, 2]
+    assert [seed for recipe, seed in wanted if recipe.startswith("bigan ")] == [0]
+    assert results.name_of(*wanted[0]) == "dcgan-0"
 
 
 def test_the_report_is_made_of_the_json_alone(made, tmp_path, say):
@@ -84,49 +102,68 @@ def test_the_report_is_made_of_the_json_alone(made, tmp_path, say):
     assert (docs / "results.md").read_bytes() == (folder / "docs/results.md").read_bytes()
 
 
-def test_what_is_not_finished_is_left_out_by_name(made, tmp_path, say):
+def test_what_is_not_finished_is_left_out(made, tmp_path, say):
     flags = made[1]
-    more = ["--recipes", "dcgan", "lsgan", "--seeds", 3, 4, "--out", tmp_path, "--publish-to", tmp_path]
+    more = ["--recipes", "dcgan --epochs 1", "lsgan --epochs 1", "--seeds", 3, 4, "--out", tmp_path]
     done = say(results.main, *flags, *more, "--finished")
     assert (done.status, done.err) == (0, "")
-    assert list(json.loads((tmp_path / "results.json").read_text())["runs"]) == ["dcgan-3"]
+    assert list(json.loads((tmp_path / "results.json").read_text())["runs"]) == [NAME]
     check_refused(say(results.main, *flags, *more, "--finished", "--seeds", 5), "no finished run")
     found = json.loads((tmp_path / "results.json").read_text())
-    found["runs"]["lsgan-4"] = {**found["runs"]["dcgan-3"], "recipe": "lsgan", "seed": 4}
-    assert "left out: DCGAN seed 4, LSGAN seed 3." in report(found)
-    assert "| LSGAN |  | ![lsgan-4](images/results_lsgan-4.png) |" in report(found)
+    found["runs"]["lsgan-4"] = {**found["runs"][NAME], "recipe": "lsgan --epochs 1", "seed": 4}
+    assert "| LSGAN --epochs 1 |  | ![lsgan-4](images/results_lsgan-4.png) |" in report(found)
 
 
 def test_runs_of_another_day_are_joined_by_add(made, tmp_path, say):
     folder, flags = made
     kept = json.loads((folder / "docs/results.json").read_text())
     changed = {"recipe": "lsgan --linear-decay", "seed": 1, "processor": "another"}
-    kept["runs"] = {"lsgan-linear-decay-1": {**kept["runs"]["dcgan-3"], **changed}}
+    kept["runs"] = {"lsgan-linear-decay-1": {**kept["runs"][NAME], **changed}}
     (tmp_path / "results.json").write_text(json.dumps(kept))
-    both = [*flags, "--out", tmp_path, "--publish-to", tmp_path, "--finished", "--add"]
+    both = [*flags, "--out", tmp_path, "--finished", "--add"]
     done = say(results.main, *both)
     assert (done.status, done.err) == (0, "")
     written = (tmp_path / "results.json").read_bytes()
     found = json.loads(written)
-    assert list(found["runs"]) == ["lsgan-linear-decay-1", "dcgan-3"]  # by seed
+    assert list(found["runs"]) == ["lsgan-linear-decay-1", NAME]  # by seed
     assert found["runs"]["lsgan-linear-decay-1"] == kept["runs"]["lsgan-linear-decay-1"]
     written_down = (tmp_path / "results.md").read_text()
     assert "| another |" in written_down
     assert "| LSGAN --linear-decay EMA |" in written_down
-    assert not (tmp_path / "lsgan").exists()  # whose weights are not here
     other = say(results.main, *both, "--samples", 100)
-    check_refused(other, "samples was 200 in results.json and is now 100")
+    check_refused(other, "--samples was 200 in results.json and is now 100")
     assert (tmp_path / "results.json").read_bytes() == written
-    with pytest.raises(UserError, match="judge was"):
-        results.check_fits(kept, judge="another")
+    with pytest.raises(UserError, match="the judge of digits was"):
+        results.check_fits(kept, 200, "digits", "another")
+
+
+def test_the_first_table_has_a_row_a_family(made):
+    """A family of three seeds, one that draws nothing from noise, one of another data set with another judge."""
+    found = json.loads((made[0] / "docs/results.json").read_text())
+    run, anchors = found["runs"][NAME], found["anchors"]["digits"]
+    final = {"raw": {**run["final"]["raw"], "frechet": 9.0}, "EMA": {**run["final"]["EMA"], "frechet": 8.0}}
+    tried = {"raw": {"read as asked": [0.9, 0.1]}, "EMA": {"read as asked": [0.95, 0.1]}}
+    shared = {**run, "seed": 0, "dataset": "mnist", "minutes": 12.2}
+    one = {**shared, "recipe": f"cgan{EQUAL}", "final": final, "yardsticks": tried}
+    two = {**one, "seed": 1, "final": {"EMA": {**final["EMA"], "frechet": 10.0}}, "minutes": 13.8}
+    neither = {**one, "recipe": f"cyclegan{EQUAL}", "final": {}, "yardsticks": {"raw": {"way back": [28.0, 12.9]}}}
+    colour = {**one, "recipe": f"cifar_gan{EQUAL}", "dataset": "cifar10", "yardsticks": {}}
+    runs = {"a": neither, "b": one, "c": two, "d": colour}
+    text = report({**found, "runs": runs, "anchors": {"mnist": anchors, "cifar10": anchors}})
+    rows = [line for line in text.splitlines() if line.startswith("| C")]
+    assert rows[0].startswith("| CGAN | 0, 1 | 9.00 ± 1.41 | ")
+    assert "| read as asked 0.95 ± 0 (0.1) | 13 ± 1 | `python zoo/cgan.py` | ![CGAN](images/results_b.png) |" in rows[0]
+    assert rows[1].startswith("| CYCLEGAN | 0 | – | – | – | – | way back 28 (12.9) | 12 |")
+    assert rows[2].startswith("| CIFAR-GAN, cifar10 | 0 | 8.00 |")
+    assert sum(line.startswith("| real, ") for line in text.splitlines()) == 4
 
 
 def test_figures_are_means_over_seeds(made):
     folder, _ = made
     found = json.loads((folder / "docs/results.json").read_text())
-    other = json.loads(json.dumps(found["runs"]["dcgan-3"]))
-    other["seed"], other["final"]["raw"]["frechet"] = 4, found["runs"]["dcgan-3"]["final"]["raw"]["frechet"] + 2
-    found["runs"]["dcgan-4"] = other
+    other = json.loads(json.dumps(found["runs"][NAME]))
+    other["seed"], other["final"]["raw"]["frechet"] = 4, found["runs"][NAME]["final"]["raw"]["frechet"] + 2
+    found["runs"]["another"] = other
     values = [run["final"]["raw"]["frechet"] for run in found["runs"].values()]
     assert f"{np.mean(values):.2f} ± 1.41" in report(found)
     assert spread_of([1.0, 3.0]) == "2.00 ± 1.41"
@@ -134,8 +171,8 @@ def test_figures_are_means_over_seeds(made):
 
 
 def test_a_run_that_fails_stops_the_report(tmp_path, capsys):
-    flags = ["--seeds", "0", "--data-dir", str(tmp_path), "--work-dir", str(tmp_path), "--out", str(tmp_path / "docs")]
-    status = results.main(flags)
+    flags = ["--recipes", "dcgan", "lsgan", "--data-dir", str(tmp_path), "--work-dir", str(tmp_path)]
+    status = results.main([*flags, "--out", str(tmp_path / "docs")])
     assert status == 2
     assert capsys.readouterr().out.count("stopped with status 2") == 2
     assert not (tmp_path / "docs").exists()
@@ -166,7 +203,7 @@ def test_the_readmes_four_rows_are_of_the_json(name):
     found = json.loads((ROOT / "docs/results.json").read_text())
     shipped = hashlib.sha256((ROOT / "dcgan/pretrained/generator.params").read_bytes()).hexdigest()
     runs = {
-        family: [run["final"]["EMA"] for run in found["runs"].values() if run["recipe"] == family]
+        family: [run["final"]["EMA"] for run in found["runs"].values() if run["recipe"] == f"{family} --epochs 10"]
         for family in ("dcgan", "lsgan")
     }
     members = [
@@ -196,7 +233,8 @@ def test_what_is_published_is_what_the_report_says(family):
     content = (ROOT / family / "pretrained/generator.params").read_bytes()
     assert len(content) < 5_000_000
     found = json.loads((ROOT / "docs/results.json").read_text())
-    hashes = [run["sha256"]["EMA"] for run in found["runs"].values() if run["recipe"] == family]
+    runs = [run for run in found["runs"].values() if run["recipe"].split()[0] == family]
+    hashes = [digest for run in runs for digest in run["sha256"].values()]
     assert hashlib.sha256(content).hexdigest() in hashes
 
 

@@ -5,139 +5,131 @@ from __future__ import annotations
 import shlex
 
 from common.judging.tables import COLUMNS
+from common.run import families
+from common.run.families import script
 
 import numpy as np
 from matplotlib.figure import Figure
 
 LOSSES = ("loss_d", "loss_g", "score_real", "score_fake")  # the columns of `losses.csv` that are reported
-CURVE = 100  # steps that one point of a curve is the mean of, the last one perhaps of fewer
+CURVE = 100  # steps of one block, the last one perhaps of fewer
 WON = 0.95  # D has all but won where its mean score of real images is this far above that of fakes
+EQUAL = " --batch-size 64 --max-steps 5000"  # what all families have in common in the first table
 SHOWN = {key: column for key, column in COLUMNS.items() if key != "kernel_spread"}
+FEW = ("frechet", "precision", "recall", "confident")
+KINDS = ("EMA", "raw")  # of weights, the one that a table shows first
 
 
-def by_recipe(results: dict) -> dict[str, list[dict]]:
-    """The runs of each recipe, with their names."""
+def by_recipe(results: dict, equal: bool) -> dict[str, list[dict]]:
+    """The runs of each recipe, with their names: those of the first table, or the others."""
     found: dict[str, list[dict]] = {}
     for name, run in results["runs"].items():
-        found.setdefault(run["recipe"], []).append({"name": name, **run})
+        if (EQUAL in run["recipe"]) == equal:
+            found.setdefault(run["recipe"], []).append({"name": name, **run})
     return found
 
 
 def title(recipe: str) -> str:
-    """ "dcgan --linear-decay" as "DCGAN --linear-decay"."""
-    family, *changes = recipe.split()
-    return " ".join([family.upper(), *changes])
-
-
-def model_card(family: str, run: dict, results: dict, config: dict) -> str:
-    """What a reader must know of published weights."""
-    final, floor = run["final"]["EMA"], results["anchors"]["real, unseen"]
-    figures = "\n".join(
-        f"| {name} | {form.format(final[key])} | {form.format(floor[key])} |" for key, (name, form) in SHOWN.items()
-    )
-    return f"""# {family.upper()}, pretrained · 预训练权重
-
-```bash
-python -m common.sample {family}/pretrained --out grid.png
-```
-
-| | |
-| --- | --- |
-| network · 网络 | the generator of `{family}/model.py`, `[N, 100, 1, 1]` normal noise to `[N, 1, 32, 32]` in [-1, 1] |
-| weights · 权重 | moving average (0.999) after {len(run["epochs"])} epochs, seed {run["seed"]}, the best of \
-{len(by_recipe(results)[family])} by Fréchet distance |
-| data · 数据 | {results["dataset"].upper()}, training images ({config["checksum"]}) |
-| recipe · 配方 | batch {config["flags"]["batch_size"]}, Adam {config["flags"]["learning_rate"]}, \
-beta1 {config["flags"]["beta1"]}; `make results` at commit {run["commit"][:12]} |
-| SHA-256 | `{run["sha256"]["EMA"]}` |
-| licence · 许可证 | Apache-2.0 |
-
-{results["samples"]:,} samples by our judge, beside unseen real images · 由评判网络给出，与未见过的真图对照：
-
-| metric · 指标 | these weights · 本权重 | real, unseen · 真图 |
-| --- | --- | --- |
-{figures}
-
-It draws handwritten digits and nothing else; made for teaching. · 只会画手写数字，供教学使用。
-""".replace("\\\n", "")
+    """ "dcgan --linear-decay" as "DCGAN --linear-decay"; what all have in common is not said."""
+    family, *changes = recipe.replace(EQUAL, "").split()
+    return " ".join([families.title(family), *changes])
 
 
 def spread_of(values: list[float], form: str = "{:.2f}") -> str:
-    """Mean and, of several runs, standard deviation (n - 1), as "28.36 ± 1.20"."""
+    """Mean and, of several runs, standard deviation (n - 1), as "28.36 ± 1.20"; a dash where nothing was measured."""
+    if None in values or not values:
+        return "–"
     mean = form.format(np.mean(values))
     return f"{mean} ± {form.format(np.std(values, ddof=1))}" if len(values) > 1 else mean
 
 
 def report(results: dict) -> str:
     """The report as Markdown."""
-    recipes, runs = by_recipe(results), results["runs"]
-    seeds = sorted({run["seed"] for run in runs.values()})
-    epochs = results["epochs"]
-    there = {(run["recipe"], run["seed"]) for run in runs.values()}
-    missing = [f"{title(recipe)} seed {seed}" for recipe in recipes for seed in seeds if (recipe, seed) not in there]
-    left_out = f" Not finished, and left out: {', '.join(missing)}." if missing else ""
-    called = shlex.join(
-        ["python", "-m", "common.results", "--recipes", *recipes, "--seeds", *map(str, seeds), "--epochs", str(epochs)]
-    )
     lines = [
         "# Measured results",
         "",
-        f"Written by `python -m common.results --report-only` from `results.json`; no figure is typed by hand. "
-        f"{results['dataset'].upper()}, {epochs} epochs, seeds {', '.join(map(str, seeds))}, the course's "
-        f"hyperparameters but for the flags that a row names. Mean ± standard deviation over the seeds.{left_out} "
-        "One CPU thread a run.",
-        "",
-        "![curves](images/results.png)",
-        "",
-        f"## After {epochs} epochs, {results['samples']:,} samples each",
+        "Written by `python -m common.results` from `results.json`; no figure is typed by hand. "
+        f"{results['samples']:,} samples of each generator. Mean ± standard deviation where there are several seeds. "
+        "↓ less is better, ↑ more is better; what the columns mean: [reading-results.md](reading-results.md).",
         "",
     ]
+    equal, others = by_recipe(results, True), by_recipe(results, False)
+    if equal:
+        lines += equal_cost(equal, results["anchors"])
+    if others:
+        lines += longer(others, results["anchors"])
+    return "\n".join([*lines, *reproduce(results["runs"])]) + "\n"
+
+
+def equal_cost(recipes: dict[str, list[dict]], anchors: dict[str, dict]) -> list[str]:
+    """The section with a row for each family, the nearest to real images first."""
+    lines = [
+        "## Every family, at equal cost",
+        "",
+        f"Each family's own command with `{EQUAL.strip()}`: 5,000 updates of G on 64 images. A figure in brackets is "
+        "the floor of a yardstick: what is reached where nothing was learnt. Averaged weights (EMA), where there are "
+        "some. Minutes on one thread, judgements included.",
+        "",
+        f"| | seeds | {' | '.join(SHOWN[key][0] for key in FEW)} | its own yardstick (floor) | minutes | command | |",
+        "| --- |" + " --- |" * (len(FEW) + 5),
+    ]
+    for dataset in sorted({run["dataset"] for members in recipes.values() for run in members}, reverse=True):
+        rows = []
+        for recipe, members in recipes.items():
+            if members[0]["dataset"] != dataset:
+                continue
+            cells = [spread_of([shown(run).get(key) for run in members], SHOWN[key][1]) for key in FEW]
+            command = f"`python {script(recipe.split()[0])}`"
+            minutes = spread_of([run["minutes"] for run in members], "{:.0f}")
+            picture = f"![{title(recipe)}](images/results_{members[0]['name']}.png)"
+            name = title(recipe) + ("" if dataset == "mnist" else f", {dataset}")
+            seeds = ", ".join(str(run["seed"]) for run in members)
+            distance = shown(members[0]).get("frechet", np.inf)
+            cells = [name, seeds, *cells, own(members), minutes, command, picture]
+            rows.append((distance, f"| {' | '.join(cells)} |"))
+        lines += [row for _, row in sorted(rows)]
+        for name, row in anchors.get(dataset, {}).items():
+            cells = [SHOWN[key][1].format(row[key]) for key in FEW]
+            lines.append(f"| {name}{'' if dataset == 'mnist' else f', {dataset}'} | | {' | '.join(cells)} | | | | |")
+    return [*lines, ""]
+
+
+def shown(run: dict) -> dict:
+    """The metrics of the weights that the first table shows."""
+    return next((run["final"][kind] for kind in KINDS if kind in run["final"]), {})
+
+
+def own(members: list[dict]) -> str:
+    """The yardsticks of a family, as "its name 0.996 (0)"."""
+    found = [next((run["yardsticks"][kind] for kind in KINDS if kind in run["yardsticks"]), {}) for run in members]
+    cells = []
+    for name, (_, floor) in found[0].items():
+        figures = [one[name][0] for one in found if name in one]
+        cells.append(f"{name} {spread_of(figures, '{:.4g}')} ({floor:.4g})")
+    return "; ".join(cells)
+
+
+def longer(recipes: dict[str, list[dict]], anchors: dict[str, dict]) -> list[str]:
+    """The sections on all other runs."""
+    lines = ["## Longer runs and other recipes", "", "Each name is a command's flags.", ""]
+    lines += ["![Fréchet distance, D's loss and D's lead by epoch](images/results.png)", ""]
     lines += [f"| | {' | '.join(name for name, _ in SHOWN.values())} |", "| --- |" + " --- |" * len(SHOWN)]
     for recipe, members in recipes.items():
         for kind in members[0]["final"]:
             cells = [spread_of([run["final"][kind][key] for run in members], form) for key, (_, form) in SHOWN.items()]
             lines.append(f"| {title(recipe)} {kind} | {' | '.join(cells)} |")
-    for name, row in results["anchors"].items():
-        lines.append(f"| {name} | {' | '.join(form.format(row[key]) for key, (_, form) in SHOWN.items())} |")
-    lines += ["", *winning(recipes)]
-    lines += ["", *(line for recipe, members in recipes.items() for line in by_epoch(recipe, members, epochs))]
-    lines += ["## What the health watch said", ""]
-    lines += [
-        f"- {name}, step {line['step']:,}: {line['trouble']}: {line['advice']}."
-        for name, run in runs.items()
-        for line in run["troubles"]
-    ] or ["Nothing, in no run."]
-    lines += ["", "## What they draw", "", "Each run's moving average, the same 64 latent vectors.", ""]
+    for dataset in {run["dataset"] for members in recipes.values() for run in members}:
+        for name, row in anchors[dataset].items():
+            lines.append(f"| {name} | {' | '.join(form.format(row[key]) for key, (_, form) in SHOWN.items())} |")
+    lines += ["", *winning(recipes), ""]
+    lines += [line for recipe, members in recipes.items() for line in by_epoch(recipe, members)]
+    seeds = sorted({run["seed"] for members in recipes.values() for run in members})
+    lines += ["## What they draw", "", "Each run's moving average, the same 64 latent vectors.", ""]
     lines += ["| |" + "".join(f" seed {seed} |" for seed in seeds), "| --- |" + " --- |" * len(seeds)]
     for recipe, members in recipes.items():
         grids = {run["seed"]: f"![{run['name']}](images/results_{run['name']}.png)" for run in members}
-        cells = [grids.get(seed, "") for seed in seeds]
-        lines.append(f"| {title(recipe)} | {' | '.join(cells)} |")
-    lines += [
-        "",
-        "## Reproduce",
-        "",
-        "```bash",
-        f"{called}   # hours; stop it whenever you like, it goes on",
-        "```",
-        "",
-        "SHA-256 of `generator.params` begins with:",
-        "",
-        "| run | after the first epoch | after the last | trained on | with | at commit |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    for name, run in runs.items():
-        first = run["sha256 of generator.params after the first epoch"]
-        versions = ", ".join(f"{package} {version}" for package, version in run["versions"].items())
-        cells = [f"`{first[:32]}`" if first else "", f"`{run['sha256']['raw'][:32]}`", run["processor"], versions]
-        lines.append(f"| {' | '.join([name, *cells, run['commit'][:12]])} |")
-    lines += [
-        "",
-        "The first one takes minutes: `python FAMILY/train.py --seed SEED --threads 1 --epochs 1`, then "
-        "`sha256sum work/FAMILY/generator.params`. The same processor type and Paddle version give the same bits; "
-        "another processor rounds otherwise, and its run soon is another run.",
-    ]
-    return "\n".join(lines) + "\n"
+        lines.append(f"| {title(recipe)} | {' | '.join(grids.get(seed, '') for seed in seeds)} |")
+    return [*lines, ""]
 
 
 def winning(recipes: dict[str, list[dict]]) -> list[str]:
@@ -146,58 +138,93 @@ def winning(recipes: dict[str, list[dict]]) -> list[str]:
         "## Where D begins to win",
         "",
         f"Counted in blocks of {CURVE} steps. D dominates a block if its mean score of real images is more than {WON} "
-        "above that of fakes.",
+        "above that of fakes. The last column: how often the health watch spoke.",
         "",
-        "| | first such block, at step (each seed) | share of all blocks |",
-        "| --- | --- | --- |",
+        "| | first such block, at step (each seed) | share of all blocks | warnings |",
+        "| --- | --- | --- | --- |",
     ]
     for recipe, members in recipes.items():
-        won = [np.subtract(run["curves"]["score_real"], run["curves"]["score_fake"]) > WON for run in members]
-        first = " / ".join(f"{np.argmax(parts) * CURVE:,}" if parts.any() else "never" for parts in won)
-        lines.append(f"| {title(recipe)} | {first} | {spread_of([100 * parts.mean() for parts in won], '{:.0f}')} % |")
+        found = [run["won"] for run in members if "won" in run]
+        if found:
+            first = " / ".join("never" if one["first"] is None else f"{one['first']:,}" for one in found)
+            share = spread_of([100 * one["share"] for one in found], "{:.0f}")
+            said = " / ".join(str(run["troubles"]) for run in members)
+            lines.append(f"| {title(recipe)} | {first} | {share} % | {said} |")
     return lines
 
 
-def by_epoch(recipe: str, members: list[dict], epochs: int) -> list[str]:
+def by_epoch(recipe: str, members: list[dict]) -> list[str]:
     """A recipe's section with a row for each epoch."""
+    columns = {"raw": "Fréchet raw ↓", "ema": "Fréchet EMA ↓", "loss_d": "D's loss", "loss_g": "G's loss"}
+    columns = {**columns, "score_real": "D of real", "score_fake": "D of fakes"}
+    columns = {column: name for column, name in columns.items() if members[0]["by epoch"].get(column)}
     lines = [
         f"## {title(recipe)} by epoch",
         "",
         "Fréchet distance of 2,000 samples; losses and scores as the mean over the epoch's steps.",
         "",
-        "| epoch | Fréchet raw ↓ | Fréchet EMA ↓ | D's loss | G's loss | D of real | D of fakes |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        f"| epoch | {' | '.join(columns.values())} |",
+        "| --- |" + " --- |" * len(columns),
     ]
-    for epoch in range(epochs):
-        cells = [spread_of([run["epochs"][epoch][kind]["frechet"] for run in members]) for kind in ("raw", "ema")]
-        cells += [spread_of([run["epoch means"][column][epoch] for run in members], "{:.3f}") for column in LOSSES]
+    for epoch in range(len(members[0]["by epoch"]["raw"])):
+        cells = [
+            spread_of(
+                [run["by epoch"][column][epoch] for run in members], "{:.2f}" if column in ("raw", "ema") else "{:.3f}"
+            )
+            for column in columns
+        ]
         lines.append(f"| {epoch + 1} | {' | '.join(cells)} |")
     return [*lines, ""]
 
 
+def reproduce(runs: dict[str, dict]) -> list[str]:
+    """The section with the commands and what each run's weights hashed to."""
+    lines = ["## Reproduce", "", "```bash", "python -m common.results   # the first table; hours, in parts"]
+    others = sorted({run["recipe"] for run in runs.values() if EQUAL not in run["recipe"]})
+    for recipe in others:
+        seeds = sorted(str(run["seed"]) for run in runs.values() if run["recipe"] == recipe)
+        lines.append(f"python -m common.results --add --recipes {shlex.quote(recipe)} --seeds {' '.join(seeds)}")
+    lines += [
+        "```",
+        "",
+        "The same processor type, Paddle version and commit give the same bits; another processor rounds otherwise, "
+        "and its run soon is another run. SHA-256 of `generator.params` begins with:",
+        "",
+        "| run | hash | trained on | with | at commit |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, run in runs.items():
+        versions = ", ".join(f"{package} {version}" for package, version in run["versions"].items())
+        digest = f"`{run['sha256']['raw'][:32]}`" if "raw" in run["sha256"] else ""
+        lines.append(f"| {name} | {digest} | {run['processor']} | {versions} | {run['commit'][:12]} |")
+    return lines
+
+
 def draw(results: dict) -> Figure:
-    """Losses and Fréchet distances of all runs, a colour for each recipe."""
+    """Losses and Fréchet distances by epoch, a colour for each recipe that is not in the first table."""
     figure = Figure(figsize=(14, 4), layout="constrained")
-    distance, loss_d, gap = figure.subplots(1, 3)
-    for index, (recipe, members) in enumerate(by_recipe(results).items()):
+    distance, loss_d, lead = figure.subplots(1, 3)
+    for index, (recipe, members) in enumerate(by_recipe(results, False).items()):
         colour = f"C{index}"
+        epochs = np.arange(1, 1 + len(members[0]["by epoch"]["raw"]))
         for kind, style in (("raw", "-"), ("ema", "--")):
-            table = np.array([[found[kind]["frechet"] for found in run["epochs"]] for run in members])
-            epochs = np.arange(1, table.shape[1] + 1)
+            table = np.array([run["by epoch"][kind] for run in members])
+            if not table.size:
+                continue
             label = f"{title(recipe)} {'EMA' if kind == 'ema' else kind}"
             distance.plot(epochs, table.mean(axis=0), style, color=colour, label=label)
             distance.fill_between(epochs, table.min(axis=0), table.max(axis=0), color=colour, alpha=0.12)
         for run in members:
-            curves = {name: np.array(values) for name, values in run["curves"].items()}
-            steps = np.arange(len(curves["loss_d"])) * CURVE
-            loss_d.plot(steps, curves["loss_d"], color=colour, alpha=0.6, linewidth=1)
-            gap.plot(steps, curves["score_real"] - curves["score_fake"], color=colour, alpha=0.6, linewidth=1)
+            found = run["by epoch"]
+            loss_d.plot(epochs, found["loss_d"], color=colour, alpha=0.6, linewidth=1)
+            if "score_real" in found:
+                lead.plot(epochs, np.subtract(found["score_real"], found["score_fake"]), color=colour, alpha=0.6)
     distance.set(title="Fréchet distance (band: all seeds)", xlabel="epoch", yscale="log")
     for set_formatter in (distance.yaxis.set_major_formatter, distance.yaxis.set_minor_formatter):
         set_formatter("{x:.0f}")
-    distance.legend()
-    loss_d.set(title="D's loss, mean of 100 steps", xlabel="step", yscale="log")
-    gap.set(title="D's score of real less that of fakes", xlabel="step")
-    for axes in (distance, loss_d, gap):
+    distance.legend(fontsize="small")
+    loss_d.set(title="D's loss, mean of an epoch", xlabel="epoch", yscale="log")
+    lead.set(title="D's score of real less that of fakes", xlabel="epoch")
+    for axes in (distance, loss_d, lead):
         axes.grid(alpha=0.25)
     return figure
