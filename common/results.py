@@ -23,12 +23,13 @@ from typing import NamedTuple
 from common.errors import DONE, INTERRUPTED, Parser, UserError, command, whole_number
 from common.evaluate import WEIGHTS, judge_runs
 from common.judging.judge import load_record
-from common.judging.report import CURVE, EQUAL, LOSSES, WON, draw, report
+from common.judging.report import CURVE, EQUAL, LOSSES, UPDATES, WON, bare, draw, report
 from common.machine import cpu
 from common.run.artifacts import GRID_COLUMNS, atomic, grid, save_figure, save_image, save_json
 from common.run.families import ROOT, builder, families, image_of, script
 from common.run.flags import DATA_DIR_HELP
-from common.run.runs import best_weights, load_config, load_game, load_losses, load_metrics, load_troubles
+from common.run.runs import load_config, load_game, load_losses, load_metrics, load_troubles
+from common.sample import reconstructed
 
 import numpy as np
 
@@ -46,7 +47,7 @@ class Run(NamedTuple):
 
 def name_of(recipe: str, seed: int) -> str:
     """ "dcgan --epochs 10", 2 as "dcgan-epochs-10-2"; what all have in common is not said."""
-    return f"{recipe.replace(EQUAL, '').replace(' --', '-').replace(' ', '-').strip('-')}-{seed}"
+    return f"{bare(recipe).replace(' --', '-').replace(' ', '-')}-{seed}"
 
 
 def known_recipe(text: str) -> str:
@@ -59,7 +60,8 @@ def known_recipe(text: str) -> str:
 def everything() -> list[tuple[str, int]]:
     """Every family that draws grey images, at equal cost: the recipes and seeds of the first table."""
     grey = [family for family in families() if image_of(builder(family))[0] == 1]
-    return [(f"{family}{EQUAL}", seed) for seed in range(3) for family in grey if seed == 0 or family in SEVERAL]
+    recipes = {family: f"{family}{UPDATES if family == 'wgan_gp' else EQUAL}" for family in grey}
+    return [(recipes[family], seed) for seed in range(3) for family in grey if seed == 0 or family in SEVERAL]
 
 
 @command
@@ -218,7 +220,8 @@ def collect(runs: dict[str, Run], flags: argparse.Namespace) -> tuple[dict, dict
             },
             "by epoch": by_epoch(folder, losses),
             "troubles": len(load_troubles(folder)),
-            "sha256": {kind: sha256(folder / file) for file, kind in WEIGHTS.items() if kind in kinds},
+            "sha256": {kind: sha256(folder / file) for file, kind in WEIGHTS.items() if (folder / file).exists()},
+            "picture": f"results_{name}.png",
         }
         if {"score_real", "score_fake"} <= set(losses):
             found[name]["won"] = won(losses)
@@ -243,14 +246,17 @@ def won(losses: dict[str, np.ndarray]) -> dict[str, float | None]:
 
 
 def draw_grids(runs: dict[str, Run], out: Path, data_dir: str | None) -> None:
-    """`results_RUN.png`: what each run's moving average draws of the same 64 latent vectors; what a family makes of
-    pictures, where it draws nothing from noise, `common.sample --reconstruct` shows."""
+    """`results_RUN.png`: what each run's moving average draws of the same 64 latent vectors, or, where nothing is drawn
+    from noise, what it makes of unseen pictures."""
     for name, run in runs.items():
-        average = "generator_ema.params"
-        game = load_game(run.folder, average if (run.folder / average).exists() else best_weights(run.folder))
+        game, ema = load_game(run.folder), run.folder / "generator_ema.params"
+        if ema.exists():
+            game = load_game(run.folder, ema.name)
         if "generator" in game.networks:
             images = game.sample(game.latent(np.random.default_rng(0), GRID_COLUMNS**2))
-            save_image(out / f"results_{name}.png", grid(images))
+        else:
+            images = reconstructed(game, load_config(run.folder), 0, 2 * GRID_COLUMNS, GRID_COLUMNS, data_dir)
+        save_image(out / f"results_{name}.png", grid(images))
 
 
 def write_report(results: dict, out: Path) -> None:

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 LOSSES = ("loss_d", "loss_g", "score_real", "score_fake")  # the columns of `losses.csv` that are reported
 CURVE = 100  # steps of one block, the last one perhaps of fewer
 WON = 0.95  # D has all but won where its mean score of real images is this far above that of fakes
-EQUAL = " --batch-size 64 --max-steps 5000"  # what all families have in common in the first table
+UPDATES = " --max-steps 5000"  # what all families have in common in the first table
+EQUAL = f" --batch-size 64{UPDATES}"  # and what all but one have
 SHOWN = {key: column for key, column in COLUMNS.items() if key != "kernel_spread"}
 FEW = ("frechet", "precision", "recall", "confident")
 KINDS = ("EMA", "raw")  # of weights, the one that a table shows first
@@ -24,15 +25,20 @@ def by_recipe(results: dict, equal: bool) -> dict[str, list[dict]]:
     """The runs of each recipe, with their names: those of the first table, or the others."""
     found: dict[str, list[dict]] = {}
     for name, run in results["runs"].items():
-        if (EQUAL in run["recipe"]) == equal:
+        if run["recipe"].endswith(UPDATES) == equal:
             found.setdefault(run["recipe"], []).append({"name": name, **run})
     return found
 
 
 def title(recipe: str) -> str:
     """ "dcgan --linear-decay" as "DCGAN --linear-decay"; what all have in common is not said."""
-    family, *changes = recipe.replace(EQUAL, "").split()
+    family, *changes = bare(recipe).split()
     return " ".join([families.title(family), *changes])
+
+
+def bare(recipe: str) -> str:
+    """A recipe without what all in the first table have in common."""
+    return recipe.replace(EQUAL, "").replace(UPDATES, "")
 
 
 def spread_of(values: list[float], form: str = "{:.2f}") -> str:
@@ -66,9 +72,10 @@ def equal_cost(recipes: dict[str, list[dict]], anchors: dict[str, dict]) -> list
     lines = [
         "## Every family, at equal cost",
         "",
-        f"Each family's own command with `{EQUAL.strip()}`: 5,000 updates of G on 64 images. A figure in brackets is "
-        "the floor of a yardstick: what is reached where nothing was learnt. Averaged weights (EMA), where there are "
-        "some. Minutes on one thread, judgements included.",
+        f"Each family's own command with `{EQUAL.strip()}`: 5,000 updates of G on 64 images. (WGAN-GP, whose critic "
+        "sees five batches in each, has batches of 32.) Averaged weights (EMA), where there are some. In brackets "
+        "the floor of a yardstick: what is reached where nothing was learnt. A dash: not measured. Minutes on one "
+        "thread, judgements included.",
         "",
         f"| | seeds | {' | '.join(SHOWN[key][0] for key in FEW)} | its own yardstick (floor) | minutes | command | |",
         "| --- |" + " --- |" * (len(FEW) + 5),
@@ -81,7 +88,7 @@ def equal_cost(recipes: dict[str, list[dict]], anchors: dict[str, dict]) -> list
             cells = [spread_of([shown(run).get(key) for run in members], SHOWN[key][1]) for key in FEW]
             command = f"`python {script(recipe.split()[0])}`"
             minutes = spread_of([run["minutes"] for run in members], "{:.0f}")
-            picture = f"![{title(recipe)}](images/results_{members[0]['name']}.png)"
+            picture = f"![{title(recipe)}](images/{members[0]['picture']})"
             name = title(recipe) + ("" if dataset == "mnist" else f", {dataset}")
             seeds = ", ".join(str(run["seed"]) for run in members)
             distance = shown(members[0]).get("frechet", np.inf)
@@ -91,7 +98,8 @@ def equal_cost(recipes: dict[str, list[dict]], anchors: dict[str, dict]) -> list
         for name, row in anchors.get(dataset, {}).items():
             cells = [SHOWN[key][1].format(row[key]) for key in FEW]
             lines.append(f"| {name}{'' if dataset == 'mnist' else f', {dataset}'} | | {' | '.join(cells)} | | | | |")
-    return [*lines, ""]
+    taken = sorted({run["taken from"] for members in recipes.values() for run in members if "taken from" in run})
+    return [*lines, "", *(f"Rows with dashes are taken from {source}." for source in taken), ""]
 
 
 def shown(run: dict) -> dict:
@@ -127,7 +135,7 @@ def longer(recipes: dict[str, list[dict]], anchors: dict[str, dict]) -> list[str
     lines += ["## What they draw", "", "Each run's moving average, the same 64 latent vectors.", ""]
     lines += ["| |" + "".join(f" seed {seed} |" for seed in seeds), "| --- |" + " --- |" * len(seeds)]
     for recipe, members in recipes.items():
-        grids = {run["seed"]: f"![{run['name']}](images/results_{run['name']}.png)" for run in members}
+        grids = {run["seed"]: f"![{run['name']}](images/{run['picture']})" for run in members}
         lines.append(f"| {title(recipe)} | {' | '.join(grids.get(seed, '') for seed in seeds)} |")
     return [*lines, ""]
 
@@ -180,7 +188,7 @@ def by_epoch(recipe: str, members: list[dict]) -> list[str]:
 def reproduce(runs: dict[str, dict]) -> list[str]:
     """The section with the commands and what each run's weights hashed to."""
     lines = ["## Reproduce", "", "```bash", "python -m common.results   # the first table; hours, in parts"]
-    others = sorted({run["recipe"] for run in runs.values() if EQUAL not in run["recipe"]})
+    others = sorted({run["recipe"] for run in runs.values() if not run["recipe"].endswith(UPDATES)})
     for recipe in others:
         seeds = sorted(str(run["seed"]) for run in runs.values() if run["recipe"] == recipe)
         lines.append(f"python -m common.results --add --recipes {shlex.quote(recipe)} --seeds {' '.join(seeds)}")
@@ -194,8 +202,10 @@ def reproduce(runs: dict[str, dict]) -> list[str]:
         "| --- | --- | --- | --- | --- |",
     ]
     for name, run in runs.items():
+        if not run["sha256"]:  # taken from a table: its weights are gone
+            continue
         versions = ", ".join(f"{package} {version}" for package, version in run["versions"].items())
-        digest = f"`{run['sha256']['raw'][:32]}`" if "raw" in run["sha256"] else ""
+        digest = f"`{run['sha256']['raw'][:32]}`"
         lines.append(f"| {name} | {digest} | {run['processor']} | {versions} | {run['commit'][:12]} |")
     return lines
 
