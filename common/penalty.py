@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from common.machine.channels import mean, spread
+
 import paddle
 from paddle import Tensor, nn
 
@@ -28,7 +30,6 @@ def steepness(discriminator: nn.Layer, images: Tensor) -> Tensor:
 def normalised(layer: nn.BatchNorm2D, x: Tensor) -> Tensor:
     """What `layer` makes of `x [N, C, H, W]` in training, in single steps: the second derivative of Paddle's BatchNorm
     takes forty times as long. Its running statistics stay as they are."""
-    centred = x - x.mean(axis=[0, 2, 3], keepdim=True)
-    variance = centred.square().mean(axis=[0, 2, 3], keepdim=True)
-    weight, bias = (parameter.reshape([1, -1, 1, 1]) for parameter in (layer.weight, layer.bias))
-    return centred * (variance + layer._epsilon).rsqrt() * weight + bias
+    centred = x - spread(mean(x), x.shape)
+    scale = (mean(centred.square()) + layer._epsilon).rsqrt() * layer.weight
+    return centred * spread(scale, x.shape) + spread(layer.bias, x.shape)

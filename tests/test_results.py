@@ -110,7 +110,8 @@ def test_what_is_not_finished_is_left_out(made, tmp_path, say):
     assert list(json.loads((tmp_path / "results.json").read_text())["runs"]) == [NAME]
     check_refused(say(results.main, *flags, *more, "--finished", "--seeds", 5), "no finished run")
     found = json.loads((tmp_path / "results.json").read_text())
-    found["runs"]["lsgan-4"] = {**found["runs"][NAME], "recipe": "lsgan --epochs 1", "seed": 4, "picture": "lsgan-4.png"}
+    other = {"recipe": "lsgan --epochs 1", "seed": 4, "picture": "lsgan-4.png"}
+    found["runs"]["lsgan-4"] = {**found["runs"][NAME], **other}
     assert "| LSGAN --epochs 1 |  | ![lsgan-4](images/lsgan-4.png) |" in report(found)
 
 
@@ -209,7 +210,7 @@ def test_the_readmes_four_rows_are_of_the_json(name):
     members = [
         *runs.values(),
         [run["final"]["EMA"] for run in found["runs"].values() if shipped == run["sha256"].get("EMA")],
-        [found["anchors"]["real, unseen"]],
+        [found["anchors"]["mnist"]["real, unseen"]],
     ]
     columns = {"frechet": "{:.2f}", "recall": "{:.3f}", "confident": "{:.3f}"}
     expected = [[spread_of([one[key] for one in member], form) for key, form in columns.items()] for member in members]

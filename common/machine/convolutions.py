@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Callable
 
 from common.machine import cpu, onednn
+from common.machine.channels import spread
 from common.machine.onednn import Kept, Operand, Shape
 
 import paddle
@@ -141,7 +142,11 @@ class Quick:
         """`y` with the layer's bias, if it has one."""
         if self.bias is None:
             return y
-        return y + (self.bias if self._data_format == "NHWC" else self.bias.reshape([1, -1, 1, 1]))
+        if self._data_format == "NHWC":
+            return y + self.bias
+        if y.shape[0] < 0:  # as it is while a network is exported: any number of images
+            return y + self.bias.reshape([1, -1, 1, 1])
+        return y + spread(self.bias, y.shape)
 
 
 class Conv2D(Quick, nn.Conv2D):
