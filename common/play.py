@@ -104,8 +104,7 @@ class Runs:
         return table(rows) if rows else "No judgements here · 还没有评判结果 (`--eval-every`)"
 
     def curves(self, names: list[str]) -> Figure | None:
-        """Losses, scores and grids of all that have some, as `common.compare` draws them; pretrained weights come
-        without."""
+        """Losses, scores and grids of all that have some, as `common.compare` draws them."""
         runs = []
         for folder in map(self.find, names):
             with contextlib.suppress(UserError):  # one that has not begun, or is damaged: the others are shown

@@ -33,6 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("run_dir", metavar="RUN_DIR", type=Path, help="what a training run wrote, such as work/cgan")
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="where to, such as zoo/pretrained/cgan")
+    parser.add_argument("--note", default="", help='a line for the card: how these were chosen, "best of seeds 0 to 2"')
     parser.add_argument("--samples", type=whole_number(100), default=10_000, help="images that are judged")
     parser.add_argument("--data-dir", help=DATA_DIR_HELP)
     flags = parser.parse_args(arguments)
@@ -47,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     made = {**config, "steps": len(load_losses(run_dir)["step"]), "sha256": hashlib.sha256(content).hexdigest()}
     figures = {f"its {kind} weights": judged[kind], "real, unseen": rows["real, unseen"]}
-    said = card(flags.folder, made, figures, yardsticks.get(f"{run_dir} {kind}", {}))
+    said = card(flags.folder, {**made, "chosen": flags.note}, figures, yardsticks.get(f"{run_dir} {kind}", {}))
     given = {**config["flags"], "data_dir": None, "output_dir": f"work/{config['family']}"}  # nobody's paths
     save_json(flags.folder / "config.json", {**config, "flags": given})
     files = {"generator.params": content, "README.md": said.encode(), "losses.csv": curves(load_losses(run_dir))}
@@ -85,10 +86,11 @@ def card(folder: Path, made: dict, figures: dict[str, dict], yardsticks: dict[st
     """What a reader must know of published weights.
 
     Args:
-        made: the run's `config.json`, its `steps` and the `sha256` of the weights.
+        made: the run's `config.json`, its `steps`, the `sha256` of the weights, and how they were `chosen`, or "".
         figures: rows of metrics, for `table`.
     """
     family, flags = made["family"], made["flags"]
+    chosen = f"| chosen · 选择 | {made['chosen']} |\n" if made["chosen"] else ""
     own = f"\n{yardstick_table({'these weights': yardsticks})}\n" if yardsticks else ""
     return f"""# {title(family)}, pretrained · 预训练权重
 
@@ -101,7 +103,7 @@ python -m common.sample {folder.as_posix()} --out grid.png
 | network · 网络 | the generator of `{script(family).as_posix()}` |
 | data · 数据 | {made["dataset"]}, training images ({made["checksum"]}) |
 | recipe · 配方 | `{recipe(made)}`: {made["steps"]:,} updates of {flags["batch_size"]} images |
-| Paddle | {made["versions"]["paddle"]}, {made["device"]} |
+{chosen}| Paddle | {made["versions"]["paddle"]}, {made["device"]} |
 | SHA-256 | `{made["sha256"]}` |
 | licence · 许可证 | Apache-2.0 |
 

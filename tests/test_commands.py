@@ -199,7 +199,7 @@ def test_real_mnist_run(real_mnist, tmp_path, say):
 
 def test_published_weights_draw_and_say_what_they_are(run_dir, tmp_path, say):
     folder = tmp_path / "given"
-    said = say(publish.main, run_dir, folder, "--samples", 100)
+    said = say(publish.main, run_dir, folder, "--samples", 100, "--note", "the only one")
     assert (said.status, said.err) == (0, "")
     whole = {"README.md", "config.json", "generator.params", "losses.csv", "metrics.jsonl"}
     assert {path.name for path in folder.iterdir()} == whole
@@ -213,6 +213,6 @@ def test_published_weights_draw_and_say_what_they_are(run_dir, tmp_path, say):
     written = (folder / "README.md").read_text()
     assert hashlib.sha256(content).hexdigest() in written
     command = "`python dcgan/train.py --seed 42 --batch-size 32 --epochs 100 --max-steps 70`"
-    assert f"{command}: 70 updates of 32 images" in written
+    assert f"{command}: 70 updates of 32 images |\n| chosen · 选择 | the only one |\n" in written
     assert str(run_dir.parent) not in written + (folder / "config.json").read_text()
     assert say(sample.main, folder, "--count", 4, "--out", tmp_path / "a.png").status == 0

@@ -35,6 +35,7 @@ def folder(run_dir, tmp_path) -> Path:
     shutil.copytree(run_dir, top / "group/mine")
     damaged = shutil.copytree(ROOT / "dcgan/pretrained", top / "damaged")
     (damaged / "generator.params").write_bytes(b"no weights")
+    (damaged / "losses.csv").unlink(missing_ok=True)
     (tmp_path / "secret").mkdir()
     (tmp_path / "secret/config.json").write_text(json.dumps({"family": "dcgan"}))
     (top / "linked").symlink_to(tmp_path / "secret")
