@@ -10,6 +10,7 @@ from pathlib import Path
 from common.errors import DONE, Parser, UserError, command, whole_number
 from common.evaluate import WEIGHTS, judge_runs
 from common.game import Yardstick
+from common.judging.report import CURVE
 from common.judging.tables import table, yardstick_table
 from common.run.artifacts import atomic, save_json
 from common.run.families import builder, script, title
@@ -19,15 +20,13 @@ from common.settings import settings_of
 
 import numpy as np
 
-CURVE = 100  # steps that one row of the published curves is the mean of, the last one perhaps of fewer
-
 
 @command
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = Parser(
         prog="python -m common.publish",
-        description="Write the generator of a run that the judge likes best to a folder of its own, with its settings "
+        description="Write the generator of a run that the judge likes best to a folder of its own, with its settings, "
         "its curves in small and a card that says how it was made and how good it is. `python -m common.sample FOLDER` "
         "draws with it.",
     )
@@ -46,12 +45,13 @@ def main(arguments: list[str] | None = None) -> int:
     kind = min(judged, key=lambda name: judged[name]["frechet"])
     content = (run_dir / next(file for file, name in WEIGHTS.items() if name == kind)).read_bytes()
 
-    made = {**config, "steps": len(load_losses(run_dir)["step"]), "sha256": hashlib.sha256(content).hexdigest()}
+    losses = load_losses(run_dir)
+    made = {**config, "steps": len(losses["step"]), "sha256": hashlib.sha256(content).hexdigest()}
     figures = {f"its {kind} weights": judged[kind], "real, unseen": rows["real, unseen"]}
     said = card(flags.folder, {**made, "chosen": flags.note}, figures, yardsticks.get(f"{run_dir} {kind}", {}))
     given = {**config["flags"], "data_dir": None, "output_dir": f"work/{config['family']}"}  # nobody's paths
     save_json(flags.folder / "config.json", {**config, "flags": given})
-    files = {"generator.params": content, "README.md": said.encode(), "losses.csv": curves(load_losses(run_dir))}
+    files = {"generator.params": content, "README.md": said.encode(), "losses.csv": curves(losses)}
     if (run_dir / "metrics.jsonl").exists():
         files["metrics.jsonl"] = (run_dir / "metrics.jsonl").read_bytes()
     for name, written in files.items():
@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def curves(losses: dict[str, np.ndarray]) -> bytes:
-    """A `losses.csv` with one row for each `CURVE` steps: the means, and the last of these steps."""
+    """A `losses.csv` with one row for each 100 steps: the means, and the last of these steps."""
     rows = []
     for start in range(0, len(losses["step"]), CURVE):
         part = slice(start, start + CURVE)
@@ -72,14 +72,17 @@ def curves(losses: dict[str, np.ndarray]) -> bytes:
 
 
 def recipe(config: dict) -> str:
-    """The command of a run: what was not left at its default."""
-    flags = config["flags"]
-    names = [one.name for one in settings_of(builder(config["family"])) if flags[one.name] != one.default]
-    names += ["linear_decay"] if flags["linear_decay"] else []
-    words = [flag_of(name) if flags[name] is True else f"{flag_of(name)} {flags[name]}" for name in names]
-    length = f"--epochs {flags['epochs']}" + (f" --max-steps {flags['max_steps']}" if flags["max_steps"] else "")
-    words = [f"--seed {flags['seed']}", f"--batch-size {flags['batch_size']}", length, *words]
-    return f"python {script(config['family']).as_posix()} {' '.join(words)}"
+    """The command of a run: its seed, its length, and what else was not left at its default."""
+    family, flags = config["family"], config["flags"]
+    words = [f"--seed {flags['seed']}", f"--batch-size {flags['batch_size']}", f"--epochs {flags['epochs']}"]
+    words += [f"--max-steps {flags['max_steps']}"] if flags.get("max_steps") else []
+    words += [f"--dataset {config['dataset']}"] if config["dataset"] not in ("mnist", "cifar10") else []
+    words += ["--linear-decay"] if flags.get("linear_decay") else []
+    for setting in settings_of(builder(family)):
+        value = flags.get(setting.name, setting.default)  # earlier runs lack what came later
+        if value != setting.default:
+            words.append(flag_of(setting.name) if value is True else f"{flag_of(setting.name)} {value}")
+    return f"python {script(family).as_posix()} {' '.join(words)}"
 
 
 def card(folder: Path, made: dict, figures: dict[str, dict], yardsticks: dict[str, Yardstick]) -> str:

@@ -212,7 +212,7 @@ def test_published_weights_draw_and_say_what_they_are(run_dir, tmp_path, say):
     assert content in [path.read_bytes() for path in run_dir.glob("generator*.params")]
     written = (folder / "README.md").read_text()
     assert hashlib.sha256(content).hexdigest() in written
-    command = "`python dcgan/train.py --seed 42 --batch-size 32 --epochs 100 --max-steps 70`"
+    command = "`python dcgan/train.py --seed 42 --batch-size 32 --epochs 100 --max-steps 70 --dataset digits`"
     assert f"{command}: 70 updates of 32 images |\n| chosen · 选择 | the only one |\n" in written
     assert str(run_dir.parent) not in written + (folder / "config.json").read_text()
     assert say(sample.main, folder, "--count", 4, "--out", tmp_path / "a.png").status == 0

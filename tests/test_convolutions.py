@@ -94,6 +94,7 @@ def test_value_and_gradients_are_paddles(kind, arguments, size, data_format, mon
         *mine, bias_gradient = gradients(ours, x)
         for one, other in zip(mine, gradients(theirs, x)):
             assert_close(one, other)
+        assert (bias_gradient is None) == (bias is False)
         if bias_gradient is not None:  # Paddle's own sum of so many is off by 3e-5
             exact = np.linspace(0.5, 1, mine[0].size).reshape(mine[0].shape)
             exact = exact.sum((0, 2, 3) if data_format == "NCHW" else (0, 1, 2))

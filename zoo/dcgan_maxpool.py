@@ -97,7 +97,8 @@ class DCGANMaxPool(TwoPlayers):
         first, last, printed = (3500, 3750, "0.12 to 0.22") if self.squares else (1500, 1750, "1.1 to 1.2")
         if not (run_dir / "losses.csv").exists():  # a pretrained folder
             return {}
-        losses = load_losses(run_dir)["loss_d"][first : last + 1]
+        logged = load_losses(run_dir)
+        losses = logged["loss_d"][(first <= logged["step"]) & (logged["step"] <= last)]
         chance = 0.25 if self.squares else 2 * float(np.log(2))
         meaning = f"mean D loss at steps {first:,} to {last:,}; the notes print {printed}, the floor is chance"
         return {"D's loss, as in the notes": Yardstick(float(losses.mean()), chance, meaning)} if len(losses) else {}

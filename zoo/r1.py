@@ -2,8 +2,8 @@
 
 The idea. D sees more of the real images with each step, and in the end it separates them from the fakes by a cliff. On
 a cliff there is no slope that tells G where to go, and at the real images themselves D still pushes: the players circle
-the solution and never come to rest. So D is held flat where it matters, at the real images. Nothing else is needed for
-the two to meet there (Mescheder et al. 2018, arXiv 1801.04406, theorem 4.1).
+the solution and never come to rest. So D is held flat where it matters, at the real images. Near the solution that is
+enough for the two to come to rest (Mescheder et al. 2018, arXiv 1801.04406, theorem 4.1).
 
 The formulas (equations 1 and 9 there; sp is the softplus, s(x) D's raw score):
 
@@ -13,11 +13,11 @@ The formulas (equations 1 and 9 there; sp is the softplus, s(x) D's raw score):
 The penalty is computed in every fourth step and weighs four times as much there: the same on average, and much quicker
 (Karras et al. 2019, arXiv 1912.04958, section 3.1, "lazy regularization").
 
-What differs from the paper: DCGAN's layers in place of residual ones. Without BatchNorm, D has biases and He's
-initialisation; `--norm batch` is the course's D as it is.
+What differs from the paper: DCGAN's layers in place of residual ones, its Adam, γ = 1. Without BatchNorm, D has biases
+and He's initialisation; `--norm batch` is the course's D as it is.
 
 What to look at. `score_real` and `score_fake` stay near each other, where DCGAN's run apart. `penalty` is 0 in the
-steps between; its mean over four steps is what D pays.
+steps between; its mean over four steps is what D pays. `loss_d` has it in it.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class R1(TwoPlayers):
 
     def penalties(self, batch: Batch, fakes: Tensor) -> dict[str, Tensor]:
         """What D pays for its slope in this step."""
-        due = batch.step % self.every == 0
+        due = self.weight > 0 and batch.step % self.every == 0
         slope = steepness(self.discriminator, batch.images) if due else paddle.zeros([])
         return {"penalty": self.every * self.weight * slope}
 

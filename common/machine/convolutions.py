@@ -144,7 +144,7 @@ class Quick:
             return y
         if self._data_format == "NHWC":
             return y + self.bias
-        if y.shape[0] < 0:  # as it is while a network is exported: any number of images
+        if min(y.shape) < 0:  # any number of images, as while a network is exported
             return y + self.bias.reshape([1, -1, 1, 1])
         return y + spread(self.bias, y.shape)
 

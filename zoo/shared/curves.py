@@ -7,6 +7,7 @@ from pathlib import Path
 from common.game import Yardstick
 from common.run.runs import load_losses, load_metrics
 
+import numpy as np
 import scipy
 
 SMOOTHED = 101  # steps whose median stands for a step's loss
@@ -18,8 +19,11 @@ def loss_tells_quality(run_dir: Path) -> dict[str, Yardstick]:
     judged = load_metrics(run_dir)
     if len(judged) < 3:
         return {}
-    smooth = scipy.ndimage.median_filter(-load_losses(run_dir)["loss_d"], SMOOTHED)
+    losses = load_losses(run_dir)
     steps, distances = zip(*((line["step"], line["raw"]["frechet"]) for line in judged))
-    correlation, _ = scipy.stats.spearmanr(smooth[list(steps)], distances)
+    width = SMOOTHED if losses["step"][0] == 0 else 1  # published curves are means of 100 steps already
+    smooth = scipy.ndimage.median_filter(-losses["loss_d"], width)
+    rows = np.searchsorted(losses["step"], steps).clip(max=len(smooth) - 1)
+    correlation, _ = scipy.stats.spearmanr(smooth[rows], distances)
     meaning = f"rank correlation of -loss_d with the Fréchet distance over {len(judged)} epochs; 1 is perfect"
     return {"the loss tells the quality": Yardstick(float(correlation), 0.0, meaning)}
