@@ -9,6 +9,7 @@ command goes on. Every figure goes into `docs/results.json`, and `docs/results.m
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import signal
@@ -23,7 +24,7 @@ from typing import NamedTuple
 from common.errors import DONE, INTERRUPTED, Parser, UserError, command, whole_number
 from common.evaluate import WEIGHTS, judge_runs
 from common.judging.judge import load_record
-from common.judging.report import CURVE, EQUAL, LOSSES, UPDATES, WON, bare, draw, report
+from common.judging.report import CURVE, EQUAL, LOSSES, UPDATES, WON, bare, by_recipe, draw, report
 from common.machine import cpu
 from common.run.artifacts import GRID_COLUMNS, atomic, grid, save_figure, save_image, save_json
 from common.run.families import ROOT, builder, families, image_of, script
@@ -46,19 +47,23 @@ class Run(NamedTuple):
 
 
 def name_of(recipe: str, seed: int) -> str:
-    """ "dcgan --epochs 10", 2 as "dcgan-epochs-10-2"; what all have in common is not said."""
+    """ "dcgan --epochs 10", 2 as "dcgan-epochs-10-2"; the length of the first table's runs is not said."""
     return f"{bare(recipe).replace(' --', '-').replace(' ', '-')}-{seed}"
 
 
 def known_recipe(text: str) -> str:
     """An argparse type: a family, with flags or without."""
-    if text.split(" ")[0] not in families():
+    family, *words = text.split()
+    if family not in families():
         raise argparse.ArgumentTypeError(f"{text!r} does not begin with one of {', '.join(families())}")
-    return text
+    for flag in ("--seed", "--threads", "--output-dir", "--data-dir", "--resume", "--sample-every"):
+        if flag in words:
+            raise argparse.ArgumentTypeError(f"{text!r}: this command sets {flag} itself")
+    return " ".join([family, *words])
 
 
 def everything() -> list[tuple[str, int]]:
-    """Every family that draws grey images, at equal cost: the recipes and seeds of the first table."""
+    """Every family that draws grey images, each with as many updates of G: the recipes and seeds of the first table."""
     grey = [family for family in families() if image_of(builder(family))[0] == 1]
     recipes = {family: f"{family}{UPDATES if family == 'wgan_gp' else EQUAL}" for family in grey}
     return [(recipes[family], seed) for seed in range(3) for family in grey if seed == 0 or family in SEVERAL]
@@ -69,14 +74,14 @@ def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = Parser(
         prog="python -m common.results",
-        description="Train families on MNIST, judge them, and write docs/results.md. Without --recipes: all of them, "
-        f"each by its own command with{EQUAL}. Takes hours; stopped at any point, the same command goes on.",
+        description="Train families, judge them, and write docs/results.md. Without --recipes: all that draw grey "
+        f"images, on MNIST, each by its own command with{EQUAL}. Takes hours; stopped at any point, the same command "
+        "goes on.",
     )
     add = parser.add_argument
     add("--recipes", type=known_recipe, nargs="+", help='families, with flags: "dcgan --epochs 10"')
-    add("--seeds", type=whole_number(0), nargs="+", default=[0], help="of --recipes, a run of each for each")
+    add("--seeds", type=whole_number(0), nargs="+", help="of --recipes, a run of each for each (default: 0)")
     add("--at-once", type=whole_number(1), default=2, help="runs side by side, of one thread each")
-    add("--dataset", choices=["mnist", "digits", "cifar10"], default="mnist", help="what to train on")
     add("--data-dir", help=DATA_DIR_HELP)
     add("--samples", type=whole_number(100), default=10_000, help="images of each generator that are judged")
     add("--work-dir", type=Path, default=Path("work/results"), help="where the runs are kept")
@@ -87,10 +92,12 @@ def main(arguments: list[str] | None = None) -> int:
     flags = parser.parse_args(arguments)
 
     if not flags.report_only:
-        kept = load_results(flags.out) if flags.add else {"runs": {}, "judges": {}, "anchors": {}}
-        record = load_record(flags.dataset)["sha256"]
-        check_fits(kept, flags.samples, flags.dataset, record)  # looked at now, not after hours
-        wanted = [(recipe, seed) for seed in flags.seeds for recipe in flags.recipes or []] or everything()
+        if flags.seeds and not flags.recipes:
+            parser.error("--seeds: they are of --recipes; without those each family has seeds of its own")
+        earlier(flags)  # looked at now, not after hours
+        wanted = everything()
+        if flags.recipes:
+            wanted = [(recipe, seed) for seed in flags.seeds or [0] for recipe in flags.recipes]
         runs = {name_of(*each): Run(*each, flags.work_dir / name_of(*each)) for each in wanted}
         if flags.finished:
             runs = {name: run for name, run in runs.items() if origin_of(run.folder).get("done")}
@@ -101,12 +108,13 @@ def main(arguments: list[str] | None = None) -> int:
             if status != DONE:
                 return status
         made, anchors = collect(runs, flags)
+        kept = earlier(flags)  # again: another `--add` may have come in between
         both = {**kept["runs"], **made}  # of a run in both, the new one
         results = {
             "samples": flags.samples,
-            "judges": {**kept["judges"], flags.dataset: record},
+            "judges": {**kept["judges"], **{name: load_record(name)["sha256"] for name in anchors}},
             "runs": dict(sorted(both.items(), key=lambda named: named[1]["seed"])),
-            "anchors": {**kept["anchors"], flags.dataset: anchors},
+            "anchors": {**kept["anchors"], **anchors},
         }
         draw_grids(runs, flags.out / "images", flags.data_dir)
         save_json(flags.out / "results.json", results)
@@ -119,21 +127,30 @@ def load_results(out: Path) -> dict:
     """What `results.json` holds."""
     path = out / "results.json"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        results = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; without --add and --report-only it is made") from error
     except ValueError as error:
         raise UserError(f"{path}: damaged ({error}); without --add and --report-only it is made anew") from error
+    if not {"samples", "judges", "runs", "anchors"} <= set(results):
+        raise UserError(f"{path}: of an earlier version; without --add and --report-only it is made anew")
+    return results
 
 
-def check_fits(kept: dict, samples: int, dataset: str, judge: str) -> None:
-    """Raise `UserError` where what `--add` adds to was judged otherwise: its figures could not stand beside these."""
-    for what, before, now in (
-        ("--samples", kept.get("samples", samples), samples),
-        (f"the judge of {dataset}", kept["judges"].get(dataset, judge), judge),
-    ):
+def earlier(flags: argparse.Namespace) -> dict:
+    """What `--add` adds to; nothing without that flag.
+
+    Raises:
+        UserError: it was judged otherwise, and its figures could not stand beside the new ones.
+    """
+    if not flags.add:
+        return {"runs": {}, "judges": {}, "anchors": {}}
+    kept = load_results(flags.out)
+    judges = {f"the judge of {name}": (judge, load_record(name)["sha256"]) for name, judge in kept["judges"].items()}
+    for what, (before, now) in {"--samples": (kept["samples"], flags.samples), **judges}.items():
         if before != now:
             raise UserError(f"--add: {what} was {before} in results.json and is now {now}; give the same, or no --add")
+    return kept
 
 
 def origin_of(folder: Path) -> dict:
@@ -153,23 +170,27 @@ def train_all(runs: dict[str, Run], flags: argparse.Namespace) -> int:
 
     def train(name: str, run: Run) -> int:
         family, *changes = run.recipe.split()
-        folder, origin = run.folder, origin_of(run.folder) or here
+        folder, origin = run.folder, {**here, **origin_of(run.folder)}
         if stopped.is_set():
             return INTERRUPTED
         if origin["done"]:
             return DONE
         called = [sys.executable, ROOT / script(family), *changes, "--seed", run.seed, "--threads", 1]
-        called += ["--sample-every", 1000, "--dataset", flags.dataset, "--output-dir", folder, "--resume"]
+        called += ["--sample-every", 1000, "--output-dir", folder, "--resume"]
         if flags.data_dir:
             called += ["--data-dir", flags.data_dir]
         folder.mkdir(parents=True, exist_ok=True)
-        began = time.monotonic()
+        before = origin["seconds"]
         with (folder / "train.log").open("a") as log:
+            began = time.monotonic()
             training = subprocess.Popen([*map(str, called)], stdout=log, stderr=log)
             trainings.append(training)
-            status = training.wait()
-        seconds = origin["seconds"] + time.monotonic() - began
-        save_json(folder / "origin.json", {**origin, "seconds": seconds, "done": status == DONE})
+            status = None
+            while status is None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    status = training.wait(timeout=60)
+                seconds = before + time.monotonic() - began
+                save_json(folder / "origin.json", {**origin, "seconds": seconds, "done": status == DONE})
         if status == DONE:
             print(f"{name}: trained in {seconds / 60:.0f} minutes", flush=True)
         else:
@@ -197,8 +218,15 @@ def train_all(runs: dict[str, Run], flags: argparse.Namespace) -> int:
 
 
 def collect(runs: dict[str, Run], flags: argparse.Namespace) -> tuple[dict, dict]:
-    """Everything the report needs of every run, and the floor and the ceiling. A run's curves stay with the run."""
-    _, rows, yardsticks = judge_runs([run.folder for run in runs.values()], flags.samples, data_dir=flags.data_dir)
+    """Everything the report needs of every run, and the floors and ceilings of their data sets. A run's curves stay
+    with the run."""
+    configs = {name: load_config(run.folder) for name, run in runs.items()}
+    rows, yardsticks, anchors = {}, {}, {}
+    for dataset in sorted({config["dataset"] for config in configs.values()}):
+        members = [run.folder for name, run in runs.items() if configs[name]["dataset"] == dataset]
+        _, judged, measured = judge_runs(members, flags.samples, data_dir=flags.data_dir)
+        anchors[dataset] = {what: row for what, row in judged.items() if what.startswith(("real, ", "noise"))}
+        rows.update(judged), yardsticks.update(measured)
     found = {}
     for name, (recipe, seed, folder) in runs.items():
         losses, origin = load_losses(folder), origin_of(folder)
@@ -206,13 +234,12 @@ def collect(runs: dict[str, Run], flags: argparse.Namespace) -> tuple[dict, dict
         found[name] = {
             "recipe": recipe,
             "seed": seed,
-            "dataset": flags.dataset,
+            "dataset": configs[name]["dataset"],
             "commit": origin["commit"],
             "processor": origin["processor"],
-            "versions": load_config(folder)["versions"],
-            "minutes": round(origin["seconds"] / 60, 1),
-            "steps": len(losses["step"]),
-            "final": {kind: rows.pop(f"{folder} {kind}") for kind in kinds},
+            "versions": configs[name]["versions"],
+            "minutes": round(origin["seconds"] / 60, 2),
+            "final": {kind: rows[f"{folder} {kind}"] for kind in kinds},
             "yardsticks": {
                 kind: {what: [float(f"{one.figure:.4g}"), float(f"{one.floor:.4g}")] for what, one in named.items()}
                 for kind in WEIGHTS.values()
@@ -223,16 +250,17 @@ def collect(runs: dict[str, Run], flags: argparse.Namespace) -> tuple[dict, dict
             "sha256": {kind: sha256(folder / file) for file, kind in WEIGHTS.items() if (folder / file).exists()},
             "picture": f"results_{name}.png",
         }
-        if {"score_real", "score_fake"} <= set(losses):
+        if configs[name]["scores"] and {"score_real", "score_fake"} <= set(losses):
             found[name]["won"] = won(losses)
-    return found, rows  # what is left: the floor and the ceiling
+    return found, anchors
 
 
 def by_epoch(folder: Path, losses: dict[str, np.ndarray]) -> dict[str, list[float]]:
-    """Fréchet distances and mean losses of every epoch that was judged."""
+    """The epochs that were judged, counted from 1, with Fréchet distances and mean losses."""
     judged = load_metrics(folder)
-    found = {kind: [round(one[kind]["frechet"], 3) for one in judged if kind in one] for kind in ("raw", "ema")}
-    for column in set(LOSSES) & set(losses):
+    found = {"epoch": [one["epoch"] + 1 for one in judged]}
+    found |= {kind: [round(one[kind]["frechet"], 3) for one in judged if kind in one] for kind in ("raw", "ema")}
+    for column in (column for column in LOSSES if column in losses):
         means = [losses[column][losses["epoch"] == one["epoch"]].mean() for one in judged]
         found[column] = [round(mean, 4) for mean in means]
     return found
@@ -249,9 +277,8 @@ def draw_grids(runs: dict[str, Run], out: Path, data_dir: str | None) -> None:
     """`results_RUN.png`: what each run's moving average draws of the same 64 latent vectors, or, where nothing is drawn
     from noise, what it makes of unseen pictures."""
     for name, run in runs.items():
-        game, ema = load_game(run.folder), run.folder / "generator_ema.params"
-        if ema.exists():
-            game = load_game(run.folder, ema.name)
+        average = "generator_ema.params"
+        game = load_game(run.folder, *[average] * (run.folder / average).exists())
         if "generator" in game.networks:
             images = game.sample(game.latent(np.random.default_rng(0), GRID_COLUMNS**2))
         else:
@@ -263,7 +290,8 @@ def write_report(results: dict, out: Path) -> None:
     """`results.md` and its curves, from `results` alone."""
     with atomic(out / "results.md") as file:
         file.write(report(results).encode())
-    save_figure(out / "images" / "results.png", draw(results))
+    if by_recipe(results, equal=False):
+        save_figure(out / "images" / "results.png", draw(results))
 
 
 def commit() -> str:

@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 from common import results, sample
-from common.errors import UserError
 from common.judging.report import EQUAL, report, spread_of
 from common.run.families import families
 from common.run.runs import load_losses, load_metrics
@@ -21,12 +20,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-NAME = "dcgan-epochs-1-3"
+RECIPE, NAME = "dcgan --dataset digits --epochs 1", "dcgan-dataset-digits-epochs-1-3"
 
 
 def flags_for(folder: Path) -> list[object]:
     """Of one short run of DCGAN on digits."""
-    flags = ["--recipes", "dcgan --epochs 1", "--seeds", 3, "--dataset", "digits", "--samples", 200]
+    flags = ["--recipes", RECIPE, "--seeds", 3, "--samples", 200]
     return [*flags, "--work-dir", folder / "work", "--out", folder / "docs"]
 
 
@@ -44,7 +43,7 @@ def made(made_once) -> tuple[Path, list[object]]:
             running.terminate()
             (folder / "stopped.txt").write_text(running.communicate(timeout=60)[0] + f"status {running.returncode}")
         assert not (folder / "docs").exists()
-        assert not (folder / "work/dcgan-epochs-1-4/config.json").exists()  # not even begun
+        assert not (folder / f"work/{NAME[:-1]}4/config.json").exists()  # not even begun
         assert here(results.main, *flags_for(folder)) == 0
 
     folder = made_once("results", make)
@@ -64,14 +63,14 @@ def test_everything_is_written(made):
     found = json.loads((folder / "docs/results.json").read_text())
     assert list(found["runs"]) == [NAME]
     run, work = found["runs"][NAME], folder / "work" / NAME
-    assert (run["recipe"], run["seed"]) == ("dcgan --epochs 1", 3)
+    assert (run["recipe"], run["seed"]) == (RECIPE, 3)
     assert set(run["final"]) == {"raw", "EMA", "best"}
     assert run["sha256"]["raw"] == hashlib.sha256((work / "generator.params").read_bytes()).hexdigest()
-    assert run["steps"] == len(load_losses(work)["step"])
     judged = load_metrics(work)
     assert run["by epoch"]["ema"] == [pytest.approx(judged[0]["ema"]["frechet"], abs=1e-3)]
     assert run["by epoch"]["loss_d"] == [pytest.approx(load_losses(work)["loss_d"].mean(), abs=1e-4)]
-    assert run["minutes"] > 0
+    assert run["by epoch"]["epoch"] == [1]
+    assert 0 < run["minutes"] == pytest.approx(json.loads((work / "origin.json").read_text())["seconds"] / 60, abs=0.01)
     assert "curves" not in run
     for picture in ("results.png", f"results_{NAME}.png"):
         assert (folder / "docs/images" / picture).stat().st_size > 10_000
@@ -104,7 +103,7 @@ def test_the_report_is_made_of_the_json_alone(made, tmp_path, say):
 
 def test_what_is_not_finished_is_left_out(made, tmp_path, say):
     flags = made[1]
-    more = ["--recipes", "dcgan --epochs 1", "lsgan --epochs 1", "--seeds", 3, 4, "--out", tmp_path]
+    more = ["--recipes", RECIPE, f"ls{RECIPE[2:]}", "--seeds", 3, 4, "--out", tmp_path]
     done = say(results.main, *flags, *more, "--finished")
     assert (done.status, done.err) == (0, "")
     assert list(json.loads((tmp_path / "results.json").read_text())["runs"]) == [NAME]
@@ -134,8 +133,10 @@ def test_runs_of_another_day_are_joined_by_add(made, tmp_path, say):
     other = say(results.main, *both, "--samples", 100)
     check_refused(other, "--samples was 200 in results.json and is now 100")
     assert (tmp_path / "results.json").read_bytes() == written
-    with pytest.raises(UserError, match="the judge of digits was"):
-        results.check_fits(kept, 200, "digits", "another")
+    (tmp_path / "results.json").write_text(json.dumps({**kept, "judges": {"digits": "another"}}))
+    check_refused(say(results.main, *both), "the judge of digits was another in results.json")
+    (tmp_path / "results.json").write_text(json.dumps({"runs": {}}))
+    check_refused(say(results.main, *both), "of an earlier version")
 
 
 def test_the_first_table_has_a_row_a_family(made):
@@ -148,14 +149,15 @@ def test_the_first_table_has_a_row_a_family(made):
     one = {**shared, "recipe": f"cgan{EQUAL}", "final": final, "yardsticks": tried}
     two = {**one, "seed": 1, "final": {"EMA": {**final["EMA"], "frechet": 10.0}}, "minutes": 13.8}
     neither = {**one, "recipe": f"cyclegan{EQUAL}", "final": {}, "yardsticks": {"raw": {"way back": [28.0, 12.9]}}}
-    colour = {**one, "recipe": f"cifar_gan{EQUAL}", "dataset": "cifar10", "yardsticks": {}}
+    colour = {**one, "recipe": f"cifar_gan{EQUAL}", "dataset": "cifar10", "taken from": "a page"}
     runs = {name: {**row, "picture": f"{name}.png"} for name, row in zip("abcd", (neither, one, two, colour))}
     text = report({**found, "runs": runs, "anchors": {"mnist": anchors, "cifar10": anchors}})
     rows = [line for line in text.splitlines() if line.startswith("| C")]
     assert rows[0].startswith("| CGAN | 0, 1 | 9.00 ± 1.41 | ")
     assert "| read as asked 0.95 ± 0 (0.1) | 13 ± 1 | `python zoo/cgan.py` | ![CGAN](images/b.png) |" in rows[0]
     assert rows[1].startswith("| CYCLEGAN | 0 | – | – | – | – | way back 28 (12.9) | 12 |")
-    assert rows[2].startswith("| CIFAR-GAN, cifar10 | 0 | 8.00 |")
+    assert rows[2].startswith("| CIFAR-GAN, cifar10* | 0 | 8.00 |")
+    assert "\\* Taken from a page; a dash: not measured then." in text
     assert sum(line.startswith("| real, ") for line in text.splitlines()) == 4
 
 
@@ -177,6 +179,13 @@ def test_a_run_that_fails_stops_the_report(tmp_path, capsys):
     assert status == 2
     assert capsys.readouterr().out.count("stopped with status 2") == 2
     assert not (tmp_path / "docs").exists()
+
+
+def test_what_cannot_be_is_refused(tmp_path, say):
+    flags = ["--out", tmp_path, "--work-dir", tmp_path]
+    check_refused(say(results.main, *flags, "--seeds", 1), "--seeds: they are of --recipes")
+    check_refused(say(results.main, *flags, "--recipes", "nogan"), "does not begin with one of")
+    check_refused(say(results.main, *flags, "--recipes", "dcgan --seed 3"), "this command sets --seed itself")
 
 
 def test_no_report_without_results(tmp_path, capsys):

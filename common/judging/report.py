@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 LOSSES = ("loss_d", "loss_g", "score_real", "score_fake")  # the columns of `losses.csv` that are reported
 CURVE = 100  # steps of one block, the last one perhaps of fewer
 WON = 0.95  # D has all but won where its mean score of real images is this far above that of fakes
-UPDATES = " --max-steps 5000"  # what all families have in common in the first table
-EQUAL = f" --batch-size 64{UPDATES}"  # and what all but one have
+UPDATES = " --max-steps 5000"  # how a recipe of the first table ends
+EQUAL = f" --batch-size 64{UPDATES}"  # how all of them do, but WGAN-GP's
 SHOWN = {key: column for key, column in COLUMNS.items() if key != "kernel_spread"}
 FEW = ("frechet", "precision", "recall", "confident")
 KINDS = ("EMA", "raw")  # of weights, the one that a table shows first
@@ -31,14 +31,14 @@ def by_recipe(results: dict, equal: bool) -> dict[str, list[dict]]:
 
 
 def title(recipe: str) -> str:
-    """ "dcgan --linear-decay" as "DCGAN --linear-decay"; what all have in common is not said."""
+    """ "dcgan --linear-decay" as "DCGAN --linear-decay"; the length of the first table's runs is not said."""
     family, *changes = bare(recipe).split()
     return " ".join([families.title(family), *changes])
 
 
 def bare(recipe: str) -> str:
-    """A recipe without what all in the first table have in common."""
-    return recipe.replace(EQUAL, "").replace(UPDATES, "")
+    """A recipe without the length that those of the first table have."""
+    return recipe.removesuffix(EQUAL)
 
 
 def spread_of(values: list[float], form: str = "{:.2f}") -> str:
@@ -54,9 +54,9 @@ def report(results: dict) -> str:
     lines = [
         "# Measured results",
         "",
-        "Written by `python -m common.results` from `results.json`; no figure is typed by hand. "
-        f"{results['samples']:,} samples of each generator. Mean ± standard deviation where there are several seeds. "
-        "↓ less is better, ↑ more is better; what the columns mean: [reading-results.md](reading-results.md).",
+        f"Written by `python -m common.results` from `results.json`. {results['samples']:,} samples of each generator. "
+        "Mean ± standard deviation where there are several seeds. ↓ less is better, ↑ more is better; what the columns "
+        "mean: [reading-results.md](reading-results.md).",
         "",
     ]
     equal, others = by_recipe(results, True), by_recipe(results, False)
@@ -68,38 +68,41 @@ def report(results: dict) -> str:
 
 
 def equal_cost(recipes: dict[str, list[dict]], anchors: dict[str, dict]) -> list[str]:
-    """The section with a row for each family, the nearest to real images first."""
+    """The section with a row for each family and data set, the nearest to real images first."""
     lines = [
-        "## Every family, at equal cost",
+        "## Every family, with as many updates",
         "",
-        f"Each family's own command with `{EQUAL.strip()}`: 5,000 updates of G on 64 images. (WGAN-GP, whose critic "
-        "sees five batches in each, has batches of 32.) Averaged weights (EMA), where there are some. In brackets "
-        "the floor of a yardstick: what is reached where nothing was learnt. A dash: not measured. Minutes on one "
-        "thread, judgements included.",
+        f"Each family's own command with `{EQUAL.strip()}`: 5,000 updates of G on 64 images. (WGAN and WGAN-GP: their "
+        "critics see five batches in each, WGAN-GP's of 32. StackGAN: 2,000 updates of its first stage, 3,000 of its "
+        "second. Two domains: 64 images of each.) Averaged weights (EMA), where there are some. In brackets the floor "
+        "of a yardstick: what is reached where nothing was learnt. Minutes on one thread, judgements included. "
+        "CIFAR-10 has a judge of its own: its distances cannot be compared with the others.",
         "",
         f"| | seeds | {' | '.join(SHOWN[key][0] for key in FEW)} | its own yardstick (floor) | minutes | command | |",
         "| --- |" + " --- |" * (len(FEW) + 5),
     ]
     for dataset in sorted({run["dataset"] for members in recipes.values() for run in members}, reverse=True):
+        suffix = "" if dataset == "mnist" else f", {dataset}"
         rows = []
         for recipe, members in recipes.items():
             if members[0]["dataset"] != dataset:
                 continue
             cells = [spread_of([shown(run).get(key) for run in members], SHOWN[key][1]) for key in FEW]
-            command = f"`python {script(recipe.split()[0])}`"
+            family, *flags = bare(recipe).split()
+            command = " ".join(["python", script(family).as_posix(), *flags])
             minutes = spread_of([run["minutes"] for run in members], "{:.0f}")
+            mark = "*" if any("taken from" in run for run in members) else ""
             picture = f"![{title(recipe)}](images/{members[0]['picture']})"
-            name = title(recipe) + ("" if dataset == "mnist" else f", {dataset}")
             seeds = ", ".join(str(run["seed"]) for run in members)
-            distance = shown(members[0]).get("frechet", np.inf)
-            cells = [name, seeds, *cells, own(members), minutes, command, picture]
-            rows.append((distance, f"| {' | '.join(cells)} |"))
-        lines += [row for _, row in sorted(rows)]
+            name = families.title(family) + suffix + mark
+            distance = np.mean([shown(run).get("frechet", np.inf) for run in members])
+            rows.append((distance, [name, seeds, *cells, own(members), minutes, f"`{command}`", picture]))
+        lines += [f"| {' | '.join(cells)} |" for _, cells in sorted(rows)]
         for name, row in anchors.get(dataset, {}).items():
             cells = [SHOWN[key][1].format(row[key]) for key in FEW]
-            lines.append(f"| {name}{'' if dataset == 'mnist' else f', {dataset}'} | | {' | '.join(cells)} | | | | |")
-    taken = sorted({run["taken from"] for members in recipes.values() for run in members if "taken from" in run})
-    return [*lines, "", *(f"Rows with dashes are taken from {source}." for source in taken), ""]
+            lines.append(f"| {name}{suffix} | | {' | '.join(cells)} | | | | |")
+    taken = {run["taken from"] for members in recipes.values() for run in members if "taken from" in run}
+    return [*lines, "", *(f"\\* Taken from {source}; a dash: not measured then." for source in sorted(taken)), ""]
 
 
 def shown(run: dict) -> dict:
@@ -108,31 +111,36 @@ def shown(run: dict) -> dict:
 
 
 def own(members: list[dict]) -> str:
-    """The yardsticks of a family, as "its name 0.996 (0)"."""
+    """The yardsticks of a family, as "its name 0.996 (0)": figure and floor, means over the seeds."""
     found = [next((run["yardsticks"][kind] for kind in KINDS if kind in run["yardsticks"]), {}) for run in members]
     cells = []
-    for name, (_, floor) in found[0].items():
-        figures = [one[name][0] for one in found if name in one]
-        cells.append(f"{name} {spread_of(figures, '{:.4g}')} ({floor:.4g})")
+    for name in dict.fromkeys(name for one in found for name in one):
+        figures, floors = zip(*(one[name] for one in found if name in one))
+        cells.append(f"{name} {spread_of(figures, '{:.4g}')} ({np.mean(floors):.4g})")
     return "; ".join(cells)
 
 
 def longer(recipes: dict[str, list[dict]], anchors: dict[str, dict]) -> list[str]:
     """The sections on all other runs."""
-    lines = ["## Longer runs and other recipes", "", "Each name is a command's flags.", ""]
+    recipes = {recipe: members for recipe, members in recipes.items() if members[0]["final"]}
+    lines = ["## Longer runs and other recipes", "", "Each name is a family and the flags of its command.", ""]
     lines += ["![Fréchet distance, D's loss and D's lead by epoch](images/results.png)", ""]
     lines += [f"| | {' | '.join(name for name, _ in SHOWN.values())} |", "| --- |" + " --- |" * len(SHOWN)]
     for recipe, members in recipes.items():
         for kind in members[0]["final"]:
             cells = [spread_of([run["final"][kind][key] for run in members], form) for key, (_, form) in SHOWN.items()]
             lines.append(f"| {title(recipe)} {kind} | {' | '.join(cells)} |")
-    for dataset in {run["dataset"] for members in recipes.values() for run in members}:
-        for name, row in anchors[dataset].items():
-            lines.append(f"| {name} | {' | '.join(form.format(row[key]) for key, (_, form) in SHOWN.items())} |")
+    for dataset in sorted({run["dataset"] for members in recipes.values() for run in members}):
+        for name, row in anchors.get(dataset, {}).items():
+            suffix = "" if dataset == "mnist" else f", {dataset}"
+            lines.append(
+                f"| {name}{suffix} | {' | '.join(form.format(row[key]) for key, (_, form) in SHOWN.items())} |"
+            )
     lines += ["", *winning(recipes), ""]
-    lines += [line for recipe, members in recipes.items() for line in by_epoch(recipe, members)]
+    judged = {recipe: members for recipe, members in recipes.items() if members[0]["by epoch"]["epoch"]}
+    lines += [line for recipe, members in judged.items() for line in by_epoch(recipe, members)]
     seeds = sorted({run["seed"] for members in recipes.values() for run in members})
-    lines += ["## What they draw", "", "Each run's moving average, the same 64 latent vectors.", ""]
+    lines += ["## What they draw", "", "The same 64 latent vectors, each run's moving average.", ""]
     lines += ["| |" + "".join(f" seed {seed} |" for seed in seeds), "| --- |" + " --- |" * len(seeds)]
     for recipe, members in recipes.items():
         grids = {run["seed"]: f"![{run['name']}](images/{run['picture']})" for run in members}
@@ -174,23 +182,24 @@ def by_epoch(recipe: str, members: list[dict]) -> list[str]:
         f"| epoch | {' | '.join(columns.values())} |",
         "| --- |" + " --- |" * len(columns),
     ]
-    for epoch in range(len(members[0]["by epoch"]["raw"])):
+    for place, epoch in enumerate(members[0]["by epoch"]["epoch"]):
         cells = [
             spread_of(
-                [run["by epoch"][column][epoch] for run in members], "{:.2f}" if column in ("raw", "ema") else "{:.3f}"
+                [run["by epoch"][column][place] for run in members], "{:.2f}" if column in ("raw", "ema") else "{:.3f}"
             )
             for column in columns
         ]
-        lines.append(f"| {epoch + 1} | {' | '.join(cells)} |")
+        lines.append(f"| {epoch} | {' | '.join(cells)} |")
     return [*lines, ""]
 
 
 def reproduce(runs: dict[str, dict]) -> list[str]:
     """The section with the commands and what each run's weights hashed to."""
-    lines = ["## Reproduce", "", "```bash", "python -m common.results   # the first table; hours, in parts"]
-    others = sorted({run["recipe"] for run in runs.values() if not run["recipe"].endswith(UPDATES)})
-    for recipe in others:
-        seeds = sorted(str(run["seed"]) for run in runs.values() if run["recipe"] == recipe)
+    lines = ["## Reproduce", "", "```bash", "python -m common.results   # all grey images of the first table"]
+    for recipe in sorted({run["recipe"] for run in runs.values()}):
+        if len(bare(recipe).split()) == 1 or recipe == f"wgan_gp{UPDATES}":
+            continue
+        seeds = map(str, sorted(run["seed"] for run in runs.values() if run["recipe"] == recipe))
         lines.append(f"python -m common.results --add --recipes {shlex.quote(recipe)} --seeds {' '.join(seeds)}")
     lines += [
         "```",
@@ -202,10 +211,10 @@ def reproduce(runs: dict[str, dict]) -> list[str]:
         "| --- | --- | --- | --- | --- |",
     ]
     for name, run in runs.items():
-        if not run["sha256"]:  # taken from a table: its weights are gone
+        if "taken from" in run:
             continue
         versions = ", ".join(f"{package} {version}" for package, version in run["versions"].items())
-        digest = f"`{run['sha256']['raw'][:32]}`"
+        digest = f"`{run['sha256']['raw'][:32]}`" if "raw" in run["sha256"] else "no generator"
         lines.append(f"| {name} | {digest} | {run['processor']} | {versions} | {run['commit'][:12]} |")
     return lines
 
@@ -216,7 +225,7 @@ def draw(results: dict) -> Figure:
     distance, loss_d, lead = figure.subplots(1, 3)
     for index, (recipe, members) in enumerate(by_recipe(results, False).items()):
         colour = f"C{index}"
-        epochs = np.arange(1, 1 + len(members[0]["by epoch"]["raw"]))
+        epochs = members[0]["by epoch"]["epoch"]
         for kind, style in (("raw", "-"), ("ema", "--")):
             table = np.array([run["by epoch"][kind] for run in members])
             if not table.size:
@@ -226,7 +235,8 @@ def draw(results: dict) -> Figure:
             distance.fill_between(epochs, table.min(axis=0), table.max(axis=0), color=colour, alpha=0.12)
         for run in members:
             found = run["by epoch"]
-            loss_d.plot(epochs, found["loss_d"], color=colour, alpha=0.6, linewidth=1)
+            if "loss_d" in found:
+                loss_d.plot(epochs, found["loss_d"], color=colour, alpha=0.6, linewidth=1)
             if "score_real" in found:
                 lead.plot(epochs, np.subtract(found["score_real"], found["score_fake"]), color=colour, alpha=0.6)
     distance.set(title="Fréchet distance (band: all seeds)", xlabel="epoch", yscale="log")
