@@ -112,6 +112,13 @@ def test_the_gap_is_measured_on_the_familys_scale():
     assert [line["trouble"] for line in Health(1.0, (0.0, 1.0)).check_steps(half)] == ["D has won"]
 
 
+@pytest.mark.parametrize(("real", "fake", "said"), [(0.52, 0.48, []), (0.95, 0.05, ["D has won"])])
+def test_a_small_gradient_means_that_d_has_won_only_where_d_can_tell(real, fake, said):
+    """With `--penalty` D is nearly flat and answers nearly a half: G's gradient is small, and nobody has won."""
+    small = [{**row, "grad_g": 0.05} for row in rows(list(np.linspace(1.2, 1.4, 400)), real=real, fake=fake)]
+    assert [line["trouble"] for line in Health(1.0).check_steps(small)] == said
+
+
 def test_a_loss_that_stands_still():
     found = Health(1.0).check_steps(rows([0.5] * (WARM_UP + 10), real=0.5, fake=0.49))
     assert [line["trouble"] for line in found] == ["the loss stands still"]

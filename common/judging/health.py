@@ -66,7 +66,8 @@ class Health:
             scale = self.scores[1] - self.scores[0]
             gap = (window["score_real"].mean() - window["score_fake"].mean()) / scale
             gradient = np.median(window.get("grad_g", np.inf))
-            won = np.median(loss_d) < WON_LOSS or gap > WON_GAP or gradient < NO_GRADIENT
+            starved = gradient < NO_GRADIENT and gap > 0.5  # a D that cannot tell has little gradient to give either
+            won = np.median(loss_d) < WON_LOSS or gap > WON_GAP or starved
             found += self._report(
                 row["step"], "D has won", won,
                 f"its loss is {np.median(loss_d):.4f}, its score of real images {gap:.3f} above that of fakes, and the "
