@@ -144,7 +144,7 @@ class Quick:
             return y
         if self._data_format == "NHWC":
             return y + self.bias
-        if min(y.shape) < 0:  # any number of images, as while a network is exported
+        if not paddle.in_dynamic_mode():  # while a network is exported, for any number of images
             return y + self.bias.reshape([1, -1, 1, 1])
         return y + spread(self.bias, y.shape)
 
