@@ -10,7 +10,7 @@ from pathlib import Path
 from common.errors import DONE, Parser, UserError, command, whole_number
 from common.evaluate import WEIGHTS, judge_runs
 from common.game import Yardstick
-from common.judging.report import CURVE
+from common.judging.summary import CURVE
 from common.judging.tables import table, yardstick_table
 from common.run.artifacts import atomic, save_json
 from common.run.families import builder, script, title

@@ -24,12 +24,13 @@ from typing import NamedTuple
 from common.errors import DONE, INTERRUPTED, Parser, UserError, command, whole_number
 from common.evaluate import WEIGHTS, judge_runs
 from common.judging.judge import load_record
-from common.judging.report import CURVE, EQUAL, LOSSES, UPDATES, WON, bare, by_recipe, draw, report
+from common.judging.report import EQUAL, UPDATES, bare, by_recipe, draw, report
+from common.judging.summary import by_epoch, won
 from common.machine import cpu
 from common.run.artifacts import GRID_COLUMNS, atomic, grid, save_figure, save_image, save_json
 from common.run.families import ROOT, builder, families, image_of, script
 from common.run.flags import DATA_DIR_HELP
-from common.run.runs import load_config, load_game, load_losses, load_metrics, load_troubles
+from common.run.runs import load_config, load_game, load_losses, load_troubles
 from common.sample import reconstructed
 
 import numpy as np
@@ -253,24 +254,6 @@ def collect(runs: dict[str, Run], flags: argparse.Namespace) -> tuple[dict, dict
         if configs[name]["scores"] and {"score_real", "score_fake"} <= set(losses):
             found[name]["won"] = won(losses)
     return found, anchors
-
-
-def by_epoch(folder: Path, losses: dict[str, np.ndarray]) -> dict[str, list[float]]:
-    """The epochs that were judged, counted from 1, with Fréchet distances and mean losses."""
-    judged = load_metrics(folder)
-    found = {"epoch": [one["epoch"] + 1 for one in judged]}
-    found |= {kind: [round(one[kind]["frechet"], 3) for one in judged if kind in one] for kind in ("raw", "ema")}
-    for column in (column for column in LOSSES if column in losses):
-        means = [losses[column][losses["epoch"] == one["epoch"]].mean() for one in judged]
-        found[column] = [round(mean, 4) for mean in means]
-    return found
-
-
-def won(losses: dict[str, np.ndarray]) -> dict[str, float | None]:
-    """Where D dominates: the first step of the first such block of `CURVE` steps, and the share of all blocks."""
-    lead = losses["score_real"] - losses["score_fake"]
-    blocks = np.array([lead[at : at + CURVE].mean() > WON for at in range(0, len(lead), CURVE)])
-    return {"first": int(blocks.argmax()) * CURVE if blocks.any() else None, "share": round(float(blocks.mean()), 4)}
 
 
 def draw_grids(runs: dict[str, Run], out: Path, data_dir: str | None) -> None:

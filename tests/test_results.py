@@ -13,6 +13,7 @@ from pathlib import Path
 
 from common import results, sample
 from common.judging.report import EQUAL, report, spread_of
+from common.judging.summary import won
 from common.run.families import families
 from common.run.runs import load_losses, load_metrics
 from tests.conftest import ROOT, check_refused, here, users_environment
@@ -79,9 +80,9 @@ def test_everything_is_written(made):
 
 def test_where_d_has_won_is_counted_in_blocks_of_steps():
     lead = np.array([0.9] * 100 + [0.99] * 100 + [0.9] * 100 + [0.96] * 40)
-    found = results.won({"score_real": lead + 0.5, "score_fake": np.full(len(lead), 0.5)})
+    found = won({"score_real": lead + 0.5, "score_fake": np.full(len(lead), 0.5)})
     assert found == {"first": 100, "share": 0.5}
-    assert results.won({"score_real": lead * 0, "score_fake": lead})["first"] is None
+    assert won({"score_real": lead * 0, "score_fake": lead})["first"] is None
 
 
 def test_without_recipes_every_grey_family_is_meant():

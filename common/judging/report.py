@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+from common.judging.summary import CURVE, WON
 from common.judging.tables import COLUMNS
 from common.run import families
 from common.run.families import script
@@ -11,9 +12,6 @@ from common.run.families import script
 import numpy as np
 from matplotlib.figure import Figure
 
-LOSSES = ("loss_d", "loss_g", "score_real", "score_fake")  # the columns of `losses.csv` that are reported
-CURVE = 100  # steps of one block, the last one perhaps of fewer
-WON = 0.95  # D has all but won where its mean score of real images is this far above that of fakes
 UPDATES = " --max-steps 5000"  # how a recipe of the first table ends
 EQUAL = f" --batch-size 64{UPDATES}"  # how all of them do, but WGAN-GP's
 SHOWN = {key: column for key, column in COLUMNS.items() if key != "kernel_spread"}
