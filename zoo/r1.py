@@ -13,8 +13,8 @@ The formulas (equations 1 and 9 there; sp is the softplus, s(x) D's raw score):
 The penalty is computed in every fourth step and weighs four times as much there: the same on average, and much quicker
 (Karras et al. 2019, arXiv 1912.04958, section 3.1, "lazy regularization").
 
-What differs from the paper: DCGAN's layers in place of residual ones, its Adam, γ = 1. Without BatchNorm, D has biases
-and He's initialisation; `--norm batch` is the course's D as it is.
+What differs from the paper: DCGAN's two networks in place of residual ones, Adam, γ = 1, longer steps. `--norm none` is
+a D without BatchNorm, with biases and He's initialisation; ours was behind at each step size (`docs/search.md`).
 
 What to look at. `score_real` and `score_fake` stay near each other, where DCGAN's run apart. `penalty` is 0 in the
 steps between; its mean over four steps is what D pays. `loss_d` has it in it.
@@ -50,7 +50,7 @@ class R1(TwoPlayers):
         learning_rate: Adam's step size, both networks
         beta1: Adam's first decay rate, both networks
         beta2: Adam's second decay rate, both networks
-        norm: none, a D without BatchNorm but with biases, or batch, the course's D
+        norm: batch, the course's D, or none, one without BatchNorm but with biases
         penalty: γ, half of which weighs the squared slope of D at real images
         penalty_every: steps between penalties, each weighted by as many
         ema_decay: weight of the past in the moving average of G
@@ -58,10 +58,10 @@ class R1(TwoPlayers):
 
     def __init__(
         self,
-        learning_rate: Rate = 2e-4,
+        learning_rate: Rate = 1e-3,
         beta1: Decay = 0.5,
         beta2: Decay = 0.999,
-        norm: Literal["none", "batch"] = "none",
+        norm: Literal["batch", "none"] = "batch",
         penalty: Weight = 1.0,
         penalty_every: Count = 4,
         ema_decay: Decay = 0.999,
