@@ -30,7 +30,7 @@ compare: setup ## train both families shortly and draw them side by side in work
 	$(PYTHON) lsgan/train.py --dataset auto --output-dir work/compare/lsgan $(ARGS)
 	$(PYTHON) -m common.compare work/compare/dcgan work/compare/lsgan --out work/compare.png
 
-best: setup ## the weights we ship, made anew: MNIST, 45 minutes on one core; goes on if stopped
+best: setup ## both by the recipe of our weights: MNIST, some 50 minutes on one core; goes on if stopped
 	$(PYTHON) dcgan/train.py $(BEST_DCGAN) --output-dir work/best/dcgan --resume $(ARGS)
 	$(PYTHON) lsgan/train.py $(BEST_LSGAN) --output-dir work/best/lsgan --resume $(ARGS)
 

@@ -13,8 +13,8 @@ The formulas (equations 1 and 9 there; sp is the softplus, s(x) D's raw score):
 The penalty is computed in every fourth step and weighs four times as much there: the same on average, and much quicker
 (Karras et al. 2019, arXiv 1912.04958, section 3.1, "lazy regularization").
 
-What differs from the paper: DCGAN's two networks in place of residual ones, Adam, γ = 1, longer steps. `--norm none` is
-a D without BatchNorm, with biases and He's initialisation; ours was behind at each step size (`docs/search.md`).
+What differs from the paper: DCGAN's two networks in place of residual ones, Adam, γ = 1, a higher learning rate.
+`--norm none` is a D without BatchNorm, with biases and He initialisation; ours was behind (`docs/search.md`).
 
 What to look at. `score_real` and `score_fake` stay near each other, where DCGAN's run apart. `penalty` is 0 in the
 steps between; its mean over four steps is what D pays. `loss_d` has it in it.
