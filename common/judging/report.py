@@ -11,6 +11,7 @@ from common.run.families import script
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 UPDATES = " --max-steps 5000"  # how a recipe of the first table ends
 EQUAL = f" --batch-size 64{UPDATES}"  # how all of them do, but WGAN-GP's
@@ -219,7 +220,7 @@ def reproduce(runs: dict[str, dict]) -> list[str]:
 
 def draw(results: dict) -> Figure:
     """Losses and Fréchet distances by epoch, a colour for each recipe that is not in the first table."""
-    figure = Figure(figsize=(14, 4), layout="constrained")
+    figure = Figure(figsize=(14, 5), layout="constrained")
     distance, loss_d, lead = figure.subplots(1, 3)
     for index, (recipe, members) in enumerate(by_recipe(results, False).items()):
         colour = f"C{index}"
@@ -238,9 +239,10 @@ def draw(results: dict) -> Figure:
             if "score_real" in found:
                 lead.plot(epochs, np.subtract(found["score_real"], found["score_fake"]), color=colour, alpha=0.6)
     distance.set(title="Fréchet distance (band: all seeds)", xlabel="epoch", yscale="log")
-    for set_formatter in (distance.yaxis.set_major_formatter, distance.yaxis.set_minor_formatter):
-        set_formatter("{x:.0f}")
-    distance.legend(fontsize="small")
+    distance.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    distance.yaxis.set_major_formatter("{x:.0f}")
+    distance.yaxis.set_minor_formatter("")
+    figure.legend(loc="outside lower center", ncols=3, fontsize="small")
     loss_d.set(title="D's loss, mean of an epoch", xlabel="epoch", yscale="log")
     lead.set(title="D's score of real less that of fakes", xlabel="epoch")
     for axes in (distance, loss_d, lead):
