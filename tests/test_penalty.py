@@ -67,8 +67,11 @@ def test_its_gradient_is_that_of_finite_differences():
             assert found[place] == pytest.approx(expected, rel=0.05, abs=0.02 * size), (name, place)
 
 
-def test_batchnorm_in_single_steps_is_batchnorm():
+@pytest.mark.parametrize("training", [True, False])
+def test_batchnorm_in_single_steps_is_batchnorm(training):
     layer, x = nn.BatchNorm2D(3), paddle.rand([4, 3, 5, 5])
+    layer(x)  # running statistics that are not those of the start
+    layer.training = training
     layer.weight.set_value(paddle.to_tensor([0.5, 1.0, 2.0]))
     before = layer._mean.numpy().copy()
     found = normalised(layer, x).numpy()
