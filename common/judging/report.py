@@ -60,13 +60,13 @@ def report(results: dict) -> str:
     ]
     equal, others = by_recipe(results, True), by_recipe(results, False)
     if equal:
-        lines += equal_cost(equal, results["anchors"])
+        lines += equal_updates(equal, results["anchors"])
     if others:
         lines += longer(others, results["anchors"])
     return "\n".join([*lines, *reproduce(results["runs"])]) + "\n"
 
 
-def equal_cost(recipes: dict[str, list[dict]], anchors: dict[str, dict]) -> list[str]:
+def equal_updates(recipes: dict[str, list[dict]], anchors: dict[str, dict]) -> list[str]:
     """The section with a row for each family and data set, the nearest to real images first."""
     lines = [
         "## Every family, with as many updates",
