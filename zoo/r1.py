@@ -1,8 +1,8 @@
 """R1: DCGAN's layers, and what the field has learnt since: one penalty. `python zoo/r1.py`; `--help` lists the flags.
 
 The idea. D goes on pushing at the real images even where G draws them well. So the players circle round the solution
-and never come to rest. Here D is held flat where it matters, at the real images. Near the solution that is enough for the
-two to come to rest (Mescheder et al. 2018, arXiv 1801.04406, theorem 4.1).
+and never come to rest. Here D is held flat where it matters, at the real images. Near the solution that is enough for
+the two to come to rest (Mescheder et al. 2018, arXiv 1801.04406, theorem 4.1).
 
 The formulas (equations 1 and 9 there; sp is the softplus, s(x) D's raw score):
 
