@@ -233,6 +233,21 @@ def test_the_readmes_rows_are_of_the_json(name):
     assert [[cell.strip() for cell in row.strip("|").split("|")[1:]] for row in table] == expected
 
 
+@pytest.mark.parametrize("heading", ["## The table", "### 结果"])
+def test_the_zoos_rows_are_of_the_json(heading):
+    """Fréchet distances of the raw and the averaged weights, of seed 0, and minutes, in both languages."""
+    runs = json.loads((ROOT / "docs/results.json").read_text())["runs"]
+    text = (ROOT / "zoo/README.md").read_text()
+    rows = [row.split(" | ") for row in text[text.index(f"{heading}\n") :].split("\n\n")[2].splitlines()[2:]]
+    assert len(rows) >= 16
+    for first, distances, minutes, *_ in rows:
+        family = re.search(r"\((\w+)\.py\)", first)[1]
+        run = runs["wgan_gp-max-steps-5000-0" if family == "wgan_gp" else f"{family}-0"]
+        assert minutes == f"{run['minutes']:.0f}", family
+        if run["final"]:
+            assert distances.startswith(" / ".join(f"{run['final'][kind]['frechet']:.2f}" for kind in ("raw", "EMA")))
+
+
 @pytest.mark.parametrize("family", ["dcgan", "lsgan"])
 def test_the_readmes_grids_are_of_the_shipped_weights(family, tmp_path, say):
     drawn = say(sample.main, ROOT / family / "pretrained", "--out", tmp_path / "grid.png")
