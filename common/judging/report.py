@@ -115,7 +115,8 @@ def own(members: list[dict]) -> str:
     cells = []
     for name in dict.fromkeys(name for one in found for name in one):
         figures, floors = zip(*(one[name] for one in found if name in one))
-        cells.append(f"{name} {spread_of(figures, '{:.4g}')} ({np.mean(floors):.4g})")
+        form = "{:.3f}" if len(figures) > 1 else "{:.4g}"
+        cells.append(f"{name} {spread_of(figures, form)} ({np.mean(floors):.4g})")
     return "; ".join(cells)
 
 
