@@ -24,7 +24,7 @@ from typing import NamedTuple
 from common.errors import DONE, INTERRUPTED, Parser, UserError, command, whole_number
 from common.evaluate import WEIGHTS, judge_runs
 from common.judging.judge import load_record
-from common.judging.report import EQUAL, UPDATES, bare, by_recipe, draw, report
+from common.judging.report import EQUAL, SHOWN, UPDATES, bare, by_recipe, draw, report
 from common.judging.summary import by_epoch, won
 from common.machine import cpu
 from common.run.artifacts import GRID_COLUMNS, atomic, grid, save_figure, save_image, save_json
@@ -226,6 +226,7 @@ def collect(runs: dict[str, Run], flags: argparse.Namespace) -> tuple[dict, dict
     for dataset in sorted({config["dataset"] for config in configs.values()}):
         members = [run.folder for name, run in runs.items() if configs[name]["dataset"] == dataset]
         _, judged, measured = judge_runs(members, flags.samples, data_dir=flags.data_dir)
+        judged = {what: {key: row[key] for key in SHOWN} for what, row in judged.items()}
         anchors[dataset] = {what: row for what, row in judged.items() if what.startswith(("real, ", "noise"))}
         rows.update(judged), yardsticks.update(measured)
     found = {}
