@@ -52,7 +52,7 @@ def test_runs_of_different_kinds(runs, tmp_path, say):
     assert (said.status, said.err) == (0, "")
     figure = draw([load_run(runs / name) for name in names], 0.9)
     losses, scores, grids, *_ = figure.subfigs
-    assert {axes.get_title() for axes in losses.axes} == {"WGAN-GP: losses", "CYCLEGAN: losses", "BIGAN: losses"}
+    assert {axes.get_title() for axes in losses.axes} == {"WGAN-GP: losses", "CycleGAN: losses", "BiGAN: losses"}
     curves = {axes.get_title().split(":")[0]: axes.get_legend_handles_labels()[1] for axes in scores.axes}
     taught = ["D(x), real", "D(G(z)), fake"]
     assert curves == {"wgan_gp": ["distance", "penalty"], "cyclegan": taught, "bigan": taught}

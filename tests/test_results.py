@@ -163,7 +163,7 @@ def test_the_first_table_has_a_row_a_family(made):
     rows = [line for line in text.splitlines() if line.startswith("| C")]
     assert rows[0].startswith("| CGAN | 0, 1 | 9.00 ± 1.41 | ")
     assert "| read as asked 0.960 ± 0.014 (0.1) | 13 ± 1 | `python zoo/cgan.py` | ![CGAN](images/b.png) |" in rows[0]
-    assert rows[1].startswith("| CYCLEGAN | 0 | – | – | – | – | way back 28 (12.9) | 12 |")
+    assert rows[1].startswith("| CycleGAN | 0 | – | – | – | – | way back 28 (12.9) | 12 |")
     assert rows[2].startswith("| CIFAR-GAN, cifar10* | 0 | 8.00 |")
     assert "\\* Taken from a page; a dash: not measured then." in text
     assert sum(line.startswith("| real, ") for line in text.splitlines()) == 4

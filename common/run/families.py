@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 from pathlib import Path
 from typing import Callable, get_type_hints
 
@@ -39,5 +40,7 @@ def image_of(build: Callable) -> tuple[int, int, int]:
 
 
 def title(family: str) -> str:
-    """A family's name as one writes it: `dcgan` as DCGAN, `wgan_gp` as WGAN-GP."""
-    return family.upper().replace("_", "-")
+    """A family's name as its file's first line writes it (`stackgan` as StackGAN), else `mm_ns` as MM-NS."""
+    first = (ROOT / script(family)).read_text(encoding="utf-8").splitlines()[0]
+    written = re.search(family.replace("_", "[- ]"), first, re.IGNORECASE)
+    return written[0] if written else family.upper().replace("_", "-")
