@@ -18,7 +18,7 @@ What differs from the paper: LeakyReLU in place of maxout and dropout; DCGAN's A
 nothing: Adam divides by the size of the gradient.
 
 What to look at. The pictures have specks, since each pixel is drawn on its own. `common.evaluate` shows the share of
-the rarest digit: this network likes to draw nothing but 1s.
+the rarest digit: this network likes to draw the same few digits again and again.
 """
 
 from __future__ import annotations
