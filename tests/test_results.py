@@ -251,7 +251,9 @@ def test_the_zoos_rows_are_of_the_json(heading):
         run = runs["wgan_gp-max-steps-5000-0" if family == "wgan_gp" else f"{family}-0"]
         assert minutes == f"{run['minutes']:.0f}", family
         if run["final"]:
-            assert distances.startswith(" / ".join(f"{run['final'][kind]['frechet']:.2f}" for kind in ("raw", "EMA")))
+            found = {kind: f"{row['frechet']:.2f}" for kind, row in run["final"].items()}
+            assert distances.startswith(f"{found['raw']} / {found['EMA']}"), family
+            assert f"best {found['best']}" in distances, family
 
 
 @pytest.mark.parametrize("family", ["dcgan", "lsgan"])
