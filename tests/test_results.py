@@ -157,15 +157,14 @@ def test_the_first_table_has_a_row_a_family(made):
         "minutes": 13.8,
     }
     neither = {**one, "recipe": f"cyclegan{EQUAL}", "final": {}, "yardsticks": {"raw": {"way back": [28.0, 12.9]}}}
-    colour = {**one, "recipe": f"cifar_gan{EQUAL}", "dataset": "cifar10", "taken from": "a page"}
+    colour = {**one, "recipe": f"cifar_gan{EQUAL}", "dataset": "cifar10"}
     runs = {name: {**row, "picture": f"{name}.png"} for name, row in zip("abcd", (neither, one, two, colour))}
     text = report({**found, "runs": runs, "anchors": {"mnist": anchors, "cifar10": anchors}})
     rows = [line for line in text.splitlines() if line.startswith("| C")]
-    assert rows[0].startswith("| CGAN | 0, 1 | 9.00 ± 1.41 | ")
+    assert rows[0].startswith("| CGAN | [0](images/b.png), [1](images/c.png) | 9.00 ± 1.41 | ")
     assert "| read as asked 0.960 ± 0.014 (0.1) | 13 ± 1 | `python zoo/cgan.py` | ![CGAN](images/b.png) |" in rows[0]
-    assert rows[1].startswith("| CycleGAN | 0 | – | – | – | – | way back 28 (12.9) | 12 |")
-    assert rows[2].startswith("| CIFAR-GAN, cifar10* | 0 | 8.00 |")
-    assert "\\* Taken from a page; a dash: not measured then." in text
+    assert rows[1].startswith("| CycleGAN | [0](images/a.png) | – | – | – | – | way back 28 (12.9) | 12 |")
+    assert rows[2].startswith("| CIFAR-GAN, cifar10 | [0](images/d.png) | 8.00 |")
     assert sum(line.startswith("| real, ") for line in text.splitlines()) == 4
 
 
@@ -254,6 +253,22 @@ def test_the_zoos_rows_are_of_the_json(heading):
             found = {kind: f"{row['frechet']:.2f}" for kind, row in run["final"].items()}
             assert distances.startswith(f"{found['raw']} / {found['EMA']}"), family
             assert f"best {found['best']}" in distances, family
+
+
+@pytest.mark.parametrize("heading", ["## Three models on the same layers", "### 同样的层，三个模型"])
+def test_the_three_models_are_of_the_json(heading):
+    """PSNR, SSIM, digits read, Fréchet distances and minutes, in both languages; "nats" is of `losses.csv`."""
+    runs = json.loads((ROOT / "docs/results.json").read_text())["runs"]
+    text = (ROOT / "zoo/README.md").read_text()
+    rows = [row.split(" | ") for row in text[text.index(f"{heading}\n") :].split("\n\n")[2].splitlines()[2:]]
+    assert len(rows) == 3
+    for name, (_, psnr, ssim, alike, distances, _, minutes, _) in zip(("-model-ae", "-model-vae", ""), rows):
+        run = runs[f"vae_gan{name}-0"]
+        measured = run["yardsticks"]["raw"]
+        assert [psnr, ssim] == [f"{measured['PSNR'][0]:.1f}", f"{measured['SSIM'][0]:.2f}"]
+        assert alike == f"{measured['read alike'][0]:.3f}"
+        assert distances == " / ".join(f"{run['final'][kind]['frechet']:.1f}" for kind in ("raw", "EMA"))
+        assert minutes == f"{run['minutes']:.0f}"
 
 
 @pytest.mark.parametrize("family", ["dcgan", "lsgan"])

@@ -73,11 +73,12 @@ def equal_updates(recipes: dict[str, list[dict]], anchors: dict[str, dict]) -> l
         "",
         f"Each family's own command with `{EQUAL.strip()}`: 5,000 updates of G on 64 images. (WGAN and WGAN-GP: their "
         "critics see five batches in each; WGAN-GP's batches have 32 images. StackGAN: 2,000 updates of its first "
-        "stage, 3,000 of its second. Two domains: 64 images of each.) Averaged weights (EMA), where there are some. In "
-        "brackets the floor of a yardstick: what is reached where nothing was learnt. Minutes on one thread, "
-        "judgements included. CIFAR-10 has a judge of its own: its distances cannot be compared with the others.",
+        "stage, 3,000 of its second. Two domains: 64 images of each.) Averaged weights (EMA), where there are some. A "
+        "dash: it draws nothing from noise. In brackets the floor of a yardstick: what is reached where nothing was "
+        "learnt. Minutes on one thread, judgements included. CIFAR-10 has a judge of its own: its distances cannot be "
+        "compared with the others.",
         "",
-        f"| | seeds | {' | '.join(SHOWN[key][0] for key in FEW)} | its own yardstick (floor) | minutes | command | |",
+        f"| | seeds (pictures) | {' | '.join(SHOWN[key][0] for key in FEW)} | its own yardstick (floor) | minutes | command | |",
         "| --- |" + " --- |" * (len(FEW) + 5),
     ]
     for dataset in sorted({run["dataset"] for members in recipes.values() for run in members}, reverse=True):
@@ -90,18 +91,16 @@ def equal_updates(recipes: dict[str, list[dict]], anchors: dict[str, dict]) -> l
             family, *flags = bare(recipe).split()
             command = " ".join(["python", script(family).as_posix(), *flags])
             minutes = spread_of([run["minutes"] for run in members], "{:.0f}")
-            mark = "*" if any("taken from" in run for run in members) else ""
             picture = f"![{title(recipe)}](images/{members[0]['picture']})"
-            seeds = ", ".join(str(run["seed"]) for run in members)
-            name = families.title(family) + suffix + mark
+            seeds = ", ".join(f"[{run['seed']}](images/{run['picture']})" for run in members)
+            name = title(recipe).removesuffix(UPDATES) + suffix
             distance = np.mean([shown(run).get("frechet", np.inf) for run in members])
             rows.append((distance, [name, seeds, *cells, own(members), minutes, f"`{command}`", picture]))
         lines += [f"| {' | '.join(cells)} |" for _, cells in sorted(rows)]
         for name, row in anchors.get(dataset, {}).items():
             cells = [SHOWN[key][1].format(row[key]) for key in FEW]
             lines.append(f"| {name}{suffix} | | {' | '.join(cells)} | | | | |")
-    taken = {run["taken from"] for members in recipes.values() for run in members if "taken from" in run}
-    return [*lines, "", *(f"\\* Taken from {source}; a dash: not measured then." for source in sorted(taken)), ""]
+    return [*lines, ""]
 
 
 def shown(run: dict) -> dict:
@@ -211,8 +210,6 @@ def reproduce(runs: dict[str, dict]) -> list[str]:
         "| --- | --- | --- | --- | --- |",
     ]
     for name, run in runs.items():
-        if "taken from" in run:
-            continue
         versions = ", ".join(f"{package} {version}" for package, version in run["versions"].items())
         digest = f"`{run['sha256']['raw'][:32]}`" if "raw" in run["sha256"] else "no generator"
         lines.append(f"| {name} | {digest} | {run['processor']} | {versions} | {run['commit'][:12]} |")
