@@ -78,7 +78,8 @@ def equal_updates(recipes: dict[str, list[dict]], anchors: dict[str, dict]) -> l
         "learnt. Minutes on one thread, judgements included. CIFAR-10 has a judge of its own: its distances cannot be "
         "compared with the others.",
         "",
-        f"| | seeds (pictures) | {' | '.join(SHOWN[key][0] for key in FEW)} | its own yardstick (floor) | minutes | command | |",
+        f"| | seeds (pictures) | {' | '.join(SHOWN[key][0] for key in FEW)} | its own yardstick (floor) "
+        "| minutes | command | |",
         "| --- |" + " --- |" * (len(FEW) + 5),
     ]
     for dataset in sorted({run["dataset"] for members in recipes.values() for run in members}, reverse=True):
