@@ -74,9 +74,9 @@ def equal_updates(recipes: dict[str, list[dict]], anchors: dict[str, dict]) -> l
         f"Each family's own command with `{EQUAL.strip()}`: 5,000 updates of G on 64 images. (WGAN and WGAN-GP: their "
         "critics see five batches in each; WGAN-GP's batches have 32 images. StackGAN: 2,000 updates of its first "
         "stage, 3,000 of its second. Two domains: 64 images of each.) Averaged weights (EMA), where there are some. A "
-        "dash: it draws nothing from noise. In brackets the floor of a yardstick: what is reached where nothing was "
-        "learnt. Minutes on one thread, judgements included. CIFAR-10 has a judge of its own: its distances cannot be "
-        "compared with the others.",
+        "dash: the family draws nothing from noise. In brackets the floor of a yardstick: what is reached where "
+        "nothing was learnt. Minutes on one thread, judgements included. CIFAR-10 has a judge of its own: its "
+        "distances cannot be compared with the others.",
         "",
         f"| | seeds (pictures) | {' | '.join(SHOWN[key][0] for key in FEW)} | its own yardstick (floor) "
         "| minutes | command | |",

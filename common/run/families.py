@@ -43,5 +43,5 @@ def title(family: str) -> str:
     """A family's name as its file's first line writes it (`stackgan` as StackGAN), else `mm_ns` as MM-NS."""
     path = ROOT / script(family)
     first = path.read_text(encoding="utf-8").partition("\n")[0] if path.is_file() else ""  # a student's is elsewhere
-    written = re.search(family.replace("_", "[- ]"), first, re.IGNORECASE)
+    written = re.search(rf"\b{family.replace('_', '[- ]')}\b", first, re.IGNORECASE)
     return written[0] if written else family.upper().replace("_", "-")
