@@ -28,7 +28,7 @@ compare: ARGS ?= --max-steps 600
 compare: setup ## train both families shortly and draw them side by side in work/compare.png
 	$(PYTHON) dcgan/train.py --dataset auto --output-dir work/compare/dcgan $(ARGS)
 	$(PYTHON) lsgan/train.py --dataset auto --output-dir work/compare/lsgan $(ARGS)
-	$(PYTHON) -m common.compare work/compare/dcgan work/compare/lsgan --out work/compare.png
+	$(PYTHON) -m commands.compare work/compare/dcgan work/compare/lsgan --out work/compare.png
 
 best: setup ## both by the recipe of our weights: MNIST, some 50 minutes on one core; goes on if stopped
 	$(PYTHON) dcgan/train.py $(BEST_DCGAN) --output-dir work/best/dcgan --resume $(ARGS)
@@ -43,14 +43,14 @@ board: setup ## VisualDL on the runs in work/, reachable from this machine only,
 
 play: setup ## a page to play with the runs in work/ and the pretrained weights, reachable from this machine only
 	@$(PYTHON) -m pip install -q -r requirements-play.txt
-	$(PYTHON) -m common.play $(ARGS)
+	$(PYTHON) -m commands.play $(ARGS)
 
 notebooks: setup ## JupyterLab on the notebooks
 	@$(PYTHON) -m pip install -q -r notebooks/requirements.txt
 	$(PYTHON) -m jupyterlab notebooks $(ARGS)
 
 results: setup ## many hours: every family on MNIST, some with three seeds, and docs/results.md; goes on if stopped
-	$(PYTHON) -m common.results $(ARGS)
+	$(PYTHON) -m commands.results $(ARGS)
 
 clean: ## remove .venv and caches; work/ with what was trained stays
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""Images to train on, each data set as one array in memory. `common/images/` reads the formats they come in."""
+"""Images to train on, each data set as one array in memory. `common/files/` reads the formats they come in."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common.errors import UserError
-from common.images import cifar
-from common.images.folder import read_folder
-from common.images.idx import FILES, SOURCES, checked_md5, official_md5, read_idx
-from common.machine.download import MAX_BYTES, fetch
+from common.files import cifar
+from common.files.download import MAX_BYTES, fetch
+from common.files.folder import read_folder
+from common.files.idx import FILES, SOURCES, checked_md5, official_md5, read_idx
 
 import numpy as np
 from paddle.dataset.common import DATA_HOME

@@ -212,7 +212,7 @@ class Game:
         return type(self).reconstruct is not Game.reconstruct
 
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
-        """The family's own yardsticks by name, for `common.evaluate`. None by default.
+        """The family's own yardsticks by name, for `commands.evaluate`. None by default.
 
         Args:
             reference: the judge and the real images.

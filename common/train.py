@@ -14,12 +14,12 @@ from common.data import Dataset
 from common.errors import BROKE_DOWN, DONE, INTERRUPTED, UserError, command
 from common.game import Batch, Game
 from common.machine import convolutions, cpu, processes
-from common.recorder import Recorder
 from common.rng import LATENT, SHUFFLE, random_numbers
 from common.run import artifacts, checkpoint
 from common.run.families import builder, families, image_of, script, title
 from common.run.flags import flag_of, parse_flags
 from common.run.progress import Interrupt
+from common.run.recorder import Recorder
 from common.run.words import print_end, print_header
 from common.settings import Setting, settings_of
 

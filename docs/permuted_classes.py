@@ -9,9 +9,9 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from commands.evaluate import reference_of
 from common.data import CLASSES
 from common.errors import DONE, Parser, UserError, command
-from common.evaluate import reference_of
 from common.judging.metrics import psnr
 from common.judging.reference import Reference
 from common.run.artifacts import save_figure

@@ -7,7 +7,7 @@ import struct
 import tarfile
 from pathlib import Path
 
-from common.images import cifar
+from common.files import cifar
 
 import numpy as np
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
-from common.recorder import Recorder
+from common.run.recorder import Recorder
 from common.train import run
 from tests import toy
 

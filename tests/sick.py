@@ -12,10 +12,10 @@ from pathlib import Path
 from common import data
 from common.game import Batch
 from common.gan import GAN
-from common.judging.health import spread
 from common.machine import cpu
 from common.rng import FIXED, LATENT, random_numbers
 from common.run.families import builder
+from common.run.health import spread
 
 import numpy as np
 import paddle

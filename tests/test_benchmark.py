@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import time
 
-from common import benchmark
+from commands import benchmark
 from common.errors import UserError
 
 import pytest

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from common import data, sample
+from commands import sample
+from common import data
 from common.run.families import builder
 from tests.conftest import batch_of, make_gan, train
 from tests.runs import TOY

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from common import data
 from common.errors import UserError
-from common.images import cifar
+from common.files import cifar
 from tests.batches import COUNT, NAMES, archive, binary, pixels, python_2
 
 import numpy as np
@@ -255,7 +255,7 @@ def test_archives_that_unpack_to_gigabytes_stay_small(tmp_path):
 import sys, resource
 from pathlib import Path
 from common.errors import UserError
-from common.images import cifar
+from common.files import cifar
 from tests.batches import COUNT, NAMES, archive, binary, pixels, python_2
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 2**30, used + 2**30))

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 
-from common import publish, sample
+from commands import publish, sample
 from common.run import progress
 from common.run.families import builder, families, script
 from common.run.flags import flag_of, parse_flags
@@ -61,7 +61,7 @@ def test_what_a_person_sees(run_dir):
     shown = run_dir.with_name("stdout.txt").read_text()
     for words in ("DCGAN on cpu", f"Paddle {paddle.__version__}", "digits, 1,797 images", "generator 1,066,880",
                   str(run_dir), "epoch 2/100  step 60", "images/s", "left", "generator.params",
-                  "python -m common.sample"):  # fmt: skip
+                  "python -m commands.sample"):  # fmt: skip
         assert words in shown
     assert run_dir.with_name("stderr.txt").read_text() == ""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from common import compare
-from common.compare import draw, load_run, smooth
+from commands import compare
+from commands.compare import draw, load_run, smooth
 from common.run.runs import load_metrics
 from tests.conftest import ROOT, call, check_refused, train
 from tests.runs import TOY
@@ -23,7 +23,7 @@ def runs(made_once, monkeypatch) -> Path:
     small = ["--batch-size", 8, "--max-steps", 2]
 
     def make(folder: Path) -> None:
-        monkeypatch.setattr("common.recorder.EMA_BATCHES", 1)
+        monkeypatch.setattr("common.run.recorder.EMA_BATCHES", 1)
         made = [("long", "toy", ["--max-steps", 150]), ("short", "toy", ["--max-steps", 5])]
         made += [("wgan_gp", "wgan_gp", [*small, "--critic-steps", 1])]
         made += [("cyclegan", "cyclegan", small), ("bigan", "bigan", small)]
@@ -36,7 +36,7 @@ def runs(made_once, monkeypatch) -> Path:
 def test_runs_of_different_length_and_family(runs, tmp_path):
     """By the command as typed, from another folder."""
     folders = [runs / name for name in ("long", "short", "bigan")]
-    called = ["-m", "common.compare", *folders, "--out", "compare.png"]
+    called = ["-m", "commands.compare", *folders, "--out", "compare.png"]
     done = call(*called, cwd=tmp_path, PYTHONPATH=str(ROOT))
     assert (done.returncode, done.stderr) == (0, "")
     assert "long (150 steps), short (5 steps), bigan (2 steps)" in done.stdout

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from common import data
 from common.errors import UserError
-from common.machine.download import fetch
+from common.files.download import fetch
 from tests.conftest import idx_images
 
 import numpy as np

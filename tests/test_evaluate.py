@@ -8,7 +8,8 @@ import json
 import shutil
 from pathlib import Path
 
-from common import data, evaluate
+from commands import evaluate
+from common import data
 from common.judging.judge import FOLDER, classify, load_judge, load_record
 from common.judging.reference import Reference, floor_and_ceiling
 from tests.conftest import ROOT, call, check_refused, train
@@ -111,7 +112,7 @@ def test_no_judge_for_other_data_is_a_note_not_an_end(tmp_path, mnist_dir, say):
 
 def test_the_command(run_dir, tmp_path):
     """As typed, from another folder: a row for each generator, the floor and the ceiling."""
-    called = ["-m", "common.evaluate", run_dir, "--samples", 300]
+    called = ["-m", "commands.evaluate", run_dir, "--samples", 300]
     done = call(*called, cwd=tmp_path, PYTHONPATH=str(ROOT))
     assert (done.returncode, done.stderr) == (0, "")
     rows = list(csv.reader(done.stdout.splitlines(), delimiter="|"))

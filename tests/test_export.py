@@ -9,7 +9,7 @@ import shutil
 import time
 from pathlib import Path
 
-from common import export
+from commands import export
 from common.game import Game
 from common.judging.judge import classify, load_judge
 from common.machine.activations import LeakyReLU
@@ -33,7 +33,7 @@ needs_browser = pytest.mark.skipif(
 
 
 def drawn_by(folder: Path, seed: int, count: int) -> np.ndarray:
-    """What `common.sample` draws: float32 `[count, C, H, W]`."""
+    """What `commands.sample` draws: float32 `[count, C, H, W]`."""
     game = load_game(folder)
     return game.sample(game.latent(np.random.default_rng(seed), count))
 

@@ -8,13 +8,13 @@ import json
 from pathlib import Path
 from typing import Callable
 
-from common import compare, evaluate, sample
+from commands import compare, evaluate, sample
 from common.data import load_labelled
-from common.recorder import Recorder
+from common.files.weights import load_params
 from common.run import checkpoint
 from common.run.families import builder, families, image_of, title
+from common.run.recorder import Recorder
 from common.run.runs import load_config, load_game, load_losses
-from common.run.weights import load_params
 from tests.conftest import train
 from tests.runs import result, steps_written
 
@@ -47,7 +47,7 @@ def pictures(made_once) -> Path:
 @pytest.fixture
 def play(name, pictures, monkeypatch) -> Callable[..., int]:
     """`play(folder)`: a run of the family, resumed where it was begun."""
-    monkeypatch.setattr("common.recorder.EMA_BATCHES", 2)  # what takes a third of so short a run
+    monkeypatch.setattr("common.run.recorder.EMA_BATCHES", 2)  # what takes a third of so short a run
 
     def run(folder: Path, device: str = "cpu") -> int:
         images = ["--dataset", "folder", "--data-dir", pictures] if in_colour(name) else ["--dataset", "digits"]

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from common import data
 from common.errors import UserError
-from common.images import folder as folders
-from common.images.folder import read_folder
-from common.images.pictures import read_picture
+from common.files import folder as folders
+from common.files.folder import read_folder
+from common.files.pictures import read_picture
 
 import numpy as np
 import pytest

@@ -7,7 +7,7 @@ from typing import Callable
 
 from common import data
 from common.gan import GAN
-from common.judging.health import SAMPLES_WARM_UP, WARM_UP, WINDOW, Health, spread
+from common.run.health import SAMPLES_WARM_UP, WARM_UP, WINDOW, Health, spread
 from common.run.runs import load_troubles
 from common.train import run
 from tests import toy

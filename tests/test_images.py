@@ -6,11 +6,12 @@ import gzip
 import struct
 from pathlib import Path
 
-from common import data, evaluate, train
+from commands import evaluate
+from common import data, train
 from common.data import as_float
 from common.errors import BAD_INPUT, DONE, UserError
+from common.files import idx
 from common.game import Batch
-from common.images import idx
 from common.run import artifacts, families
 from common.run.families import image_of
 from tests import colour_toy
@@ -209,7 +210,7 @@ def test_a_folder_in_colour_trains_resumes_and_draws_in_colour(tmp_path, picture
     assert len(shades) == 3
     assert max((frame.max(axis=2) - frame.min(axis=2)).max() for frame in shades) > 3
 
-    from common import sample  # the command
+    from commands import sample  # the command
 
     monkeypatch.setattr("common.run.runs.builder", lambda family: colour_toy.build)
     given = [

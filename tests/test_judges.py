@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from common import data, train_judge
+from commands import train_judge
+from common import data
 from common.data import as_float
 from common.errors import DONE, UserError
 from common.judging import judge as judges
@@ -32,7 +33,7 @@ def test_judges_have_the_channels_of_their_record():
 
 def test_cifar10s_judge_is_small_and_says_what_it_reaches():
     if not (judges.FOLDER / "cifar10.params").exists():
-        pytest.skip("CIFAR-10's judge is not committed yet: python -m common.train_judge --dataset cifar10")
+        pytest.skip("CIFAR-10's judge is not committed yet: python -m commands.train_judge --dataset cifar10")
     judge, record = load_judge("cifar10"), judges.load_record("cifar10")
     assert judge.in_channels == 3
     assert (judges.FOLDER / "cifar10.params").stat().st_size <= 2e6
@@ -47,7 +48,7 @@ def test_without_a_judge_a_run_says_once_how_to_get_one(capsys):
         assert examiner.examine(None) is None
     said = capsys.readouterr()
     assert said.out == ""
-    assert "no judge for kmnist; python -m common.train_judge --dataset kmnist" in said.err
+    assert "no judge for kmnist; python -m commands.train_judge --dataset kmnist" in said.err
     assert said.err.count("\n") == 1
     Examiner(dataset._replace(name="folder")).examine(None)
     assert "no judge for a folder of one's own" in capsys.readouterr().err
@@ -64,7 +65,7 @@ def test_a_copy_of_cifar10_is_judged_and_a_stranger_is_not(monkeypatch, tmp_path
     monkeypatch.setattr(reference, "load_record", lambda name: record)
     assert Reference("cifar10", images, "md5:theirs").shares.tolist() == [0.1] * 10
     seen.probabilities = np.roll(even, 1, axis=1) * 0 + np.eye(10, dtype=np.float32)[3]
-    with pytest.raises(UserError, match=r"the judge knows cifar10 .*not these images .*common.train_judge"):
+    with pytest.raises(UserError, match=r"the judge knows cifar10 .*not these images .*commands.train_judge"):
         Reference("cifar10", images, "md5:noise")
     record["copies"] = False
     with pytest.raises(UserError, match="the judge knows cifar10"):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from common.files.weights import load_params
 from common.gan import GAN
 from common.init import weights_init
 from common.machine import onednn
 from common.run.runs import load_losses
-from common.run.weights import load_params
 from common.train import run
 from tests.conftest import here, train
 from tests.runs import result, steps_written
@@ -84,7 +84,7 @@ def test_the_first_losses_of_both_families_are_the_landed_ones(family, tmp_path,
     order, and each step makes some ten times as much of the difference.
     """
     monkeypatch.setattr(onednn, "library", None)  # what GAN_NO_ONEDNN=1 does
-    monkeypatch.setattr("common.recorder.EMA_BATCHES", 1)  # no loss depends on it, and these convolutions are slow
+    monkeypatch.setattr("common.run.recorder.EMA_BATCHES", 1)  # no loss depends on it, and these convolutions are slow
     flags = ["--dataset", "digits", "--threads", 1, "--max-steps", 5, "--eval-every", 0, "--output-dir", tmp_path]
     assert train(family, *flags) == 0
     expected = np.genfromtxt(DATA / f"landed-{family}.csv", delimiter=",", names=True)

@@ -13,7 +13,7 @@ import urllib.request
 from pathlib import Path
 from typing import Callable
 
-from common import play, sample
+from commands import play, sample
 from common.errors import UserError
 from tests import board
 from tests.conftest import ROOT, check_refused, train

@@ -11,9 +11,9 @@ import sys
 import time
 from pathlib import Path
 
-from common import results, sample
-from common.judging.report import EQUAL, report, spread_of
-from common.judging.summary import won
+from commands import results, sample
+from commands.results_report import EQUAL, report, spread_of
+from commands.results_summary import won
 from common.run.families import families
 from common.run.runs import load_losses, load_metrics
 from tests.conftest import ROOT, check_refused, here, users_environment
@@ -36,7 +36,7 @@ def made(made_once) -> tuple[Path, list[object]]:
     """That run, by the command as typed, told to stop in the middle, then gone on with in this process; its flags."""
 
     def make(folder: Path) -> None:
-        both = [sys.executable, "-m", "common.results", *map(str, flags_for(folder))]
+        both = [sys.executable, "-m", "commands.results", *map(str, flags_for(folder))]
         losses = folder / "work" / NAME / "losses.csv"
         with subprocess.Popen([*both, "--seeds", "3", "4", "--at-once", "1"], cwd=ROOT, stdout=subprocess.PIPE,
                               text=True, env=users_environment()) as running:  # fmt: skip

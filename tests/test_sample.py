@@ -1,10 +1,11 @@
-"""What `common.sample` draws, by which weights, and of what: runs and the pretrained weights."""
+"""What `commands.sample` draws, by which weights, and of what: runs and the pretrained weights."""
 
 from __future__ import annotations
 
 import shutil
 
-from common import data, sample
+from commands import sample
+from common import data
 from common.errors import UserError
 from common.judging.judge import classify, load_judge
 from common.judging.reference import Examiner
@@ -19,7 +20,7 @@ from PIL import Image
 
 def test_plain_paddle_load_gives_the_pictures_of_sample(run_dir, tmp_path):
     """And the command, in a process of its own, from another folder, says nothing on stderr."""
-    done = call("-m", "common.sample", run_dir, "--count", "10", "--seed", "3", "--npy", tmp_path / "a.npy",
+    done = call("-m", "commands.sample", run_dir, "--count", "10", "--seed", "3", "--npy", tmp_path / "a.npy",
                 "--weights", "generator.params", "--out", tmp_path / "grid.png",
                 cwd=tmp_path, PYTHONPATH=str(ROOT))  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")

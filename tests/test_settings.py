@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from common import compare, evaluate, sample
+from commands import compare, evaluate, sample
 from common.run.flags import parse_flags
 from common.settings import Count, Decay, OptionalRate, Rate, Weight, settings_of
 from tests.conftest import check_refused, here

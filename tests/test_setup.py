@@ -53,7 +53,7 @@ def test_what_is_needed_is_what_is_listed():
         assert [package for package in common.PACKAGES.values() if package not in listed] == []
 
 
-@pytest.mark.parametrize("command", ["dcgan/train.py", "zoo/cgan.py", "-m common.sample"])
+@pytest.mark.parametrize("command", ["dcgan/train.py", "zoo/cgan.py", "-m commands.sample"])
 def test_without_packages_a_command_is_one_line_and_status_2(command):
     """`-S`: Python without what is installed, as where one forgets the environment."""
     done = call("-S", *command.split(), "--help")

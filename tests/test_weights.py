@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from common.errors import UserError
-from common.run import weights
+from common.files import weights
 from common.run.artifacts import save_params
 from tests.conftest import make_gan
 
@@ -191,7 +191,7 @@ def test_hostile_files_stay_within_a_gigabyte(tmp_path):
     script = """
 import resource, sys
 from pathlib import Path
-from common.run import weights
+from common.files import weights
 from common.errors import UserError
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 2**30, used + 2**30))

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from common import data
 from common.game import Batch, Game
 from common.losses import non_saturating
-from common.recorder import Recorder
+from common.run.recorder import Recorder
 from tests.conftest import batch_of, make_gan, train
 from zoo.bigan import relative_distance, same_as_neighbour
 from zoo.infogan import CATEGORIES, NOISE, matched_share, misread

@@ -12,7 +12,7 @@ The formulas (Donahue et al. 2016, arXiv 1605.09782, equation 3), in logits s = 
 What differs from the paper: D has no BatchNorm, which hides how bright a batch is; weights and rate do not decay.
 
 What to look at. The grid has rows of originals, below each their reconstructions: at best other pictures of the digits.
-`common.evaluate` measures that, and how well codes tell digits apart: a *random* encoder's do it nearly as well.
+`commands.evaluate` measures that, and how well codes tell digits apart: a *random* encoder's do it nearly as well.
 """
 
 from __future__ import annotations

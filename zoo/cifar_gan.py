@@ -16,8 +16,8 @@ What differs from the course notes: their listing cannot train, for seven reason
 one by one. All seven are mended here. The networks are half as wide as theirs; the penalty is on D's raw score.
 
 What to look at. `penalty`, weighted by λ, stays small: D's slope is held near 1. `loss_d` does not go to 0, as it does
-where D has won. `common.evaluate` shows the Fréchet distance beside that of a generator that has not been trained, and
-of real images.
+where D has won. `commands.evaluate` shows the Fréchet distance beside that of a generator that has not been trained,
+and of real images.
 """
 
 from __future__ import annotations

@@ -13,9 +13,9 @@ and G_B the two generators on one noise z, sp the softplus:
 
 What differs from the paper: DCGAN's networks; the images of the domains are the two halves of each batch.
 
-What to look at. In the grid, pairs side by side: A, B, A, B. `common.evaluate` makes the B that belongs to each A, by
+What to look at. In the grid, pairs side by side: A, B, A, B. `commands.evaluate` makes the B that belongs to each A, by
 the rule that no training saw, and compares it with the B drawn. Most of an edge picture is black, so that an all black
-one agrees in most pixels: the strokes must overlap, too. `common.sample` and the Fréchet distance show A alone.
+one agrees in most pixels: the strokes must overlap, too. `commands.sample` and the Fréchet distance show A alone.
 """
 
 from __future__ import annotations

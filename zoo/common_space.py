@@ -23,8 +23,8 @@ What differs from the papers: small networks; one constraint at a time, where XG
 later their mixture, and in a discriminator divide by the spread of fakes that are all alike at first. But each picture
 is normed by itself: without that, l1 ends at all black, the median of nearly every pixel.
 
-What to look at. Rows: A, translated, back; then from B. `common.evaluate` asks two things that only count together: can
-a classifier tell the domain from the code, and do digits stay what they are? Codes can be well mixed and permuted.
+What to look at. Rows: A, translated, back; then from B. `commands.evaluate` asks two things that only count together:
+can a classifier tell the domain from the code, and do digits stay what they are? Codes can be well mixed and permuted.
 """
 
 from __future__ import annotations

@@ -26,7 +26,8 @@ What differs from the paper: BatchNorm in place of InstanceNorm, which would tak
 in a PatchGAN: a norm over the picture lets each verdict see all of it. Two residual blocks. No store of 50 old fakes.
 
 What to look at. Rows: pictures of A, what G makes of them, the way back, twice; then the same from B. For pictures that
-no training saw: `python -m common.sample work/cyclegan --reconstruct --out back.png`. `common.evaluate` has them read.
+no training saw: `python -m commands.sample work/cyclegan --reconstruct --out back.png`. `commands.evaluate` has them
+read.
 """
 
 from __future__ import annotations

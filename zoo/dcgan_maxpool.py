@@ -14,7 +14,7 @@ The formulas, s for D's raw score, σ the sigmoid:
 What differs from the notes: D's update and G's each draw noise of their own, where the notes use one z for both.
 
 What to look at. The notes print, for LSGAN, a D loss of 0.12 to 0.22 at steps 3,500 to 3,750, and for BCE 1.1 to 1.2
-at 1,500: `common.evaluate` shows ours there. 0.25 and 1.39 are what a D gets that cannot tell.
+at 1,500: `commands.evaluate` shows ours there. 0.25 and 1.39 are what a D gets that cannot tell.
 """
 
 from __future__ import annotations

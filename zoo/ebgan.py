@@ -16,7 +16,7 @@ fakes of 1,600 updates stay at the margin and are grey patterns; with m = 0.1 th
 
 What differs from the paper: DCGAN's networks, its discriminator's layers as the encoder, with a code of 32 numbers.
 
-What to look at. `energy_real` falls, `energy_fake` is pushed up by D and pulled down by G. `common.evaluate` asks
+What to look at. `energy_real` falls, `energy_fake` is pushed up by D and pulled down by G. `commands.evaluate` asks
 whether the energy knows digits: how well it tells unseen digits from noise, inverted digits and outlines (AUROC; ½ is
 a coin).
 """

@@ -20,7 +20,8 @@ second, which has the same goal, as in `mm_ns.py`.
 What differs from the paper: DCGAN's networks; the exponentials of KL, reverse KL and Hellinger are cut off at e³⁰.
 
 What to look at. -loss_d is the estimate of the divergence: the less the better, but a weak D estimates too little.
-Whether the functions are right, `common.evaluate` shows where the exact value is known: two Gaussians in one dimension.
+Whether the functions are right, `commands.evaluate` shows where the exact value is known: two Gaussians in one
+dimension.
 """
 
 from __future__ import annotations

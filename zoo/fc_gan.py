@@ -17,7 +17,7 @@ loss, which is exact where o would round to 0 or 1. The gradients are the same a
 What differs from the paper: LeakyReLU in place of maxout and dropout; DCGAN's Adam; as in the notes. The ½ changes
 nothing: Adam divides by the size of the gradient.
 
-What to look at. The pictures have specks, since each pixel is drawn on its own. `common.evaluate` shows the share of
+What to look at. The pictures have specks, since each pixel is drawn on its own. `commands.evaluate` shows the share of
 the rarest digit: this network likes to draw the same few digits again and again.
 """
 

@@ -15,7 +15,8 @@ What differs from the paper: DCGAN's networks; a batch's categories come in turn
 layers and moves in D's turn only, though I is in both losses.
 
 What to look at. The grid has a row for each category; along it the first number grows from -1 to 1. `category` falls
-from log 10 = 2.3, `numbers` from 1/3. `common.evaluate` asks Q about G's digits and real ones; 4 and 9 often share one.
+from log 10 = 2.3, `numbers` from 1/3. `commands.evaluate` asks Q about G's digits and real ones; 4 and 9 often share
+one.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ The formulas (Goodfellow et al. 2014, arXiv 1406.2661, equation 1 and section 3)
 What differs from the paper: DCGAN's networks, on raw scores, since log(1 - σ(s)) is lost in float32 beyond |s| = 17.
 
 What to look at. While the players are balanced, D ≈ ½, the two losses train alike, and with this recipe they mostly
-do. `common.evaluate` shows how much of the gradient is left at the end of a run, under either loss.
+do. `commands.evaluate` shows how much of the gradient is left at the end of a run, under either loss.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ What differs from the paper: a one-hot digit in place of a sentence's embedding 
 in place of 64 and 256; DCGAN's networks, two residual blocks in G₂; no real images with wrong labels.
 
 What to look at. The grid has a row for each digit: four times stage I, enlarged, and stage II beside it. `stage` in
-`losses.csv` says whose losses these are; while it is 1, G₂ draws grey. `common.evaluate` has the Fréchet distance of
+`losses.csv` says whose losses these are; while it is 1, G₂ draws grey. `commands.evaluate` has the Fréchet distance of
 both stages, and as their floor that of *real* images made 16x16 and enlarged: the less, the more detail.
 """
 

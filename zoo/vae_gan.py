@@ -25,7 +25,8 @@ the authors' code they are one batch, with which BatchNorm lets D win at once (a
 Theirs also lets the player rest who is too far ahead.
 
 What to look at. Three pairs of rows: digits above their reconstructions; then two rows drawn from noise, which `ae`
-was never taught. `common.evaluate` measures reconstructions of unseen digits, and the Fréchet distance of the samples.
+was never taught. `commands.evaluate` measures reconstructions of unseen digits, and the Fréchet distance of the
+samples.
 """
 
 from __future__ import annotations

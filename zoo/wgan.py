@@ -15,7 +15,7 @@ What differs from the paper: DCGAN's networks of the course; the critic does not
 25 updates of G.
 
 What to look at. `distance` = E f(x) - E f(G(z)) is a Wasserstein distance times an unknown factor, and falls as the
-pictures improve; how well it tells, `common.evaluate` shows. The clipped critic is too simple a function: the weights
+pictures improve; how well it tells, `commands.evaluate` shows. The clipped critic is too simple a function: the weights
 gather at -c and c. `wgan_gp.py` has the cure.
 """
 

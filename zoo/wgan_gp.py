@@ -16,7 +16,7 @@ What differs from the paper: DCGAN's networks; the critic has biases and He's in
 with which one image's slope would depend on the others; 32 images a move where the paper has 50.
 
 What to look at. `distance` = E f(x) - E f(G(z)) falls as the pictures improve, which no curve of DCGAN does; how well
-it tells, `common.evaluate` shows. `penalty` should stay small. `loss_g` alone means nothing: f has no zero.
+it tells, `commands.evaluate` shows. `penalty` should stay small. `loss_g` alone means nothing: f has no zero.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The judge: a small classifier whose features the metrics are computed on.
 
 Inception, which FID and KID were defined on, was trained on photographs of objects and has little to say about digits.
-A judge is trained on the very images by `python -m common.train_judge`; the weights of some are in `judges/`.
+A judge is trained on the very images by `python -m commands.train_judge`; the weights of some are in `judges/`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from pathlib import Path
 
 from common.data import IMAGE, as_float, to_size
 from common.errors import UserError
+from common.files.weights import load_into
 from common.machine.activations import ReLU
 from common.machine.convolutions import Conv2D
-from common.run.weights import load_into
 
 import numpy as np
 import paddle
@@ -134,7 +134,7 @@ def how_to_train(dataset: str) -> str:
     """What to do where the judge is missing or does not fit."""
     if dataset == "folder":
         return "judges are for named data sets: look at samples/"
-    return f"python -m common.train_judge --dataset {dataset} trains one (with your --data-dir)"
+    return f"python -m commands.train_judge --dataset {dataset} trains one (with your --data-dir)"
 
 
 @paddle.no_grad()

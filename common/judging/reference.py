@@ -10,10 +10,10 @@ import zipfile
 from common import data
 from common.data import CLASSES, Dataset
 from common.errors import UserError
+from common.files.atomic import cache_folder, keep
 from common.game import Game
 from common.judging import metrics
 from common.judging.judge import Judged, classify, how_to_train, load_judge, load_record
-from common.machine.files import cache_folder, keep
 
 import numpy as np
 from tqdm import tqdm

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import UserError
-from common.machine.files import atomic
+from common.files.atomic import atomic
 
 import numpy as np
 import paddle
@@ -182,7 +182,7 @@ class Logs:
             if row["step"] % self.SCALARS_EVERY == 0:
                 for name in list(row)[3:]:
                     self.board.add_scalar(tag(name), float(row[name]), row["step"])
-        self._file.flush()  # so that `common.compare` sees a run that is still going
+        self._file.flush()  # so that `commands.compare` sees a run that is still going
 
     def metrics(self, line: dict[str, Any]) -> None:
         """Log a judgement: `step`, `epoch`, and the metrics of the `raw` generator and of its `ema`, if it has one."""

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
+from common.files.weights import load_into, parse, read_bounded
 from common.game import Game
 from common.run.artifacts import atomic
-from common.run.weights import load_into, parse, read_bounded
 
 import numpy as np
 import paddle

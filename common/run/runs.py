@@ -9,9 +9,9 @@ from typing import Any
 
 from common.data import DATASETS
 from common.errors import UserError
+from common.files.weights import load_into
 from common.game import Game
 from common.run.families import builder, families
-from common.run.weights import load_into
 from common.settings import Setting, settings_of
 
 import numpy as np

@@ -56,6 +56,6 @@ def print_end(config: dict, folder: Path, status: int, step: int) -> None:
     if status == INTERRUPTED:
         print("next     the same command with --resume goes on from here")
     how = "" if "generator" in config["parameters"] else " --reconstruct"
-    print(f"next     python -m common.sample {folder}{how} --out grid.png   (in the repository's folder)")
+    print(f"next     python -m commands.sample {folder}{how} --out grid.png   (in the repository's folder)")
     print(f"next     visualdl --logdir {folder.parent}   (or make board)")
     print_note(config)

@@ -1,4 +1,4 @@
-"""The measured results: `make results`, that is `python -m common.results`.
+"""The measured results: `make results`, that is `python -m commands.results`.
 
 A recipe is a family with flags of its own command: "cgan --batch-size 64 --max-steps 5000". Each recipe is trained with
 each seed by that command, two at a time with one thread each, then judged. It can be stopped at any point: the same
@@ -21,17 +21,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+from commands.evaluate import WEIGHTS, judge_runs
+from commands.results_report import EQUAL, SHOWN, UPDATES, bare, by_recipe, draw, report
+from commands.results_summary import by_epoch, won
+from commands.sample import reconstructed
 from common.errors import DONE, INTERRUPTED, Parser, UserError, command, whole_number
-from common.evaluate import WEIGHTS, judge_runs
 from common.judging.judge import load_record
-from common.judging.report import EQUAL, SHOWN, UPDATES, bare, by_recipe, draw, report
-from common.judging.summary import by_epoch, won
 from common.machine import cpu
 from common.run.artifacts import GRID_COLUMNS, atomic, grid, save_figure, save_image, save_json
 from common.run.families import ROOT, builder, families, image_of, script
 from common.run.flags import DATA_DIR_HELP
 from common.run.runs import load_config, load_game, load_losses, load_troubles
-from common.sample import reconstructed
 
 import numpy as np
 
@@ -74,7 +74,7 @@ def everything() -> list[tuple[str, int]]:
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = Parser(
-        prog="python -m common.results",
+        prog="python -m commands.results",
         description="Train families, judge them, and write docs/results.md. Without --recipes: all that draw grey "
         f"images, on MNIST, each by its own command with{EQUAL}. Takes hours; stopped at any point, the same command "
         "goes on.",

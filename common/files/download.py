@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 
 from common.errors import UserError
-from common.machine.files import file_md5
+from common.files.atomic import file_md5
 
 from tqdm import tqdm
 

@@ -1,4 +1,4 @@
-"""Runs side by side in one picture: `python -m common.compare work/dcgan work/lsgan --out compare.png`."""
+"""Runs side by side in one picture: `python -m commands.compare work/dcgan work/lsgan --out compare.png`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Run(NamedTuple):
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = Parser(
-        prog="python -m common.compare",
+        prog="python -m commands.compare",
         description="Draw the losses, D's scores and the last sample grids of any number of runs in one picture. Runs "
         "may differ in length and may still be going.",
     )

@@ -7,10 +7,10 @@ from typing import Any
 
 from common.data import Dataset, as_float
 from common.game import Batch, Game, on_device
-from common.judging.health import Health, spread, what_classes
 from common.judging.reference import Examiner
 from common.rng import EMA, FIXED, random_numbers
 from common.run import artifacts, checkpoint
+from common.run.health import Health, spread, what_classes
 from common.run.progress import Progress
 from common.run.runs import best_distance, load_rows, load_troubles
 from common.run.words import describe

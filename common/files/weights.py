@@ -2,7 +2,7 @@
 
 `paddle.load` unpickles, and a pickle may name any function of any module and have it called: weights from a stranger
 are a program. Here a file is read in three stages, each of which can only refuse: its size is checked against what a
-training writes, `common/machine/pickles.py` reads it as plain data, and what comes out is compared with the network it
+training writes, `common/files/pickles.py` reads it as plain data, and what comes out is compared with the network it
 is meant for.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
-from common.machine.pickles import parse_pickle
+from common.files.pickles import parse_pickle
 
 import numpy as np
 

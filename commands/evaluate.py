@@ -1,4 +1,4 @@
-"""Judge trained generators: `python -m common.evaluate work/dcgan work/lsgan` prints a table with floor and ceiling."""
+"""Judge trained generators: `python -m commands.evaluate work/dcgan work/lsgan` prints a table with a floor."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def reference_of(run_dirs: list[Path], data_dir: str | None = None) -> Reference
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = Parser(
-        prog="python -m common.evaluate",
+        prog="python -m commands.evaluate",
         description="Compare what trained generators draw with the real images. ↓ less is better, ↑ more is better; "
         "the rows of real images and of noise are the floor and the ceiling. Families with a yardstick of their own "
         "show it below.",

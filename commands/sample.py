@@ -1,4 +1,4 @@
-"""Draw images from a trained generator: `python -m common.sample RUN_DIR --out grid.png`."""
+"""Draw images from a trained generator: `python -m commands.sample RUN_DIR --out grid.png`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ import numpy as np
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = Parser(
-        prog="python -m common.sample",
+        prog="python -m commands.sample",
         description="Draw images from a trained generator. The same seed gives the same images on every call; the "
         "first images of a larger --count are those of a smaller one.",
     )

@@ -1,4 +1,4 @@
-"""Make weights that others can use: `python -m common.publish RUN_DIR FOLDER` writes its best generator with a card,
+"""Make weights that others can use: `python -m commands.publish RUN_DIR FOLDER` writes its best generator with a card,
 and the curves of its training in small."""
 
 from __future__ import annotations
@@ -7,10 +7,10 @@ import hashlib
 import sys
 from pathlib import Path
 
+from commands.evaluate import WEIGHTS, judge_runs
+from commands.results_summary import CURVE
 from common.errors import DONE, Parser, UserError, command, whole_number
-from common.evaluate import WEIGHTS, judge_runs
 from common.game import Yardstick
-from common.judging.summary import CURVE
 from common.judging.tables import table, yardstick_table
 from common.run.artifacts import atomic, save_json
 from common.run.families import builder, script, title
@@ -25,10 +25,10 @@ import numpy as np
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = Parser(
-        prog="python -m common.publish",
-        description="Write the generator of a run that the judge likes best to a folder of its own, with its settings, "
-        "its curves in small and a card that says how it was made and how good it is. `python -m common.sample FOLDER` "
-        "draws with it.",
+        prog="python -m commands.publish",
+        description="Write the generator of a run that the judge likes best to a folder of its own, with its "
+        "settings, its curves in small and a card that says how it was made and how good it is. "
+        "`python -m commands.sample FOLDER` draws with it.",
     )
     parser.add_argument("run_dir", metavar="RUN_DIR", type=Path, help="what a training run wrote, such as work/cgan")
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="where to, such as zoo/pretrained/cgan")
@@ -98,7 +98,7 @@ def card(folder: Path, made: dict, figures: dict[str, dict], yardsticks: dict[st
     return f"""# {title(family)}, pretrained · 预训练权重
 
 ```bash
-python -m common.sample {folder.as_posix()} --out grid.png
+python -m commands.sample {folder.as_posix()} --out grid.png
 ```
 
 | | |

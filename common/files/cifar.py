@@ -1,6 +1,6 @@
 """CIFAR-10 in its two official layouts, binary and python, unpacked or as the archive they come in.
 
-The python layout's batches are pickles, which `common/machine/pickles.py` reads as plain data. Nothing is unpacked to
+The python layout's batches are pickles, which `common/files/pickles.py` reads as plain data. Nothing is unpacked to
 the disk: what is wanted of an archive is read from its stream.
 """
 
@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from common.errors import UserError
-from common.machine.files import file_md5
-from common.machine.pickles import parse_pickle
+from common.files.atomic import file_md5
+from common.files.pickles import parse_pickle
 
 import numpy as np
 from paddle.vision.datasets import cifar

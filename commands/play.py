@@ -1,4 +1,4 @@
-"""Play with one's own runs in the browser: `python -m common.play`, then http://127.0.0.1:7860.
+"""Play with one's own runs in the browser: `python -m commands.play`, then http://127.0.0.1:7860.
 
 The page is gradio's. It sees the runs in the folders it was given and nothing else: what the browser sends is looked
 up among their names and is never a path.
@@ -15,8 +15,9 @@ import sys
 from pathlib import Path
 from typing import Any, Callable
 
+from commands.compare import draw, load_run
+from commands.sample import reconstructed
 from common import data
-from common.compare import draw, load_run
 from common.errors import DONE, Parser, UserError, command, whole_number
 from common.judging.judge import classify, load_judge
 from common.judging.tables import table
@@ -24,7 +25,6 @@ from common.run.artifacts import grid, sorted_grids
 from common.run.families import ROOT
 from common.run.flags import DATA_DIR_HELP
 from common.run.runs import best_weights, load_config, load_game, load_metrics
-from common.sample import reconstructed
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -72,7 +72,7 @@ class Runs:
         return folder
 
     def pictures(self, name: str, seed: int, digit: int | None, count: int) -> tuple[np.ndarray, str]:
-        """Pictures `[count, C, H, W]` as `common.sample` draws them, and by which weights."""
+        """Pictures `[count, C, H, W]` as `commands.sample` draws them, and by which weights."""
         folder = self.find(name)
         weights = best_weights(folder)
         game = load_game(folder, weights)
@@ -104,7 +104,7 @@ class Runs:
         return table(rows) if rows else "No judgements here · 还没有评判结果 (`--eval-every`)"
 
     def curves(self, names: list[str]) -> Figure | None:
-        """Losses, scores and grids of all that have some, as `common.compare` draws them."""
+        """Losses, scores and grids of all that have some, as `commands.compare` draws them."""
         runs = []
         for folder in map(self.find, names):
             with contextlib.suppress(UserError):  # one that has not begun, or is damaged: the others are shown
@@ -249,7 +249,7 @@ def app(runs: Runs, gr: Any) -> Any:
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = Parser(
-        prog="python -m common.play",
+        prog="python -m commands.play",
         description="Serve a page on 127.0.0.1 to play with runs: samples side by side, curves, the grids over time, "
         "the nearest training images. Nothing else than these folders is shown.",
     )

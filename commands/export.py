@@ -1,4 +1,4 @@
-"""Take a generator elsewhere: `python -m common.export RUN_DIR --format onnx|paddle|html --out …`.
+"""Take a generator elsewhere: `python -m commands.export RUN_DIR --format onnx|paddle|html --out …`.
 
 What is written is run at once, and its pictures are compared with the network's. Where they differ nothing is kept.
 """
@@ -19,10 +19,10 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from commands.export_page import described, leaves, principal, replay
 from common.errors import DONE, Parser, UserError, command
 from common.game import Game
 from common.judging.judge import load_judge
-from common.page import described, leaves, principal, replay
 from common.run.artifacts import atomic
 from common.run.families import title
 from common.run.runs import best_weights, load_config, load_game
@@ -37,7 +37,7 @@ PATIENCE = 300  # seconds for a browser
 MAX_BYTES = 12 * 2**20  # of a page
 NEEDED = {"onnx": ("paddle2onnx", "onnxruntime")}  # packages
 JUDGED = ("mnist", "digits")  # data sets whose judge goes into the page: both of grey digits
-TEMPLATE = Path(__file__).with_name("play.html")
+TEMPLATE = Path(__file__).with_name("export_page.html")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ANSWER = re.compile(r'<pre id="answer">([^<]*)</pre>')
 
@@ -61,14 +61,14 @@ class Trained(NamedTuple):
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = Parser(
-        prog="python -m common.export",
+        prog="python -m commands.export",
         description="Write a trained generator for use without this repository. What is written is run at once on 64 "
         "latent vectors, and kept only if it draws the network's pictures.",
     )
     add = parser.add_argument
     add("run_dirs", metavar="RUN_DIR", type=Path, nargs="+", help="what a training run wrote; several for html")
     add("--format", choices=FORMATS, required=True, help="onnx; paddle, for Paddle Inference; html, a page")
-    add("--weights", help="which file of the run, as for common.sample (default: the best there is)")
+    add("--weights", help="which file of the run, as for commands.sample (default: the best there is)")
     add("--out", type=Path, required=True, help="a name that ends in .onnx or .html; a folder for paddle")
     flags = parser.parse_args(arguments)
     if len(flags.run_dirs) > 1 and flags.format != "html":
@@ -180,7 +180,7 @@ def to_onnx(trained: list[Trained], folder: Path) -> str:
 
 
 def to_html(trained: list[Trained], folder: Path) -> str:
-    """Write `generator.html`: the page of `play.html` with the weights inside."""
+    """Write `generator.html`: the page of `export_page.html` with the weights inside."""
     models, apart = zip(*map(model, trained))
     for each, made in zip(trained, models):
         if sum(title(other.config["family"]) == made["name"] for other in trained) > 1:

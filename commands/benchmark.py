@@ -1,4 +1,4 @@
-"""How fast is it? `python -m common.benchmark`: the course's loop, ours and PyTorch's, in turns on this machine.
+"""How fast is it? `python -m commands.benchmark`: the course's loop, ours and PyTorch's, in turns on this machine.
 
 Each measurement is made in a process of its own with an environment of its own: what one sets up (threads, MKL's code
 path, glibc's heap) must not reach the others. Ratios within one run mean something; seconds of two machines do not.
@@ -36,9 +36,10 @@ QUIET = 0.1  # more cores than this busy with other programs spoil the figures
 
 
 def in_child(folder: Path, *arguments: object, launched: bool = False) -> dict:
-    """The result of `common/baselines.py ARGUMENTS` in a process of its own."""
+    """The result of `commands/benchmark_baselines.py ARGUMENTS` in a process of its own."""
     environment = {name: value for name, value in os.environ.items() if name not in CLEARED}
-    called = [sys.executable, "-W", "ignore", *(LAUNCH if launched else ()), str(ROOT / "common/baselines.py")]
+    script = ROOT / "commands/benchmark_baselines.py"
+    called = [sys.executable, "-W", "ignore", *(LAUNCH if launched else ()), str(script)]
     called += map(str, arguments)
     done = subprocess.run(called, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     for line in done.stdout.splitlines():
@@ -67,7 +68,7 @@ def busy_cores(seconds: float = 1.0) -> float:
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = Parser(
-        prog="python -m common.benchmark",
+        prog="python -m commands.benchmark",
         description="Time whole steps (one update of D, one of G) of the course's loop, of ours and of PyTorch's where "
         "torch is installed (pip install torch), and what training takes besides. Close other programs first.",
     )

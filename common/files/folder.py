@@ -14,10 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from common.errors import BAD_INPUT, UserError
-from common.images import pictures
-from common.images.pictures import FORMATS
+from common.files import pictures
+from common.files.atomic import cache_folder, keep
+from common.files.pictures import FORMATS
 from common.machine import cpu
-from common.machine.files import cache_folder, keep
 
 import numpy as np
 from tqdm import tqdm

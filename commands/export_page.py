@@ -1,4 +1,4 @@
-"""A network as the page of `common.export` wants it: a chain of layers, their numbers in base64."""
+"""A network as the page of `commands.export` wants it: a chain of layers, their numbers in base64."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Train the judges: `python -m common.train_judge` writes `common/judging/judges/`.
+"""Train the judges: `python -m commands.train_judge` writes `common/judging/judges/`.
 
 About 13 minutes on 2 CPU cores for MNIST and digits; `--dataset cifar10` takes 25 minutes of one core.
 """
@@ -31,7 +31,7 @@ MIRRORED = ("cifar10",)  # a dog looks either way; a digit, a shoe's tip do not
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = Parser(
-        prog="python -m common.train_judge",
+        prog="python -m commands.train_judge",
         description="Train the classifiers that the metrics are computed with, test them on images they have not seen, "
         "and write their weights with a record of how they were made.",
     )

@@ -1,6 +1,6 @@
-"""What `common.benchmark` measures, each in a process of its own.
+"""What `commands.benchmark` measures, each in a process of its own.
 
-`python common/baselines.py KIND BATCH_SIZE THREADS [IMAGES]`; IMAGES are timed.
+`python commands/benchmark_baselines.py KIND BATCH_SIZE THREADS [IMAGES]`; IMAGES are timed.
 
 The file is run by its path: importing `common` would set Paddle up, and the course's loop is measured with Paddle as
 installed. So each function imports what it needs itself; the other framework may not even be there.

@@ -1,10 +1,10 @@
-"""The words and pictures of `common.results`, made from `results.json` alone."""
+"""The words and pictures of `commands.results`, made from `results.json` alone."""
 
 from __future__ import annotations
 
 import shlex
 
-from common.judging.summary import CURVE, WON
+from commands.results_summary import CURVE, WON
 from common.judging.tables import COLUMNS
 from common.run import families
 from common.run.families import script
@@ -53,9 +53,9 @@ def report(results: dict) -> str:
     lines = [
         "# Measured results",
         "",
-        f"Written by `python -m common.results` from `results.json`. {results['samples']:,} samples of each generator. "
-        "Mean ± standard deviation where there are several seeds. ↓ less is better, ↑ more is better; what the columns "
-        "mean: [reading-results.md](reading-results.md).",
+        f"Written by `python -m commands.results` from `results.json`. {results['samples']:,} samples of each "
+        "generator. Mean ± standard deviation where there are several seeds. ↓ less is better, ↑ more is better; what "
+        "the columns mean: [reading-results.md](reading-results.md).",
         "",
     ]
     equal, others = by_recipe(results, True), by_recipe(results, False)
@@ -195,12 +195,12 @@ def by_epoch(recipe: str, members: list[dict]) -> list[str]:
 
 def reproduce(runs: dict[str, dict]) -> list[str]:
     """The section with the commands and what each run's weights hashed to."""
-    lines = ["## Reproduce", "", "```bash", "python -m common.results   # all grey images of the first table"]
+    lines = ["## Reproduce", "", "```bash", "python -m commands.results   # all grey images of the first table"]
     for recipe in sorted({run["recipe"] for run in runs.values()}):
         if len(bare(recipe).split()) == 1 or recipe == f"wgan_gp{UPDATES}":
             continue
         seeds = map(str, sorted(run["seed"] for run in runs.values() if run["recipe"] == recipe))
-        lines.append(f"python -m common.results --add --recipes {shlex.quote(recipe)} --seeds {' '.join(seeds)}")
+        lines.append(f"python -m commands.results --add --recipes {shlex.quote(recipe)} --seeds {' '.join(seeds)}")
     lines += [
         "```",
         "",

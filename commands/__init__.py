@@ -1,0 +1,1 @@
+import common  # noqa: F401  so that a Python that is too old gets its line
