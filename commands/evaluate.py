@@ -8,17 +8,18 @@ from pathlib import Path
 
 from common import data
 from common.errors import DONE, Parser, UserError, command, whole_number
-from common.game import Yardstick
+from common.game import Game, Yardstick
 from common.judging.judge import load_record
-from common.judging.reconstructions import reconstructions
+from common.judging.metrics import psnr, ssim
 from common.judging.reference import Reference, floor_and_ceiling
-from common.judging.tables import table, yardstick_table
+from common.judging.tables import aligned, table
 from common.run.flags import DATA_DIR_HELP
 from common.run.runs import load_config, load_game
 
 import numpy as np
 
 WEIGHTS = {"generator.params": "raw", "generator_ema.params": "EMA", "generator_best.params": "best"}
+RECONSTRUCTED = 1000  # unseen images
 
 
 def judge_runs(
@@ -46,7 +47,7 @@ def judge_runs(
                 game = load_game(run_dir, weights)
                 if "generator" in game.networks:
                     latent = game.latent(np.random.default_rng(seed), samples)
-                    rows[f"{run_dir} {name}"] = reference.judge_game(game, latent)
+                    rows[f"{run_dir} {name}"] = reference.judge_images(game.sample(latent))
                 if name == "best":  # an epoch's generator; the other networks are those of the last step
                     continue
                 measured = {**game.measure(reference, run_dir), **reconstructions(game, reference)}
@@ -69,6 +70,35 @@ def reference_of(run_dirs: list[Path], data_dir: str | None = None) -> Reference
     load_record(dataset)  # says what to do where there is no judge, before anything is read
     images, _, checksum = data.load_labelled(dataset, "train", data_dir)
     return Reference(dataset, images, checksum, data.load_labelled(dataset, "test", data_dir)[0], data_dir)
+
+
+def reconstructions(game: Game, reference: Reference) -> dict[str, Yardstick]:
+    """PSNR, SSIM and the judge's reading of reconstructions beside what they begin with; the floor is to draw the mean
+    image, whatever there is to draw. Nothing for a family without `reconstruct`."""
+    if not game.reconstructs:
+        return {}
+    originals, *_, drawn = game.reconstruct(reference.unseen_at(game.image[1])[:RECONSTRUCTED])
+    # Grey ones that a grid shows in colour, since something on the way is, have the same in each channel.
+    originals, drawn = (images[:, : reference.unseen.shape[1]] for images in (originals, drawn))
+    mean = np.broadcast_to(originals.mean(axis=0), originals.shape)
+    read, read_drawn, read_mean = (reference.see(images).classes for images in (originals, drawn, mean))
+    alike, alike_mean = float((read_drawn == read).mean()), float((read_mean == read).mean())
+    what = f"{len(originals):,} unseen images and their reconstructions; the floor is the mean image"
+    return {
+        "PSNR": Yardstick(psnr(originals, drawn), psnr(originals, mean), f"decibels, {what}"),
+        "SSIM": Yardstick(ssim(originals, drawn), ssim(originals, mean), f"1 is equal, {what}"),
+        "read alike": Yardstick(alike, alike_mean, f"share that the judge reads as the original, {what}"),
+    }
+
+
+def yardstick_table(found: dict[str, dict[str, Yardstick]]) -> str:
+    """The yardsticks of each run as a Markdown table, aligned for the terminal."""
+    rows = [
+        [run, name, f"{one.figure:.4g}", f"{one.floor:.4g}", one.meaning]
+        for run, named in found.items()
+        for name, one in named.items()
+    ]
+    return aligned([["", "yardstick", "figure", "floor", "what it is"], *rows])
 
 
 @command

@@ -7,11 +7,11 @@ import hashlib
 import sys
 from pathlib import Path
 
-from commands.evaluate import WEIGHTS, judge_runs
+from commands.evaluate import WEIGHTS, judge_runs, yardstick_table
 from commands.results_summary import CURVE
 from common.errors import DONE, Parser, UserError, command, whole_number
 from common.game import Yardstick
-from common.judging.tables import table, yardstick_table
+from common.judging.tables import table
 from common.run.artifacts import atomic, save_json
 from common.run.families import builder, script, title
 from common.run.flags import DATA_DIR_HELP, flag_of

@@ -6,10 +6,11 @@ import contextlib
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Literal, NamedTuple
+from typing import Callable, Literal, NamedTuple
 
 from common.data import as_float
 from common.ema import EMA
+from common.judging.reference import Reference
 from common.layers import LATENT_DIM
 from common.machine import processes
 
@@ -17,9 +18,6 @@ import numpy as np
 import paddle
 from paddle import Tensor, nn
 from paddle.optimizer import Adam, Optimizer
-
-if TYPE_CHECKING:
-    from common.judging.reference import Reference  # which imports this file
 
 AT_ONCE = 500  # rows a forward pass outside of training; bounds the memory
 

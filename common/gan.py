@@ -1,11 +1,12 @@
-"""The game of DCGAN and LSGAN."""
+"""The game of DCGAN, LSGAN and every family that differs from them in its networks or its loss alone."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Callable
 
 from common.ema import EMA
 from common.game import Batch, Game
+from common.losses import Loss, to_targets
 from common.machine import processes
 from common.penalty import steepness
 from common.settings import Count, Decay, OptionalRate, Range, Rate, Weight
@@ -16,18 +17,20 @@ from paddle.optimizer import Adam
 
 
 class GAN(Game):
-    """A generator, a discriminator, a criterion and two Adam optimizers: one update of D, then one of G (Goodfellow et
-    al. 2014, arXiv 1406.2661, algorithm 1 with k = 1, and the non-saturating generator loss of its section 3).
+    """A generator, a discriminator, a loss and two Adam optimizers: one update of D, then one of G (Goodfellow et
+    al. 2014, arXiv 1406.2661, algorithm 1 with k = 1).
 
     Args:
-        generator: `[N, 100, 1, 1]` to `[N, 1, 32, 32]` in [-1, 1].
-        discriminator: `[N, 1, 32, 32]` to scores `[N, 1, 1, 1]`.
-        criterion: (scores, targets of the same shape) to a scalar; targets are 1 for real, 0 for fake.
+        generator: latent vectors, `[N, 100, 1, 1]`, to images, `[N, 1, 32, 32]` in [-1, 1].
+        discriminator: images to scores, `[N, 1, 1, 1]`.
+        criterion: (scores, targets of the same shape) to a scalar; targets are 1 for real, 0 for fake, and 1 for G's
+            fakes, the non-saturating loss. Or a pair of losses.
         learning_rate: Adam's step size, both networks
         beta1: Adam's first decay rate, both networks
         beta2: Adam's second decay rate, both networks
         learning_rate_d: Adam's step size for D, else --learning-rate (Heusel et al. 2017, arXiv 1706.08500)
-        label_smoothing: D's target for real images is 1 less this (Salimans et al. 2016, arXiv 1606.03498, 3.4)
+        label_smoothing: D's target for real images is 1 less this (Salimans et al. 2016, arXiv 1606.03498, 3.4); of a
+            criterion only
         penalty: γ, half of which weighs the squared slope of D at real images (arXiv 1801.04406); 0 is off
         penalty_every: steps between penalties, each weighted by as many (arXiv 1912.04958, section 3.1)
         ema_decay: weight of the past in the moving average of G; see `common/ema.py`
@@ -37,7 +40,7 @@ class GAN(Game):
         self,
         generator: nn.Layer,
         discriminator: nn.Layer,
-        criterion: nn.Layer,
+        criterion: nn.Layer | Loss,
         learning_rate: Rate = 2e-4,
         beta1: Decay = 0.5,
         beta2: Decay = 0.999,
@@ -47,63 +50,82 @@ class GAN(Game):
         penalty_every: Count = 4,
         ema_decay: Decay = 0.999,
     ) -> None:
+        self.generator, self.discriminator = generator, discriminator
         self.networks = {"generator": generator, "discriminator": discriminator}
-        self.criterion = criterion
+        self.loss = criterion if isinstance(criterion, Loss) else to_targets(criterion, 1 - label_smoothing)
         learning_rates = {"generator": learning_rate, "discriminator": learning_rate_d or learning_rate}
         self.optimizers = {
             name: Adam(rate, beta1, beta2, parameters=self.networks[name].parameters())
             for name, rate in learning_rates.items()
         }
-        self.label_smoothing, self.penalty, self.penalty_every = label_smoothing, penalty, penalty_every
+        self.penalty, self.penalty_every = penalty, penalty_every
         self.ema = EMA(generator, ema_decay)
-        self._targets: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
 
-    def step(self, real: Tensor, noise_d: Tensor, noise_g: Tensor, penalised: bool = False) -> dict[str, Tensor]:
+    def shown(self, scores: Tensor) -> Tensor:
+        """What `losses.csv` shows of D's scores; a family makes probabilities of logits here."""
+        return scores
+
+    def penalties(self, batch: Batch, fakes: Tensor) -> dict[str, Tensor]:
+        """What D minimises besides the loss of its scores: 0-D tensors by name, the same names in every step. Here R1,
+        in one step of `penalty_every`; nothing where `penalty` is 0.
+
+        Args:
+            batch: of real images.
+            fakes: G's images of this step, `[N, C, H, W]`.
+        """
+        if self.penalty == 0:
+            return {}
+        if batch.step % self.penalty_every:
+            return {"penalty": paddle.zeros([])}
+        weight = self.penalty_every * self.penalty / 2
+        return {"penalty": weight * steepness(self.discriminator, batch.images)}
+
+    def step(
+        self,
+        real: Tensor,
+        noise_d: Tensor,
+        noise_g: Tensor,
+        penalties: Callable[[Tensor], dict[str, Tensor]] = lambda fakes: {},
+    ) -> dict[str, Tensor]:
         """Update D on `real` against G(`noise_d`), then G on G(`noise_g`) through the updated D.
 
         Args:
-            real: images `[N, 1, 32, 32]` in [-1, 1].
+            real: images `[N, C, H, W]` in [-1, 1].
             noise_d, noise_g: latent vectors `[N, 100, 1, 1]` for D's and for G's half of the step.
-            penalised: whether D's slope is punished in this step, which no column of `losses.csv` shows.
+            penalties: what D minimises besides, from the fakes; see the method of this name.
 
         Returns:
-            0-D tensors, left on the device: `loss_d` = criterion(D(real), 1) + criterion(D(fake), 0) and the mean
-            scores `score_real`, `score_fake` before D's update; `loss_g` = criterion(D(G(noise_g)), 1) after it, and
-            `grad_g`, the norm of its gradient at G's last layer.
+            0-D tensors, left on the device: `loss_d`, the loss of the scores, and `loss_g`; each penalty; `grad_g`, the
+            norm of the gradient of G's last weights; the mean scores `score_real`, `score_fake` before D's update.
         """
-        generator, discriminator = self.networks["generator"], self.networks["discriminator"]
-        ones, zeros, smooth = self._targets_for(real.shape[0])
-
+        generator, discriminator = self.generator, self.discriminator
         with self.turn("discriminator"):
-            score_real, score_fake = discriminator(real), discriminator(generator(noise_d))
-            loss_d = self.criterion(score_real, smooth) + self.criterion(score_fake, zeros)
+            fakes = generator(noise_d)
+            score_real, score_fake = discriminator(real), discriminator(fakes)
+            loss_d = self.loss.discriminator(score_real, score_fake)
             loss_d.backward()
-            if penalised:
-                (self.penalty_every * self.penalty / 2 * steepness(discriminator, real)).backward()
+            found = penalties(fakes)
+            for penalty in found.values():
+                if not penalty.stop_gradient:  # due in this step
+                    penalty.backward()
 
         with self.turn("generator"):
-            loss_g = self.criterion(discriminator(generator(noise_g)), ones)
+            loss_g = self.loss.generator(discriminator(generator(noise_g)))
             loss_g.backward()
             # The layer that D's gradient reaches first; over all processes, since the turn averages at its end only.
-            grad_g = processes.mean(generator.parameters()[-1].grad.detach()).norm()
+            last = [p for p in generator.parameters() if len(p.shape) > 1][-1]
+            grad_g = processes.mean(last.grad.detach()).norm()
 
         return {
             "loss_d": loss_d.detach(),
             "loss_g": loss_g.detach(),
+            **{name: penalty.detach() for name, penalty in found.items()},
             "grad_g": grad_g,
-            "score_real": score_real.detach().mean(),
-            "score_fake": score_fake.detach().mean(),
+            "score_real": self.shown(score_real.detach()).mean(),
+            "score_fake": self.shown(score_fake.detach()).mean(),
         }
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """One `step` on the batch, with noise of its own for each half."""
         noise_d, noise_g = batch.draw(self.latent), batch.draw(self.latent)
-        penalised = self.penalty > 0 and batch.step % self.penalty_every == 0
-        return self.step(batch.images, noise_d, noise_g, penalised)
-
-    def _targets_for(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Targets 1, 0 and D's for real images `[count, 1, 1, 1]`, made once for each batch size that occurs."""
-        if count not in self._targets:
-            values = 1.0, 0.0, 1 - self.label_smoothing
-            self._targets[count] = tuple(paddle.full([count, 1, 1, 1], value) for value in values)
-        return self._targets[count]
+        return self.step(batch.images, noise_d, noise_g, lambda fakes: self.penalties(batch, fakes))

@@ -14,10 +14,11 @@ from typing import Callable, NamedTuple
 
 from common import data  # sets Paddle up as it would for a command
 from common.game import Batch, Game
-from common.judging.reference import Examiner, Reference
+from common.judging.reference import Reference
 from common.machine import cpu
 from common.rng import LATENT, random_numbers
 from common.run.families import builder
+from common.run.recorder import Examiner
 from common.train import run
 from tests import USERS, toy
 from tests.runs import JUDGED, STEPS, TOY, result, steps_written
@@ -29,7 +30,8 @@ from hypothesis import settings
 from paddle.utils import unique_name
 
 ROOT = Path(__file__).resolve().parents[1]
-FAMILIES = ["dcgan", "lsgan"]
+CRITERIA = {"dcgan": paddle.nn.BCELoss(), "lsgan": paddle.nn.MSELoss()}
+FAMILIES = list(CRITERIA)
 HAS_GPU = paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0
 
 Examiner.SAMPLES = 500  # in this process; a command in one of its own judges 2,000

@@ -12,6 +12,7 @@ from pathlib import Path
 from common import data
 from common.game import Batch
 from common.gan import GAN
+from common.losses import Loss
 from common.machine import cpu
 from common.rng import FIXED, LATENT, random_numbers
 from common.run.families import builder
@@ -19,7 +20,7 @@ from common.run.health import spread
 
 import numpy as np
 import paddle
-from paddle import Tensor, nn
+from paddle import nn
 
 STEPS, COLUMNS = 700, ("loss_d", "grad_g", "score_real", "score_fake")
 
@@ -33,13 +34,9 @@ def g_frozen(gan: GAN) -> None:
 
 
 def labels_swapped(gan: GAN) -> None:
-    targets = gan._targets_for
-
-    def swapped(count: int) -> tuple[Tensor, Tensor, Tensor]:
-        ones, zeros, _ = targets(count)
-        return zeros, ones, zeros
-
-    gan._targets_for = swapped
+    right = gan.loss
+    to_zero = lambda fake: right.discriminator(fake, fake) - right.generator(fake)  # noqa: E731
+    gan.loss = Loss(lambda real, fake: right.discriminator(fake, real), to_zero)
 
 
 def batchnorm_off(gan: GAN) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 
+from common.losses import to_targets
 from docs.saturation import gradients
 from tests.conftest import ROOT, make_gan, noise, real
 
@@ -54,8 +55,7 @@ def test_adam_makes_the_papers_half_invisible():
     """LSGAN's paper has ½ before its squares, `MSELoss` has none: Adam divides by the gradient's own size."""
     gans = [make_gan("lsgan"), make_gan("lsgan")]
     start = make_gan("lsgan")
-    mse = gans[1].criterion
-    gans[1].criterion = lambda score, target: 0.5 * mse(score, target)
+    gans[1].loss = to_targets(lambda score, target: 0.5 * nn.MSELoss()(score, target))
     values = [gan.step(real(), noise(1), noise(2)) for gan in gans]
     assert float(values[0]["loss_d"]) == pytest.approx(2 * float(values[1]["loss_d"]), rel=1e-3)
     for name in start.networks:

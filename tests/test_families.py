@@ -161,7 +161,7 @@ def test_it_is_judged(name, whole, say, monkeypatch):
     for module in {inspect.getmodule(kind) for kind in getattr(builder(name), "__mro__", ())}:
         if hasattr(module, "MEASURED"):  # fewer samples for the family's own yardstick
             monkeypatch.setattr(module, "MEASURED", 200)
-    monkeypatch.setattr("common.judging.reconstructions.MEASURED", 50)
+    monkeypatch.setattr("commands.evaluate.RECONSTRUCTED", 50)
     said = say(evaluate.main, whole, "--samples", 100, "--json")
     if in_colour(name):  # nobody knows what is in somebody's pictures
         assert (said.status, said.out) == (2, "")

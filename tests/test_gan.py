@@ -7,7 +7,7 @@ from common.machine import cpu
 from common.run.families import builder
 from common.run.flags import parse_flags
 from common.train import training_steps
-from tests.conftest import make_gan, noise, real
+from tests.conftest import CRITERIA, make_gan, noise, real
 
 import numpy as np
 import paddle
@@ -55,7 +55,7 @@ def test_losses_by_hand(device, family):
 def test_three_steps_equal_the_course_loop(device, family):
     """The course's own order of operations (graph through G cut by detach, two backward calls, no frozen D)."""
     gan, twin = make_gan(family), make_gan(family)
-    generator, discriminator, criterion = twin.networks["generator"], twin.networks["discriminator"], twin.criterion
+    generator, discriminator, criterion = twin.networks["generator"], twin.networks["discriminator"], CRITERIA[family]
     adam = {
         net: paddle.optimizer.Adam(2e-4, beta1=0.5, beta2=0.999, parameters=net.parameters())
         for net in (generator, discriminator)
@@ -83,14 +83,14 @@ def test_three_steps_equal_the_course_loop(device, family):
             np.testing.assert_allclose(value, weights(twin.networks[name])[key], atol=2e-5, err_msg=key)
 
 
-def landed_step(gan, real, noise_d, noise_g) -> dict[str, float]:
+def landed_step(gan, criterion, real, noise_d, noise_g) -> dict[str, float]:
     """The step as it was before there were turns: all that must not change is its arithmetic."""
     generator, discriminator = gan.networks["generator"], gan.networks["discriminator"]
     ones, zeros = (paddle.full([real.shape[0], 1, 1, 1], value) for value in (1.0, 0.0))
     with paddle.no_grad():
         fake = generator(noise_d)
     score_real, score_fake = discriminator(real), discriminator(fake)
-    loss_d = gan.criterion(score_real, ones) + gan.criterion(score_fake, zeros)
+    loss_d = criterion(score_real, ones) + criterion(score_fake, zeros)
     loss_d.backward()
     gan.optimizers["discriminator"].step()
     gan.optimizers["discriminator"].clear_grad()
@@ -98,7 +98,7 @@ def landed_step(gan, real, noise_d, noise_g) -> dict[str, float]:
     frozen = [p for p in discriminator.parameters() if not p.stop_gradient]
     for parameter in frozen:
         parameter.stop_gradient = True
-    loss_g = gan.criterion(discriminator(generator(noise_g)), ones)
+    loss_g = criterion(discriminator(generator(noise_g)), ones)
     loss_g.backward()
     grad_g = generator.parameters()[-1].grad.detach().norm()
     for parameter in frozen:
@@ -116,7 +116,9 @@ def test_the_step_is_what_it_was_to_the_last_bit(family):
     gan, twin = make_gan(family), make_gan(family)
     for step in range(5):
         given = real(step), noise(10 + step), noise(20 + step)
-        assert {name: value.item() for name, value in gan.step(*given).items()} == landed_step(twin, *given)
+        assert {name: value.item() for name, value in gan.step(*given).items()} == landed_step(
+            twin, CRITERIA[family], *given
+        )
     for name, net in gan.networks.items():
         assert not changed(weights(net), weights(twin.networks[name]))
 
@@ -125,7 +127,7 @@ def test_each_half_moves_one_network(gan):
     """Taken apart by a learning rate of 0: each half leaves the other network alone, but for statistics."""
     for frozen in gan.networks:
         twin = make_gan("dcgan")
-        twin.criterion = gan.criterion
+        twin.loss = gan.loss
         twin.optimizers[frozen].set_lr(0.0)
         before = {name: weights(net, buffers=False) for name, net in twin.networks.items()}
         twin.step(real(), noise(1), noise(2))
@@ -182,16 +184,17 @@ def test_sample_leaves_no_trace_and_is_per_image(device, gan):
 
 
 def test_label_smoothing_moves_the_target_of_real_images_for_d_alone(family):
-    plain, smooth = make_gan(family), make_gan(family)
-    smooth.label_smoothing = 0.25
+    plain, smooth, criterion = make_gan(family), builder(family)(label_smoothing=0.25), CRITERIA[family]
+    for name, network in plain.networks.items():
+        smooth.networks[name].set_state_dict(network.state_dict())
     losses = [gan.step(real(), noise(1), noise(2)) for gan in (plain, smooth)]
     score = make_gan(family).networks["discriminator"](real())
     ones = paddle.ones(score.shape)
-    difference = float(plain.criterion(score, 0.75 * ones) - plain.criterion(score, ones))
+    difference = float(criterion(score, 0.75 * ones) - criterion(score, ones))
     assert float(losses[1]["loss_d"] - losses[0]["loss_d"]) == pytest.approx(difference, rel=1e-3)
 
     discriminator, generator = smooth.networks["discriminator"], make_gan(family).networks["generator"]
-    loss_g = plain.criterion(discriminator(generator(noise(2))), ones)  # G still wants 1
+    loss_g = criterion(discriminator(generator(noise(2))), ones)  # G still wants 1
     assert float(losses[1]["loss_g"]) == pytest.approx(float(loss_g), rel=1e-4)
 
 

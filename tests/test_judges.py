@@ -11,7 +11,8 @@ from common.errors import DONE, UserError
 from common.judging import judge as judges
 from common.judging import reference
 from common.judging.judge import Judge, classify, load_judge
-from common.judging.reference import Examiner, Reference
+from common.judging.reference import Reference
+from common.run.recorder import Examiner
 
 import numpy as np
 import pytest

@@ -8,7 +8,7 @@ from commands import sample
 from common import data
 from common.errors import UserError
 from common.judging.judge import classify, load_judge
-from common.judging.reference import Examiner
+from common.run.recorder import Examiner
 from common.run.runs import best_distance, load_game
 from tests.conftest import ROOT, call, check_refused, make_gan
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from common.game import Batch
-from common.losses import minimax, non_saturating
+from common.losses import non_saturating
 from docs import zoo_plots
 from docs.zoo_plots import F
 from zoo.cifar_gan import CIFARGAN
 from zoo.ebgan import repelling
 from zoo.f_gan import DIVERGENCES, loss_of
-from zoo.fc_gan import FCGAN, after_sigmoid, of_logits
-from zoo.mm_ns import LOSSES, slope
+from zoo.fc_gan import FCGAN
+from zoo.mm_ns import LOSSES, minimax, slope
 from zoo.shared.domains import outlines
 from zoo.shared.gaussians import estimate
 from zoo.wgan import WGAN
@@ -40,7 +40,8 @@ def test_the_two_gradients_of_the_paper_of_2014():
 
 def test_bce_after_a_sigmoid_and_of_logits_give_one_gradient():
     scores = np.random.default_rng(0).normal(0, 3, 64).astype(np.float32)
-    probabilities, logits = after_sigmoid(), of_logits()
+    with_sigmoid, without = FCGAN(), FCGAN(with_logits=True)
+    probabilities, logits = with_sigmoid.loss, without.loss
     pairs = [
         (lambda s: probabilities.generator(nn.functional.sigmoid(s)), logits.generator),
         (
@@ -50,7 +51,6 @@ def test_bce_after_a_sigmoid_and_of_logits_give_one_gradient():
     ]
     for one, other in pairs:
         np.testing.assert_allclose(gradient(one, scores), gradient(other, scores), rtol=1e-4, atol=1e-5)
-    with_sigmoid, without = FCGAN(), FCGAN(with_logits=True)
     images = paddle.zeros([2, 1, 28, 28])
     without.discriminator.set_state_dict(with_sigmoid.discriminator.state_dict())
     expected = nn.functional.sigmoid(without.discriminator(images))

@@ -29,10 +29,11 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common.game import Batch, Yardstick
+from common.gan import GAN
 from common.init import weights_init
 from common.judging.reference import Reference
 from common.layers import Generator
-from common.losses import Loss, TwoPlayers, cross_entropy, non_saturating
+from common.losses import Loss, cross_entropy, non_saturating
 from common.settings import Decay, Rate, Weight
 from common.train import run
 from zoo.wgan_gp import critic_layers, gradient_penalty, uniform
@@ -40,12 +41,13 @@ from zoo.wgan_gp import critic_layers, gradient_penalty, uniform
 import numpy as np
 import paddle
 from paddle import Tensor
+from paddle.nn.functional import sigmoid
 
 MEASURED = 2000  # samples judged
 halved = Loss(lambda real, fake: cross_entropy(real, fake) / 2, non_saturating.generator)
 
 
-class CIFARGAN(TwoPlayers):
+class CIFARGAN(GAN):
     """DCGAN's generator in colour, and WGAN-GP's critic as D.
 
     Args:
@@ -62,19 +64,22 @@ class CIFARGAN(TwoPlayers):
         self, learning_rate: Rate = 2e-4, beta1: Decay = 0.5, beta2: Decay = 0.999, penalty: Weight = 10.0
     ) -> None:
         generator, discriminator = Generator(out_channels=3).apply(weights_init), critic_layers(in_channels=3)
-        super().__init__(generator, discriminator, halved, learning_rate, beta1, beta2)
-        self.weight = penalty
+        super().__init__(generator, discriminator, halved, learning_rate, beta1, beta2, penalty=penalty)
+
+    def shown(self, scores: Tensor) -> Tensor:
+        """Probabilities of logits."""
+        return sigmoid(scores)
 
     def penalties(self, batch: Batch, fakes: Tensor) -> dict[str, Tensor]:
         """The gradient penalty, weighted by λ."""
         alpha = batch.draw(uniform)
-        return {"penalty": self.weight * gradient_penalty(self.discriminator, batch.images, fakes, alpha)}
+        return {"penalty": self.penalty * gradient_penalty(self.discriminator, batch.images, fakes, alpha)}
 
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
         """How near the pictures are, and how near they were before any training."""
         latent = self.latent(np.random.default_rng(0), MEASURED)
         paddle.seed(0)
-        trained, untrained = (reference.judge_game(game, latent)["frechet"] for game in (self, CIFARGAN()))
+        trained, untrained = (reference.judge_images(game.sample(latent))["frechet"] for game in (self, CIFARGAN()))
         meaning = f"Fréchet distance of {MEASURED:,} samples; the floor is G before training, real images are above"
         return {"pictures": Yardstick(trained, untrained, meaning)}
 

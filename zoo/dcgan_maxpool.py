@@ -27,8 +27,9 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common.game import Yardstick
+from common.gan import GAN
 from common.judging.reference import Reference
-from common.losses import TwoPlayers, least_squares, non_saturating
+from common.losses import least_squares, non_saturating
 from common.machine.activations import LeakyReLU, ReLU
 from common.machine.convolutions import Conv2D, Conv2DTranspose
 from common.run.runs import load_losses
@@ -36,7 +37,7 @@ from common.settings import Decay, Rate
 from common.train import run
 
 import numpy as np
-from paddle import nn
+from paddle import Tensor, nn
 from paddle.nn.functional import sigmoid
 
 NOISE = 96
@@ -64,7 +65,7 @@ def discriminator_layers() -> nn.Layer:
     )
 
 
-class DCGANMaxPool(TwoPlayers):
+class DCGANMaxPool(GAN):
     """The notes' networks with either of their losses.
 
     Args:
@@ -85,8 +86,12 @@ class DCGANMaxPool(TwoPlayers):
         beta2: Decay = 0.999,
     ) -> None:
         self.squares = loss == "lsgan"
-        pair, shown = (least_squares, lambda scores: scores) if self.squares else (non_saturating, sigmoid)
-        super().__init__(generator_layers(), discriminator_layers(), pair, learning_rate, beta1, beta2, shown)
+        pair = least_squares if self.squares else non_saturating
+        super().__init__(generator_layers(), discriminator_layers(), pair, learning_rate, beta1, beta2)
+
+    def shown(self, scores: Tensor) -> Tensor:
+        """The raw scores of squares, probabilities of logits."""
+        return scores if self.squares else sigmoid(scores)
 
     def latent(self, rng: np.random.Generator, count: int, label: int | None = None) -> np.ndarray:
         """Even in [-1, 1): `[count, 96, 1, 1]`."""

@@ -35,10 +35,11 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common.game import Yardstick
+from common.gan import GAN
 from common.init import weights_init
 from common.judging.reference import Reference
 from common.layers import Generator, score_layers
-from common.losses import Loss, TwoPlayers
+from common.losses import Loss
 from common.settings import Decay, Rate
 from common.train import run
 from zoo.shared.gaussians import estimate
@@ -86,7 +87,7 @@ def loss_of(name: str, saturating: bool = False) -> Loss:
     )
 
 
-class FGAN(TwoPlayers):
+class FGAN(GAN):
     """DCGAN's networks on raw scores, with the losses of any of six divergences.
 
     Args:
@@ -109,8 +110,11 @@ class FGAN(TwoPlayers):
     ) -> None:
         self.divergence = divergence
         networks = Generator().apply(weights_init), nn.Sequential(*score_layers()).apply(weights_init)
-        shown = DIVERGENCES[divergence].activation  # T, whose mean over real images is the first term of the estimate
-        super().__init__(*networks, loss_of(divergence, saturating), learning_rate, beta1, beta2, shown)
+        super().__init__(*networks, loss_of(divergence, saturating), learning_rate, beta1, beta2)
+
+    def shown(self, scores: Tensor) -> Tensor:
+        """T, whose mean over real images is the first term of the estimate."""
+        return DIVERGENCES[self.divergence].activation(scores)
 
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
         """Whether the losses estimate the divergence that they are named after."""

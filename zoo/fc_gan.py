@@ -30,15 +30,15 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common.game import Yardstick
+from common.gan import GAN
 from common.judging.reference import Reference
-from common.losses import Loss, TwoPlayers, non_saturating
+from common.losses import Loss, non_saturating, to_targets
 from common.settings import Decay, Rate
 from common.train import run
 
 import numpy as np
-import paddle
 from paddle import Tensor, nn
-from paddle.nn.functional import binary_cross_entropy, sigmoid
+from paddle.nn.functional import sigmoid
 
 MEASURED = 2000  # samples in which the digits are counted
 
@@ -49,21 +49,12 @@ def layers(*widths: int) -> list[nn.Layer]:
     return [layer for a, b in pairs for layer in (nn.Linear(a, b), nn.LeakyReLU(0.2))][:-1]
 
 
-def after_sigmoid() -> Loss:
-    """BCE of probabilities, D's halved."""
-
-    def bce(scores: Tensor, target: float) -> Tensor:
-        return binary_cross_entropy(scores, paddle.full_like(scores, target))
-
-    return Loss(lambda real, fake: (bce(real, 1.0) + bce(fake, 0.0)) / 2, lambda fake: bce(fake, 1.0))
+def halved(loss: Loss) -> Loss:
+    """The same pair, D's loss halved."""
+    return Loss(lambda real, fake: loss.discriminator(real, fake) / 2, loss.generator)
 
 
-def of_logits() -> Loss:
-    """The same of raw scores, the Sigmoid inside the loss."""
-    return Loss(lambda real, fake: non_saturating.discriminator(real, fake) / 2, non_saturating.generator)
-
-
-class FCGAN(TwoPlayers):
+class FCGAN(GAN):
     """784 pixels and plain layers.
 
     Args:
@@ -82,8 +73,13 @@ class FCGAN(TwoPlayers):
         verdict = [nn.Flatten(), *layers(784, 512, 256, 1)]
         generator = nn.Sequential(*pixels)
         discriminator = nn.Sequential(*verdict, *([] if with_logits else [nn.Sigmoid()]))
-        loss, shown = (of_logits(), sigmoid) if with_logits else (after_sigmoid(), lambda scores: scores)
-        super().__init__(generator, discriminator, loss, learning_rate, beta1, beta2, shown)
+        loss = non_saturating if with_logits else to_targets(nn.BCELoss())
+        super().__init__(generator, discriminator, halved(loss), learning_rate, beta1, beta2)
+        self.with_logits = with_logits
+
+    def shown(self, scores: Tensor) -> Tensor:
+        """Probabilities."""
+        return sigmoid(scores) if self.with_logits else scores
 
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
         """Whether all digits are drawn."""

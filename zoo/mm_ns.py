@@ -27,22 +27,24 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common.game import Yardstick
+from common.gan import GAN
 from common.init import weights_init
 from common.judging.reference import Reference
 from common.layers import Generator, score_layers
-from common.losses import TwoPlayers, minimax, non_saturating
+from common.losses import Loss, cross_entropy, non_saturating
 from common.settings import Decay, Rate
 from common.train import run
 
 import numpy as np
 import paddle
-from paddle import nn
-from paddle.nn.functional import sigmoid
+from paddle import Tensor, nn
+from paddle.nn.functional import sigmoid, softplus
 
+minimax = Loss(cross_entropy, lambda fake: -softplus(fake).mean())  # E log(1 - D(G(z)))
 LOSSES = {"mm": minimax, "ns": non_saturating}
 
 
-class MMNS(TwoPlayers):
+class MMNS(GAN):
     """DCGAN's networks on raw scores, with either loss of G.
 
     Args:
@@ -59,6 +61,10 @@ class MMNS(TwoPlayers):
         generator.apply(weights_init), discriminator.apply(weights_init)
         super().__init__(generator, discriminator, LOSSES[loss], learning_rate, beta1, beta2)
 
+    def shown(self, scores: Tensor) -> Tensor:
+        """Probabilities of logits."""
+        return sigmoid(scores)
+
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
         """How much of each loss's gradient is left where the run ended."""
         fakes = self.sample(self.latent(np.random.default_rng(0), 500))
@@ -67,7 +73,7 @@ class MMNS(TwoPlayers):
         return {f"gradient left, {name}": Yardstick(float(slope(name, scores)), 0.0, meaning) for name in LOSSES}
 
 
-def slope(name: str, scores: paddle.Tensor) -> paddle.Tensor:
+def slope(name: str, scores: Tensor) -> Tensor:
     """The mean of |dL/ds| over raw scores: D for MM, 1 - D for NS."""
     return sigmoid(scores).mean() if name == "mm" else (1 - sigmoid(scores)).mean()
 

@@ -16,7 +16,7 @@ What differs from the paper: DCGAN's two networks in place of residual ones, Ada
 `--norm none` is a D without BatchNorm, with biases and He initialisation; ours was behind (`docs/search.md`).
 
 What to look at. `score_real` and `score_fake` stay near each other, where DCGAN's run apart. `penalty` is 0 in the
-steps between; its mean over four steps is what D pays. `loss_d` has it in it.
+steps between; its mean over four steps is what D pays besides `loss_d`.
 """
 
 from __future__ import annotations
@@ -28,21 +28,19 @@ from typing import Literal
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from common.ema import EMA
-from common.game import Batch
+from common.gan import GAN
 from common.init import weights_init
 from common.layers import Generator, score_layers
-from common.losses import TwoPlayers, non_saturating
-from common.penalty import steepness
+from common.losses import non_saturating
 from common.settings import Count, Decay, Rate, Weight
 from common.train import run
 from zoo.wgan_gp import critic_layers
 
-import paddle
 from paddle import Tensor, nn
+from paddle.nn.functional import sigmoid
 
 
-class R1(TwoPlayers):
+class R1(GAN):
     """DCGAN's generator, and a D that is held flat at real images.
 
     Args:
@@ -67,15 +65,12 @@ class R1(TwoPlayers):
     ) -> None:
         generator = Generator().apply(weights_init)
         discriminator = critic_layers() if norm == "none" else nn.Sequential(*score_layers()).apply(weights_init)
-        super().__init__(generator, discriminator, non_saturating, learning_rate, beta1, beta2)
-        self.ema = EMA(generator, ema_decay)
-        self.weight, self.every = penalty / 2, penalty_every
+        regularised = {"penalty": penalty, "penalty_every": penalty_every, "ema_decay": ema_decay}
+        super().__init__(generator, discriminator, non_saturating, learning_rate, beta1, beta2, **regularised)
 
-    def penalties(self, batch: Batch, fakes: Tensor) -> dict[str, Tensor]:
-        """What D pays for its slope in this step."""
-        due = self.weight > 0 and batch.step % self.every == 0
-        slope = steepness(self.discriminator, batch.images) if due else paddle.zeros([])
-        return {"penalty": self.every * self.weight * slope}
+    def shown(self, scores: Tensor) -> Tensor:
+        """Probabilities of logits."""
+        return sigmoid(scores)
 
 
 build = R1

@@ -32,7 +32,6 @@ from common.game import Batch, Game, Yardstick
 from common.init import weights_init
 from common.judging.reference import Reference
 from common.layers import Generator, score_layers
-from common.losses import wasserstein
 from common.settings import Count, Rate, Weight
 from common.train import run
 from zoo.shared.curves import loss_tells_quality
@@ -78,12 +77,12 @@ class WGAN(Game):
         for part in batch.split(self.batches):
             with self.turn("critic"):
                 real, fake = self.critic(part.images), self.critic(self.generator(part.draw(self.latent)))
-                loss_d = wasserstein.discriminator(real, fake)
+                loss_d = fake.mean() - real.mean()
                 loss_d.backward()
             clip_weights(self.critic, self.limit)
 
         with self.turn("generator"):
-            loss_g = wasserstein.generator(self.critic(self.generator(part.draw(self.latent))))
+            loss_g = -self.critic(self.generator(part.draw(self.latent))).mean()
             loss_g.backward()
 
         return {"loss_d": loss_d.detach(), "loss_g": loss_g.detach(), "distance": -loss_d.detach()}

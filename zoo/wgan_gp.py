@@ -107,16 +107,16 @@ class WGANGP(Game):
         for part in batch.split(self.batches):
             with self.turn("critic"):
                 real, fake = part.images, self.generator(part.draw(self.latent))
-                distance = self.critic(real).mean() - self.critic(fake).mean()
-                penalty = gradient_penalty(self.critic, real, fake, part.draw(uniform), self.one_sided)
-                loss_d = self.weight * penalty - distance
-                loss_d.backward()
+                loss_d = self.critic(fake).mean() - self.critic(real).mean()
+                slope = gradient_penalty(self.critic, real, fake, part.draw(uniform), self.one_sided)
+                penalty = self.weight * slope
+                (loss_d + penalty).backward()
 
         with self.turn("generator"):
             loss_g = -self.critic(self.generator(part.draw(self.latent))).mean()
             loss_g.backward()
 
-        values = {"loss_d": loss_d, "loss_g": loss_g, "distance": distance, "penalty": penalty}
+        values = {"loss_d": loss_d, "loss_g": loss_g, "distance": -loss_d, "penalty": penalty}
         return {name: value.detach() for name, value in values.items()}
 
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 import zipfile
 
 from common import data
-from common.data import CLASSES, Dataset
+from common.data import CLASSES
 from common.errors import UserError
 from common.files.atomic import cache_folder, keep
-from common.game import Game
 from common.judging import metrics
 from common.judging.judge import Judged, classify, how_to_train, load_judge, load_record
 
 import numpy as np
-from tqdm import tqdm
 
 ALIKE = 0.2  # how far from even the classes of a copy may seem; the judge's own errors make less than 0.03
 ONES = {"fashion-mnist": "trousers", "kmnist": "き", "cifar10": "automobiles"}  # class 1 of a data set; else digits
@@ -107,46 +104,9 @@ class Reference:
             return self.unseen
         return data.load_labelled(self.dataset, "test", self.data_dir, size)[0]
 
-    def judge_game(self, game: Game, latent: np.ndarray, ema: bool = False) -> dict[str, float]:
-        """All metrics of the images that `game` draws from the latent vectors `latent [N, ...]`."""
-        return self.compare(self.see(game.sample(latent, ema)))
-
-
-class Examiner:
-    """Judges a generator and its moving average while they train, on fewer images than the command does.
-
-    It takes nothing from the training's random streams and leaves no trace in the networks.
-
-    Args:
-        dataset: what is trained on; its judge is fetched when it is first needed.
-    """
-
-    SAMPLES = 2000
-
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset = dataset
-        self.reference: Reference | None = None
-        self.refused = ""
-
-    def examine(self, game: Game) -> dict[str, dict] | None:
-        """The metrics of the generator under `raw`, of its average under `ema`; None where no judge fits."""
-        if self.refused:
-            return None
-        if self.reference is None:
-            name, images, checksum = self.dataset[:3]
-            if name == "digits":  # the judge keeps a quarter unseen
-                images, _, checksum = data.load_labelled(name, "train")
-            try:
-                load_record(name)
-                tqdm.write("the judge looks at the real images; kept for later runs", file=sys.stdout)
-                self.reference = Reference(name, images, checksum)
-            except UserError as error:
-                self.refused = str(error)
-                print(f"note: no metrics: {error}", file=sys.stderr)
-                return None
-        latent = game.latent(np.random.default_rng(0), self.SAMPLES)
-        found = {"raw": self.reference.judge_game(game, latent)}
-        return {**found, "ema": self.reference.judge_game(game, latent, ema=True)} if game.ema else found
+    def judge_images(self, images: np.ndarray) -> dict[str, float]:
+        """All metrics of generated images `[N, C, H, W]`, float32 in [-1, 1]."""
+        return self.compare(self.see(images))
 
 
 def floor_and_ceiling(reference: Reference, unseen: np.ndarray, samples: int) -> dict[str, dict]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from common.game import Yardstick
-
 COLUMNS = {  # of the table: what it is called there and how it is written
     "frechet": ("Fréchet ↓", "{:.2f}"),
     "kernel": ("kernel ↓", "{:.1f}"),
@@ -24,16 +22,6 @@ def table(rows: dict[str, dict]) -> str:
     header = ["", *(title for title, _ in COLUMNS.values())]
     cells = [[name, *(form.format(row[key]) for key, (_, form) in COLUMNS.items())] for name, row in rows.items()]
     return aligned([header, *cells])
-
-
-def yardstick_table(found: dict[str, dict[str, Yardstick]]) -> str:
-    """The yardsticks of each run as a Markdown table, aligned for the terminal."""
-    rows = [
-        [run, name, f"{one.figure:.4g}", f"{one.floor:.4g}", one.meaning]
-        for run, named in found.items()
-        for name, one in named.items()
-    ]
-    return aligned([["", "yardstick", "figure", "floor", "what it is"], *rows])
 
 
 def aligned(cells: list[list[str]]) -> str:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
+from common import data
 from common.data import Dataset, as_float
+from common.errors import UserError
 from common.game import Batch, Game, on_device
-from common.judging.reference import Examiner
+from common.judging.judge import load_record
+from common.judging.reference import Reference
 from common.rng import EMA, FIXED, random_numbers
 from common.run import artifacts, checkpoint
 from common.run.health import Health, spread, what_classes
@@ -18,6 +22,7 @@ from common.run.words import describe
 import numpy as np
 import paddle
 from paddle import Tensor
+from tqdm import tqdm
 
 EMA_BATCHES = 10  # of 100 latent vectors each, from which the average's BatchNorm statistics are measured
 READ_EVERY = 20  # steps between looks at the losses: on a GPU each look waits for all the work queued before it
@@ -142,6 +147,43 @@ class Recorder:
         for trouble in troubles:
             self.logs.trouble(trouble)
             self.progress.say(f"!!! step {trouble['step']}: {trouble['trouble']}: {trouble['advice']}.")
+
+
+class Examiner:
+    """Judges a generator and its moving average while they train, on fewer images than the command does.
+
+    It takes nothing from the training's random streams and leaves no trace in the networks.
+
+    Args:
+        dataset: what is trained on; its judge is fetched when it is first needed.
+    """
+
+    SAMPLES = 2000
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+        self.reference: Reference | None = None
+        self.refused = ""
+
+    def examine(self, game: Game) -> dict[str, dict] | None:
+        """The metrics of the generator under `raw`, of its average under `ema`; None where no judge fits."""
+        if self.refused:
+            return None
+        if self.reference is None:
+            name, images, checksum = self.dataset[:3]
+            if name == "digits":  # the judge keeps a quarter unseen
+                images, _, checksum = data.load_labelled(name, "train")
+            try:
+                load_record(name)
+                tqdm.write("the judge looks at the real images; kept for later runs", file=sys.stdout)
+                self.reference = Reference(name, images, checksum)
+            except UserError as error:
+                self.refused = str(error)
+                print(f"note: no metrics: {error}", file=sys.stderr)
+                return None
+        latent = game.latent(np.random.default_rng(0), self.SAMPLES)
+        found = {"raw": self.reference.judge_images(game.sample(latent))}
+        return {**found, "ema": self.reference.judge_images(game.sample(latent, ema=True))} if game.ema else found
 
 
 def fetch(steps: list[tuple[dict, dict[str, Tensor]]]) -> list[dict[str, float]]:
