@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     runs = [load_run(run_dir) for run_dir in flags.run_dirs]
 
     with atomic(flags.out) as file:
-        draw(runs, flags.smoothing).savefig(file, format=flags.out.suffix[1:], dpi=110)
+        draw_runs(runs, flags.smoothing).savefig(file, format=flags.out.suffix[1:], dpi=110)
     lengths = ", ".join(f"{run.label} ({len(run.losses['step']):,} steps)" for run in runs)
     print(f"{flags.out}: {lengths}")
     return DONE
@@ -76,7 +76,7 @@ def smooth(values: np.ndarray, weight: float) -> np.ndarray:
     return average / (1 - weight ** np.arange(1, len(values) + 1))
 
 
-def draw(runs: list[Run], smoothing: float) -> Figure:
+def draw_runs(runs: list[Run], smoothing: float) -> Figure:
     """The picture: losses with an axis for each family, scores, last grids, and last metrics where there are."""
     families = list(dict.fromkeys(run.family for run in runs))
     columns = max(len(families), len(runs), 2)

@@ -80,7 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
     missing = [name for name in NEEDED.get(flags.format, ()) if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(f"--format onnx needs {' and '.join(missing)}: pip install -r requirements-export.txt")
-    trained = [load(run_dir, flags.weights or best_weights(run_dir)) for run_dir in flags.run_dirs]
+    trained = [load_trained(run_dir, flags.weights or best_weights(run_dir)) for run_dir in flags.run_dirs]
     with tempfile.TemporaryDirectory(prefix="export-") as scratch:
         said = FORMATS[flags.format](trained, Path(scratch))
         made = sorted(Path(scratch).glob("generator.*"))
@@ -92,7 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
     return DONE
 
 
-def load(run_dir: Path, weights: str) -> Trained:
+def load_trained(run_dir: Path, weights: str) -> Trained:
     """A run's generator and what it draws.
 
     Raises:

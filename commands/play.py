@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any, Callable
 
-from commands.compare import draw, load_run
+from commands.compare import draw_runs, load_run
 from commands.sample import reconstructed
 from common import data
 from common.errors import DONE, Parser, UserError, command, whole_number
@@ -109,7 +109,7 @@ class Runs:
         for folder in map(self.find, names):
             with contextlib.suppress(UserError):  # one that has not begun, or is damaged: the others are shown
                 runs += [load_run(folder)] if (folder / "losses.csv").exists() else []
-        return draw(runs, 0.95) if runs else None
+        return draw_runs(runs, 0.95) if runs else None
 
     def nearest(self, name: str, picture: np.ndarray) -> np.ndarray:
         """The training images nearest to `picture [C, H, W]`, pixel by pixel: `[8, C, H, W]` in [-1, 1]."""

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from commands.evaluate import WEIGHTS, judge_runs
-from commands.results_report import EQUAL, SHOWN, UPDATES, bare, by_recipe, draw, report
+from commands.results_report import EQUAL, SHOWN, UPDATES, bare, by_recipe, draw_curves, report
 from commands.results_summary import by_epoch, won
 from commands.sample import reconstructed
 from common.errors import DONE, INTERRUPTED, Parser, UserError, command, whole_number
@@ -275,7 +275,7 @@ def write_report(results: dict, out: Path) -> None:
     with atomic(out / "results.md") as file:
         file.write(report(results).encode())
     if by_recipe(results, equal=False):
-        save_figure(out / "images" / "results.png", draw(results))
+        save_figure(out / "images" / "results.png", draw_curves(results))
 
 
 def commit() -> str:

@@ -29,7 +29,7 @@ def by_recipe(results: dict, equal: bool) -> dict[str, list[dict]]:
     return found
 
 
-def title(recipe: str) -> str:
+def heading(recipe: str) -> str:
     """ "dcgan --linear-decay" as "DCGAN --linear-decay"; the length of the first table's runs is not said."""
     family, *changes = bare(recipe).split()
     return " ".join([families.title(family), *changes])
@@ -92,9 +92,9 @@ def equal_updates(recipes: dict[str, list[dict]], anchors: dict[str, dict]) -> l
             family, *flags = bare(recipe).split()
             command = " ".join(["python", script(family).as_posix(), *flags])
             minutes = spread_of([run["minutes"] for run in members], "{:.0f}")
-            picture = f"![{title(recipe)}](images/{members[0]['picture']})"
+            picture = f"![{heading(recipe)}](images/{members[0]['picture']})"
             seeds = ", ".join(f"[{run['seed']}](images/{run['picture']})" for run in members)
-            name = title(recipe).removesuffix(UPDATES) + suffix
+            name = heading(recipe).removesuffix(UPDATES) + suffix
             distance = np.mean([shown(run).get("frechet", np.inf) for run in members])
             rows.append((distance, [name, seeds, *cells, own(members), minutes, f"`{command}`", picture]))
         lines += [f"| {' | '.join(cells)} |" for _, cells in sorted(rows)]
@@ -129,7 +129,7 @@ def longer(recipes: dict[str, list[dict]], anchors: dict[str, dict]) -> list[str
     for recipe, members in recipes.items():
         for kind in members[0]["final"]:
             cells = [spread_of([run["final"][kind][key] for run in members], form) for key, (_, form) in SHOWN.items()]
-            lines.append(f"| {title(recipe)} {kind} | {' | '.join(cells)} |")
+            lines.append(f"| {heading(recipe)} {kind} | {' | '.join(cells)} |")
     for dataset in sorted({run["dataset"] for members in recipes.values() for run in members}):
         for name, row in anchors.get(dataset, {}).items():
             suffix = "" if dataset == "mnist" else f", {dataset}"
@@ -144,7 +144,7 @@ def longer(recipes: dict[str, list[dict]], anchors: dict[str, dict]) -> list[str
     lines += ["| |" + "".join(f" seed {seed} |" for seed in seeds), "| --- |" + " --- |" * len(seeds)]
     for recipe, members in recipes.items():
         grids = {run["seed"]: f"![{run['name']}](images/{run['picture']})" for run in members}
-        lines.append(f"| {title(recipe)} | {' | '.join(grids.get(seed, '') for seed in seeds)} |")
+        lines.append(f"| {heading(recipe)} | {' | '.join(grids.get(seed, '') for seed in seeds)} |")
     return [*lines, ""]
 
 
@@ -165,7 +165,7 @@ def winning(recipes: dict[str, list[dict]]) -> list[str]:
             first = " / ".join("never" if one["first"] is None else f"{one['first']:,}" for one in found)
             share = spread_of([100 * one["share"] for one in found], "{:.0f}")
             said = " / ".join(str(run["troubles"]) for run in members)
-            lines.append(f"| {title(recipe)} | {first} | {share} % | {said} |")
+            lines.append(f"| {heading(recipe)} | {first} | {share} % | {said} |")
     return lines
 
 
@@ -175,7 +175,7 @@ def by_epoch(recipe: str, members: list[dict]) -> list[str]:
     columns = {**columns, "score_real": "D of real", "score_fake": "D of fakes"}
     columns = {column: name for column, name in columns.items() if members[0]["by epoch"].get(column)}
     lines = [
-        f"## {title(recipe)} by epoch",
+        f"## {heading(recipe)} by epoch",
         "",
         "Fréchet distance of 2,000 samples; losses and scores as the mean over the epoch's steps.",
         "",
@@ -217,7 +217,7 @@ def reproduce(runs: dict[str, dict]) -> list[str]:
     return lines
 
 
-def draw(results: dict) -> Figure:
+def draw_curves(results: dict) -> Figure:
     """Losses and Fréchet distances by epoch, a colour for each recipe that is not in the first table."""
     figure = Figure(figsize=(14, 5), layout="constrained")
     distance, loss_d, lead = figure.subplots(1, 3)
@@ -228,7 +228,7 @@ def draw(results: dict) -> Figure:
             table = np.array([run["by epoch"][kind] for run in members])
             if not table.size:
                 continue
-            label = f"{title(recipe)} {'EMA' if kind == 'ema' else kind}"
+            label = f"{heading(recipe)} {'EMA' if kind == 'ema' else kind}"
             distance.plot(epochs, table.mean(axis=0), style, color=colour, label=label)
             distance.fill_between(epochs, table.min(axis=0), table.max(axis=0), color=colour, alpha=0.12)
         for run in members:

@@ -122,7 +122,7 @@ def load_labelled(
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """Images with their labels, split in `train` and `test`.
 
-    The data set's own split; of digits a quarter, drawn once and for all, is the test part.
+    The data set's own split; of digits `digits_part`.
 
     Returns:
         Images as `Dataset`'s, labels int64 `[N]`, and the checksum of the image file or array.
@@ -133,10 +133,7 @@ def load_labelled(
     if name == "folder":
         raise UserError("--dataset folder: one's own pictures have no test part; only named data sets are judged")
     if name == "digits":
-        digits = load_digits(size=size, labelled=True)
-        order = np.random.default_rng(0).permutation(len(digits.labels))
-        chosen = np.sort(order[: len(order) // 4] if part == "test" else order[len(order) // 4 :])
-        return digits.images[chosen], digits.labels[chosen], digits.checksum
+        return digits_part(part, size)
     if name == "cifar10":
         images, labels = cifar.read_cifar10(find_cifar10(data_dir), part)
         return to_size(images, size), labels, array_md5(images)
@@ -150,6 +147,14 @@ def load_labelled(
             f"{folder}: {len(images):,} {prefix} images but {len(labels):,} labels; they do not belong together"
         )
     return to_images(images, size), labels.astype(np.int64), f"md5:{checksum}"
+
+
+def digits_part(part: str, size: int = IMAGE[1]) -> tuple[np.ndarray, np.ndarray, str]:
+    """The `train` or the `test` part of digits, which come unsplit: of these a quarter, drawn once and for all."""
+    digits = load_digits(size=size, labelled=True)
+    order = np.random.default_rng(0).permutation(len(digits.labels))
+    chosen = np.sort(order[: len(order) // 4] if part == "test" else order[len(order) // 4 :])
+    return digits.images[chosen], digits.labels[chosen], digits.checksum
 
 
 def array_md5(images: np.ndarray) -> str:

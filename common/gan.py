@@ -114,7 +114,7 @@ class GAN(Game):
             loss_g.backward()
             # The layer that D's gradient reaches first; over all processes, since the turn averages at its end only.
             last = [p for p in generator.parameters() if len(p.shape) > 1][-1]
-            grad_g = processes.mean(last.grad.detach()).norm()
+            grad_g = processes.mean_over_processes(last.grad.detach()).norm()
 
         return {
             "loss_d": loss_d.detach(),

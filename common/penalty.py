@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.machine.channels import mean, spread
+from common.machine.channels import channel_mean, per_channel
 
 import paddle
 from paddle import Tensor, nn
@@ -30,7 +30,7 @@ def steepness(discriminator: nn.Layer, images: Tensor) -> Tensor:
 def normalised(layer: nn.BatchNorm2D, x: Tensor) -> Tensor:
     """What `layer` makes of `x [N, C, H, W]`, in single steps: the second derivative of Paddle's BatchNorm takes forty
     times as long in training, and there is none in evaluation. Its running statistics stay as they are."""
-    centred = x - spread(mean(x) if layer.training else layer._mean, x.shape)
-    variance = mean(centred.square()) if layer.training else layer._variance
+    centred = x - per_channel(channel_mean(x) if layer.training else layer._mean, x.shape)
+    variance = channel_mean(centred.square()) if layer.training else layer._variance
     scale = (variance + layer._epsilon).rsqrt() * layer.weight
-    return centred * spread(scale, x.shape) + spread(layer.bias, x.shape)
+    return centred * per_channel(scale, x.shape) + per_channel(layer.bias, x.shape)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-SHUFFLE, LATENT, FIXED, EMA = range(4)  # the streams
+SHUFFLE, LATENT, FIXED, STATISTICS = range(4)  # the streams
 
 
 def random_numbers(seed: int, stream: int, place: int = 0) -> np.random.Generator:

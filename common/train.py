@@ -48,7 +48,7 @@ def run(family: str, build: Callable[..., Game], arguments: list[str] | None = N
     game = build(**flags.settings)
     check_image(family, game, flags)
     dataset = data.load(flags.dataset, flags.data_dir, game.image, game.labelled)
-    config = describe(family, game, dataset, flags, device, world)
+    config = config_of(family, game, dataset, flags, device, world)
     config["identity"] = identity(config, settings_of(build))
     check_batches(game, dataset, flags, config)
     if flags.sync_batchnorm:
@@ -89,7 +89,7 @@ def check_image(family: str, game: Game, flags: argparse.Namespace) -> None:
         )
 
 
-def describe(family: str, game: Game, dataset: Dataset, flags: argparse.Namespace, device: str, world: int) -> dict:
+def config_of(family: str, game: Game, dataset: Dataset, flags: argparse.Namespace, device: str, world: int) -> dict:
     """What `config.json` says of a run."""
     given = {**vars(flags), **flags.settings}
     del given["settings"]
@@ -102,7 +102,7 @@ def describe(family: str, game: Game, dataset: Dataset, flags: argparse.Namespac
         "note": dataset.note,
         "versions": {"python": sys.version.split()[0], "paddle": paddle.__version__, "numpy": np.__version__},
         "device": device,
-        "threads": f"{cpu.description()}, {convolutions.path()}",
+        "threads": f"{cpu.description()}, {convolutions.library_name()}",
         "processes": world,
         "parameters": {
             name: sum(p.size for p in net.parameters() if not p.stop_gradient) for name, net in game.networks.items()
@@ -203,7 +203,7 @@ def train(game: Game, dataset: Dataset, flags: argparse.Namespace, config: dict)
                 status = BROKE_DOWN
                 break
             if draws or epoch_ends:
-                recorder.draw(step, epoch, batch, keep=draws, show=epoch_ends)
+                recorder.draw_samples(step, epoch, batch, keep=draws, show=epoch_ends)
             if epoch_ends and flags.eval_every > 0 and (epoch + 1) % flags.eval_every == 0:
                 recorder.judge(step, epoch)
             if epoch_ends and game.keep_epochs:
@@ -242,7 +242,7 @@ def resume(game: Game, folder: Path, mine: dict) -> dict | None:
     Raises:
         UserError: the checkpoint is of another run, or none of those that are there is sound.
     """
-    found = checkpoint.load(folder)
+    found = checkpoint.load_checkpoint(folder)
     if not processes.all_equal(found[0]["step"] if found else 0):
         raise UserError(f"--output-dir {folder}: on several machines it has to be one folder that all of them see")
     if found is None:

@@ -16,7 +16,7 @@ from common.losses import Loss
 from common.machine import cpu
 from common.rng import FIXED, LATENT, random_numbers
 from common.run.families import builder
-from common.run.health import spread
+from common.run.health import pixel_std
 
 import numpy as np
 import paddle
@@ -60,7 +60,7 @@ def main(family: str, kind: str) -> None:
     gan = builder(family)()
     KINDS[kind](gan)
     images = data.load("mnist").images
-    real, real_spread = paddle.to_tensor(images), spread(images[:1000])
+    real, real_spread = paddle.to_tensor(images), pixel_std(images[:1000])
     fixed = gan.latent(random_numbers(0, FIXED), 64)
     rows, spreads = [], []
     for step in range(STEPS):
@@ -69,7 +69,7 @@ def main(family: str, kind: str) -> None:
         values = gan.update(Batch((real, None), chosen, rng, step))
         rows.append([values[name].item() for name in COLUMNS])
         if step % 100 == 0:
-            spreads.append((step, spread(gan.sample(fixed)) / real_spread))
+            spreads.append((step, pixel_std(gan.sample(fixed)) / real_spread))
             print(family, kind, step, dict(zip(COLUMNS, rows[-1])), spreads[-1][1], flush=True)
     columns = dict(zip(COLUMNS, np.array(rows, np.float32).T))
     path = Path(__file__).parent / "data" / f"sick-{family}-{kind}.npz"

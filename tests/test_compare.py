@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from commands import compare
-from commands.compare import draw, load_run, smooth
+from commands.compare import draw_runs, load_run, smooth
 from common.run.runs import load_metrics
 from tests.conftest import ROOT, call, check_refused, train
 from tests.runs import TOY
@@ -50,7 +50,7 @@ def test_runs_of_different_kinds(runs, tmp_path, say):
     names = ["wgan_gp", "cyclegan", "bigan"]
     said = say(compare.main, *(runs / name for name in names), "--out", tmp_path / "a.png")
     assert (said.status, said.err) == (0, "")
-    figure = draw([load_run(runs / name) for name in names], 0.9)
+    figure = draw_runs([load_run(runs / name) for name in names], 0.9)
     losses, scores, grids, *_ = figure.subfigs
     assert {axes.get_title() for axes in losses.axes} == {"WGAN-GP: losses", "CycleGAN: losses", "BiGAN: losses"}
     curves = {axes.get_title().split(":")[0]: axes.get_legend_handles_labels()[1] for axes in scores.axes}
@@ -108,7 +108,7 @@ def test_empty_losses_are_said(runs, tmp_path, say):
 
 
 def test_the_last_metrics_are_shown(judged):
-    figure = draw([load_run(judged)], 0.9)
+    figure = draw_runs([load_run(judged)], 0.9)
     texts = [cell.get_text().get_text() for part in figure.subfigs for axes in part.axes for table in axes.tables
              for cell in table.get_celld().values()]  # fmt: skip
     last = load_metrics(judged)[-1]

@@ -72,13 +72,13 @@ def assert_close(mine: paddle.Tensor, paddles: paddle.Tensor, relative: float = 
 
 def counted(monkeypatch) -> list[str]:
     """The results oneDNN is asked for from here on."""
-    asked, convolve = [], onednn.convolve
+    asked, convolve = [], onednn.write_operand
 
     def noted(result, *arguments, **operands):
         asked.append(result)
         convolve(result, *arguments, **operands)
 
-    monkeypatch.setattr(onednn, "convolve", noted)
+    monkeypatch.setattr(onednn, "write_operand", noted)
     return asked
 
 

@@ -112,7 +112,7 @@ def test_killed_and_resumed_it_is_the_same_run(whole, play, device, tmp_path, mo
     gc.collect()  # what the killed run had open is closed here, by Python in place of the system
     assert steps_written(tmp_path / "run") == 5
     monkeypatch.setattr(Recorder, "log", log)
-    assert checkpoint.load(tmp_path / "run")[0]["step"] == 4
+    assert checkpoint.load_checkpoint(tmp_path / "run")[0]["step"] == 4
     assert play(tmp_path / "run", device) == 0
     if device == "cpu":
         assert result(tmp_path / "run") == result(whole)

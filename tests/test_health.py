@@ -7,7 +7,7 @@ from typing import Callable
 
 from common import data
 from common.gan import GAN
-from common.run.health import SAMPLES_WARM_UP, WARM_UP, WINDOW, Health, spread
+from common.run.health import SAMPLES_WARM_UP, WARM_UP, WINDOW, Health, pixel_std
 from common.run.runs import load_troubles
 from common.train import run
 from tests import toy
@@ -92,7 +92,7 @@ def test_a_resumed_run_remembers_what_was_said():
 
 def test_a_critic_without_a_scale_is_not_misread(digits):
     """Its scores may lie anywhere and its loss is no distance from chance; but a collapse is a collapse."""
-    health = Health(spread(digits[:1000]), None)
+    health = Health(pixel_std(digits[:1000]), None)
     for losses in (WON, [-40.0] * 400, HEALTHY):
         assert health.check_steps(rows(losses * 2, real=-7.0, fake=900.0)) == []
     assert health.check_samples(SAMPLES_WARM_UP, np.repeat(digits[:1], 64, axis=0)) != []
@@ -126,7 +126,7 @@ def test_a_loss_that_stands_still():
 
 
 def test_collapsed_samples(digits):
-    health = Health(spread(digits[:1000]))
+    health = Health(pixel_std(digits[:1000]))
     one = np.repeat(digits[:1], 64, axis=0)
     blurred = one + np.random.default_rng(0).normal(0, 0.05, one.shape).astype(np.float32)
     assert health.check_samples(100, blurred) == []  # the first steps of any run look like this

@@ -119,7 +119,7 @@ def test_without_onednn_the_convolutions_are_paddles():
     program = """
 from common.machine import convolutions, cpu
 import numpy, paddle
-print(convolutions.path())
+print(convolutions.library_name())
 cpu.use_threads(2)
 x, layer = paddle.randn([2, 3, 8, 8]), convolutions.Conv2D(3, 5, 4, 2, 1)
 theirs = paddle.nn.functional.conv2d(x, layer.weight, layer.bias, 2, 1)
@@ -131,7 +131,7 @@ print(numpy.array_equal(layer(x).numpy(), theirs.numpy()))
 
 @NEEDS
 def test_a_library_of_another_version_is_not_used(monkeypatch):
-    assert convolutions.path() == f"oneDNN {onednn.library.version}"
+    assert convolutions.library_name() == f"oneDNN {onednn.library.version}"
     assert library.open_library() is not None
     monkeypatch.setattr(library, "MAJOR", 4)
     assert library.open_library() is None

@@ -128,7 +128,7 @@ def test_a_crafted_checkpoint_runs_nothing(half, tmp_path):
     for name in (checkpoint.NAME, checkpoint.PREVIOUS):
         (half / name).write_bytes(body + hashlib.sha256(body).digest())
     with pytest.raises(UserError, match="refused"):
-        checkpoint.load(half)
+        checkpoint.load_checkpoint(half)
     assert not (tmp_path / "proof").exists()
 
 
@@ -153,7 +153,7 @@ def test_a_breakdown_ends_with_3_and_keeps_what_was_good(tmp_path, monkeypatch):
     monkeypatch.setattr(GAN, "step", breaks)
     folder = tmp_path / "run"
     assert train("toy", *FLAGS, folder) == 3
-    found, _, _ = checkpoint.load(folder)
+    found, _, _ = checkpoint.load_checkpoint(folder)
     assert found["step"] == 57
     with (folder / "losses.csv").open() as file:
         assert np.isnan(float(list(csv.DictReader(file))[99]["loss_g"]))

@@ -12,7 +12,7 @@ import paddle
 from paddle import Tensor
 
 
-def spread(values: Tensor, shape: list[int]) -> Tensor:
+def per_channel(values: Tensor, shape: list[int]) -> Tensor:
     """`values [C]`, or of any shape with C numbers, as `shape`, that is `[N, C, H, W]`: one number for each channel."""
     images, channels, height, width = shape
     if not values.place.is_cpu_place():
@@ -21,7 +21,7 @@ def spread(values: Tensor, shape: list[int]) -> Tensor:
     return (rows.reshape([images * channels, 1]) @ paddle.ones([1, height * width], values.dtype)).reshape(shape)
 
 
-def mean(x: Tensor) -> Tensor:
+def channel_mean(x: Tensor) -> Tensor:
     """The mean of each channel of `x [N, C, H, W]`: `[C]`."""
     images, channels, height, width = x.shape
     if not x.place.is_cpu_place():

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Callable
 
 from common.machine import cpu, onednn
-from common.machine.channels import spread
+from common.machine.channels import per_channel
 from common.machine.onednn import Kept, Operand, Shape
 
 import paddle
@@ -30,7 +30,7 @@ def use_threads(count: int | None) -> None:
 use_threads(None)
 
 
-def path() -> str:
+def library_name() -> str:
     """What computes the convolutions on a CPU, for a header: "oneDNN 3.6.2" or "Paddle's convolutions"."""
     return f"oneDNN {onednn.library.version}" if onednn.library else "Paddle's convolutions"
 
@@ -94,7 +94,7 @@ def compute(result: Operand, shape: Shape, **operands: Tensor) -> Tensor:
         sizes = sizes[0], *sizes[2:], sizes[1]
     made = paddle.empty(sizes, "float32")
     operands = {name: operand.contiguous() for name, operand in operands.items()}  # kept until all is computed
-    onednn.convolve(result, shape, **operands, **{result: made})
+    onednn.write_operand(result, shape, **operands, **{result: made})
     return made
 
 
@@ -146,7 +146,7 @@ class Quick:
             return y + self.bias
         if not paddle.in_dynamic_mode():  # while a network is exported, for any number of images
             return y + self.bias.reshape([1, -1, 1, 1])
-        return y + spread(self.bias, y.shape)
+        return y + per_channel(self.bias, y.shape)
 
 
 class Conv2D(Quick, nn.Conv2D):

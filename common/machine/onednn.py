@@ -80,7 +80,7 @@ class Kept:
         return self.tensor
 
 
-def convolve(result: Operand, shape: Shape, images: Tensor, weights: Tensor, maps: Tensor) -> None:
+def write_operand(result: Operand, shape: Shape, images: Tensor, weights: Tensor, maps: Tensor) -> None:
     """Compute the operand `result` of a convolution from the other two, into the memory it has.
 
     The tensors must be contiguous, float32, on the CPU and of the sizes in `shape`: nothing is checked here.

@@ -34,7 +34,7 @@ def share(count: int) -> slice:
     return slice(count * rank // world, count * (rank + 1) // world)
 
 
-def mean(tensor: Tensor) -> Tensor:
+def mean_over_processes(tensor: Tensor) -> Tensor:
     """The mean of `tensor` over all processes."""
     if launched_processes() == 1:
         return tensor
@@ -53,7 +53,7 @@ def averaged(values: dict[str, Tensor]) -> dict[str, Tensor]:
     """The mean over all processes of each 0-D tensor in `values`."""
     if launched_processes() == 1:
         return values
-    return dict(zip(values, mean(paddle.stack(list(values.values())))))
+    return dict(zip(values, mean_over_processes(paddle.stack(list(values.values())))))
 
 
 def all_equal(number: int) -> bool:
@@ -71,4 +71,4 @@ def any_asked(asked: bool, step: int) -> bool:
         return asked
     if step % VOTE_EVERY:
         return False
-    return bool(mean(paddle.full([1], float(asked))).item() > 0)
+    return bool(mean_over_processes(paddle.full([1], float(asked))).item() > 0)

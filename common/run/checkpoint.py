@@ -51,7 +51,7 @@ def save(folder: Path, game: Game, state: dict[str, Any]) -> None:
         file.write(hashlib.sha256(buffer.getbuffer()).digest())
 
 
-def load(folder: Path) -> tuple[dict[str, Any], Path, str] | None:
+def load_checkpoint(folder: Path) -> tuple[dict[str, Any], Path, str] | None:
     """Read the last sound checkpoint of `folder`.
 
     Returns:

@@ -32,7 +32,7 @@ class Health:
     then on it is no news.
 
     Args:
-        real_spread: `spread` of real images.
+        real_spread: `pixel_std` of real images.
         scores: what D is taught to answer for fake and for real images. None, a critic without such a scale: then
             only the samples are watched, since losses and scores have no right size.
         classes: what the ten classes are, `digits` or just `classes`.
@@ -92,7 +92,7 @@ class Health:
 
     def check_samples(self, step: int, images: np.ndarray) -> list[dict]:
         """What begins to be wrong with a batch of samples `[N, C, H, W]`."""
-        ratio = spread(images) / self.real_spread
+        ratio = pixel_std(images) / self.real_spread
         return self._report(
             step, "the samples collapse", step >= SAMPLES_WARM_UP and ratio < SPREAD,
             f"they differ from each other {ratio:.0%} as much as real images do: G draws nearly the same for every "
@@ -125,6 +125,6 @@ def what_classes(dataset: str) -> str:
     return "digits" if dataset in ("mnist", "digits") else "classes"
 
 
-def spread(images: np.ndarray) -> float:
+def pixel_std(images: np.ndarray) -> float:
     """How much images `[N, C, H, W]` differ from each other: the standard deviation of a pixel, all pixels together."""
     return float(np.sqrt(images.var(axis=0).mean()))

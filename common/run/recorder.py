@@ -12,12 +12,12 @@ from common.errors import UserError
 from common.game import Batch, Game, on_device
 from common.judging.judge import load_record
 from common.judging.reference import Reference
-from common.rng import EMA, FIXED, random_numbers
+from common.rng import FIXED, STATISTICS, random_numbers
 from common.run import artifacts, checkpoint
-from common.run.health import Health, spread, what_classes
+from common.run.health import Health, pixel_std, what_classes
 from common.run.progress import Progress
 from common.run.runs import best_distance, load_rows, load_troubles
-from common.run.words import describe
+from common.run.words import metrics_line
 
 import numpy as np
 import paddle
@@ -56,7 +56,7 @@ class Recorder:
             artifacts.remove_later_grids(self.folder / "samples", start, place["sample_every"], steps_per_epoch)
         given = {**vars(flags), **flags.settings}
         self.logs = artifacts.Logs(self.folder, given, place and place["logs"])
-        self.health = Health(spread(as_float(dataset.images[:1000])), game.scores, what_classes(dataset.name))
+        self.health = Health(pixel_std(as_float(dataset.images[:1000])), game.scores, what_classes(dataset.name))
         if place:
             self.health.resume(load_rows(self.folder), place["troubles"], load_troubles(self.folder))
         self.best = best_distance(self.folder)
@@ -74,7 +74,7 @@ class Recorder:
         self._waiting.append(({"step": step, "epoch": epoch, "batch": batch}, values))
         if step % READ_EVERY and not at_once:
             return True
-        rows = fetch(self._waiting)
+        rows = rows_of(self._waiting)
         self._waiting.clear()
         self.logs.steps(rows)
         speed = self.progress.advance(rows)
@@ -85,7 +85,7 @@ class Recorder:
             self._warn(self.health.check_steps(rows))
         return finite
 
-    def draw(self, step: int, epoch: int, batch: int, keep: bool, show: bool) -> None:
+    def draw_samples(self, step: int, epoch: int, batch: int, keep: bool, show: bool) -> None:
         """Draw the grid: `keep` it as a file, `show` it in VisualDL."""
         chosen = np.arange(artifacts.GRID_COLUMNS**2) % len(self.dataset.images)
         images, labels = as_float(self.dataset.images[: len(chosen)]), self.dataset.labels
@@ -108,7 +108,7 @@ class Recorder:
         if not found:
             return
         self.logs.metrics({"step": step, "epoch": epoch, **found})
-        self.progress.say(f"epoch {epoch + 1}: Fréchet distance {describe(found)}")
+        self.progress.say(f"epoch {epoch + 1}: Fréchet distance {metrics_line(found)}")
         self._warn(self.health.check_classes(step, found["raw"]["classes"]))
         nearer = min(found, key=lambda name: found[name]["frechet"])
         if found[nearer]["frechet"] < self.best:
@@ -140,8 +140,8 @@ class Recorder:
         """Give the average its BatchNorm statistics, on latent vectors that are the same each time."""
         if self.game.ema and self._measured_at != step:
             self._measured_at = step
-            draws = (self.game.latent(random_numbers(self.flags.seed, EMA, part), 100) for part in range(EMA_BATCHES))
-            self.game.ema.measure_statistics([on_device(draw) for draw in draws])
+            rngs = (random_numbers(self.flags.seed, STATISTICS, part) for part in range(EMA_BATCHES))
+            self.game.ema.measure_statistics([on_device(self.game.latent(rng, 100)) for rng in rngs])
 
     def _warn(self, troubles: list[dict]) -> None:
         for trouble in troubles:
@@ -186,7 +186,7 @@ class Examiner:
         return {**found, "ema": self.reference.judge_images(game.sample(latent, ema=True))} if game.ema else found
 
 
-def fetch(steps: list[tuple[dict, dict[str, Tensor]]]) -> list[dict[str, float]]:
+def rows_of(steps: list[tuple[dict, dict[str, Tensor]]]) -> list[dict[str, float]]:
     """The values of many steps, brought from the device at once: a row for each, float32 as computed."""
     names = list(steps[0][1])
     table = paddle.stack([values[name] for _, values in steps for name in names]).numpy().reshape(-1, len(names))

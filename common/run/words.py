@@ -9,7 +9,7 @@ from common.errors import BROKE_DOWN, INTERRUPTED
 from common.run.families import title
 
 
-def describe(found: dict[str, dict]) -> str:
+def metrics_line(found: dict[str, dict]) -> str:
     """A judgement in a line."""
     raw = found["raw"]
     average = f" (EMA {found['ema']['frechet']:.2f})" if "ema" in found else ""
