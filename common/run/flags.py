@@ -59,6 +59,8 @@ def parse_flags(family: str, build: Callable, arguments: list[str] | None = None
         add_setting(own, setting)
 
     flags = parser.parse_args(arguments)
+    if flags.dataset == "folder" and flags.data_dir and flags.output_dir.resolve() == flags.data_dir.resolve():
+        parser.error("--output-dir: your pictures are there; name another folder, which may be one among them")
     flags.settings = {setting.name: vars(flags).pop(setting.name) for setting in settings}
     return flags
 
