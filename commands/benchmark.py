@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
-from common.errors import DONE, Parser, UserError, command, whole_number
+from common.errors import DONE, MOST_IMAGES, Parser, UserError, command, user_path, whole_number
 from common.machine import cpu
 from common.run.families import ROOT
 from common.run.flags import DATA_DIR_HELP
@@ -72,10 +72,12 @@ def main(arguments: list[str] | None = None) -> int:
         description="Time whole steps (one update of D, one of G) of the course's loop, of ours and of PyTorch's where "
         "torch is installed (pip install torch), and what training takes besides. Close other programs first.",
     )
-    parser.add_argument("--batch-size", type=whole_number(2), nargs="+", default=[32, 128], help="images a step")
+    parser.add_argument(
+        "--batch-size", type=whole_number(2, MOST_IMAGES), nargs="+", default=[32, 128], help="images a step"
+    )
     parser.add_argument("--repeats", type=whole_number(1), default=3, help="times that all rows take their turn")
     parser.add_argument("--dataset", choices=["mnist", "digits", "auto"], default="auto", help="for the whole training")
-    parser.add_argument("--data-dir", help=DATA_DIR_HELP)
+    parser.add_argument("--data-dir", type=user_path, help=DATA_DIR_HELP)
     parser.add_argument("--json", action="store_true", help="print JSON in place of the tables")
     flags = parser.parse_args(arguments)
 

@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from common.errors import DONE, Parser, UserError, command, number_between
+from common.errors import DONE, Parser, UserError, command, number_between, user_path
 from common.run.artifacts import atomic, sorted_grids
 from common.run.families import title
+from common.run.lettering import lettered
 from common.run.runs import load_config, load_losses, load_metrics
 
 import matplotlib
@@ -40,8 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
         description="Draw the losses, D's scores and the last sample grids of any number of runs in one picture. Runs "
         "may differ in length and may still be going.",
     )
-    parser.add_argument("run_dirs", metavar="RUN_DIR", type=Path, nargs="+", help="folders that a train.py wrote")
-    parser.add_argument("--out", type=Path, default=Path("compare.png"), help="the picture, PNG, PDF or SVG")
+    parser.add_argument("run_dirs", metavar="RUN_DIR", type=user_path, nargs="+", help="folders that a train.py wrote")
+    parser.add_argument("--out", type=user_path, default=Path("compare.png"), help="the picture, PNG, PDF or SVG")
     parser.add_argument(
         "--smoothing",
         type=number_between(0, 1),
@@ -78,6 +79,15 @@ def smooth(values: np.ndarray, weight: float) -> np.ndarray:
 
 def draw_runs(runs: list[Run], smoothing: float) -> Figure:
     """The picture: losses with an axis for each family, scores, last grids, and last metrics where there are."""
+    with lettered({run.label for run in runs}.union(*(run.losses for run in runs))) as shown:
+        named = ({shown[name]: values for name, values in run.losses.items()} for run in runs)
+        return panels(
+            [run._replace(label=shown[run.label], losses=losses) for run, losses in zip(runs, named)], smoothing
+        )
+
+
+def panels(runs: list[Run], smoothing: float) -> Figure:
+    """The same of runs whose names can be written in a figure."""
     families = list(dict.fromkeys(run.family for run in runs))
     columns = max(len(families), len(runs), 2)
     judged = [run for run in runs if run.metrics]
@@ -155,7 +165,9 @@ def metrics_table(axes: Axes, runs: list[Run]) -> None:
         if key in run.metrics[-1]
     ]
     axes.set_axis_off()
-    axes.table(rows, colLabels=["", "epoch", *names.values()], loc="center", cellLoc="center").scale(1, 1.3)
+    header = ["", "epoch", *names.values()]
+    widths = [0.3, *[0.1] * (len(header) - 1)]  # a name may be long, and a cell's text shrinks all the others
+    axes.table(rows, colLabels=header, colWidths=widths, loc="center", cellLoc="center").scale(1, 1.3)
 
 
 def colours() -> list[np.ndarray]:

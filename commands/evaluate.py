@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from common import data
-from common.errors import DONE, Parser, UserError, command, whole_number
+from common.errors import DONE, MOST_IMAGES, Parser, UserError, command, seed_number, user_path, whole_number
 from common.game import Game, Yardstick
 from common.judging.judge import load_record
 from common.judging.metrics import psnr, ssim
@@ -110,10 +110,12 @@ def main(arguments: list[str] | None = None) -> int:
         "the rows of real images and of noise are the floor and the ceiling. Families with a yardstick of their own "
         "show it below.",
     )
-    parser.add_argument("run_dirs", metavar="RUN_DIR", type=Path, nargs="+", help="what training runs wrote")
-    parser.add_argument("--samples", type=whole_number(100), default=10_000, help="images of each generator")
-    parser.add_argument("--seed", type=whole_number(0), default=0, help="of the latent vectors")
-    parser.add_argument("--data-dir", help=DATA_DIR_HELP)
+    parser.add_argument("run_dirs", metavar="RUN_DIR", type=user_path, nargs="+", help="what training runs wrote")
+    parser.add_argument(
+        "--samples", type=whole_number(100, MOST_IMAGES), default=10_000, help="images of each generator"
+    )
+    parser.add_argument("--seed", type=seed_number, default=0, help="of the latent vectors")
+    parser.add_argument("--data-dir", type=user_path, help=DATA_DIR_HELP)
     parser.add_argument("--json", action="store_true", help="print JSON in place of the table")
     flags = parser.parse_args(arguments)
 

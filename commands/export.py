@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from commands.export_page import described, leaves, principal, replay
-from common.errors import DONE, Parser, UserError, command
+from common.errors import DONE, Parser, UserError, command, user_path
 from common.game import Game
 from common.judging.judge import load_judge
 from common.run.artifacts import atomic
@@ -66,10 +66,10 @@ def main(arguments: list[str] | None = None) -> int:
         "latent vectors, and kept only if it draws the network's pictures.",
     )
     add = parser.add_argument
-    add("run_dirs", metavar="RUN_DIR", type=Path, nargs="+", help="what a training run wrote; several for html")
+    add("run_dirs", metavar="RUN_DIR", type=user_path, nargs="+", help="what a training run wrote; several for html")
     add("--format", choices=FORMATS, required=True, help="onnx; paddle, for Paddle Inference; html, a page")
     add("--weights", help="which file of the run, as for commands.sample (default: the best there is)")
-    add("--out", type=Path, required=True, help="a name that ends in .onnx or .html; a folder for paddle")
+    add("--out", type=user_path, required=True, help="a name that ends in .onnx or .html; a folder for paddle")
     flags = parser.parse_args(arguments)
     if len(flags.run_dirs) > 1 and flags.format != "html":
         raise UserError(f"--format {flags.format} takes one RUN_DIR; only html shows several")

@@ -18,7 +18,8 @@ from typing import Any, Callable
 from commands.compare import draw_runs, load_run
 from commands.sample import reconstructed
 from common import data
-from common.errors import DONE, Parser, UserError, command, whole_number
+from common.errors import DONE, Parser, UserError, command, user_path, whole_number
+from common.files.names import readable
 from common.judging.judge import classify, load_judge
 from common.judging.tables import table
 from common.run.artifacts import grid, sorted_grids
@@ -60,8 +61,8 @@ class Runs:
             for folder in (path.parent for pattern in patterns for path in top.glob(pattern)):
                 files = [folder, *folder.iterdir(), *(folder / "samples").glob("*")]
                 if all(path.resolve().is_relative_to(top) for path in files):
-                    name = folder.relative_to(ROOT if folder.is_relative_to(ROOT) else top.parent).as_posix()
-                    runs[folder.as_posix() if runs.get(name, folder) != folder else name] = folder
+                    name = readable(folder.relative_to(ROOT if folder.is_relative_to(ROOT) else top.parent).as_posix())
+                    runs[readable(folder.as_posix()) if runs.get(name, folder) != folder else name] = folder
         return dict(sorted(runs.items()))
 
     def find(self, name: Any) -> Path:
@@ -256,14 +257,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "folders",
         metavar="FOLDER",
-        type=Path,
+        type=user_path,
         nargs="*",
         help="runs or folders of runs (default: work and all pretrained)",
     )
     parser.add_argument(
-        "--port", type=whole_number(1), help="(default: $GRADIO_SERVER_PORT, else the first free one from 7860)"
+        "--port", type=whole_number(1, 65_535), help="(default: $GRADIO_SERVER_PORT, else the first free one from 7860)"
     )
-    parser.add_argument("--data-dir", help=DATA_DIR_HELP)
+    parser.add_argument("--data-dir", type=user_path, help=DATA_DIR_HELP)
     flags = parser.parse_args(arguments)
     for folder in flags.folders:
         if not folder.is_dir():

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from commands.evaluate import WEIGHTS, judge_runs, yardstick_table
 from commands.results_summary import CURVE
-from common.errors import DONE, Parser, UserError, command, whole_number
+from common.errors import DONE, MOST_IMAGES, Parser, UserError, command, user_path, whole_number
+from common.files.names import encoded
 from common.game import Yardstick
 from common.judging.tables import table
 from common.run.artifacts import atomic, save_json
@@ -30,11 +31,13 @@ def main(arguments: list[str] | None = None) -> int:
         "settings, its curves in small and a card that says how it was made and how good it is. "
         "`python -m commands.sample FOLDER` draws with it.",
     )
-    parser.add_argument("run_dir", metavar="RUN_DIR", type=Path, help="what a training run wrote, such as work/cgan")
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help="where to, such as zoo/pretrained/cgan")
+    parser.add_argument(
+        "run_dir", metavar="RUN_DIR", type=user_path, help="what a training run wrote, such as work/cgan"
+    )
+    parser.add_argument("folder", metavar="FOLDER", type=user_path, help="where to, such as zoo/pretrained/cgan")
     parser.add_argument("--note", default="", help='a line for the card: how these were chosen, "best of seeds 0 to 2"')
-    parser.add_argument("--samples", type=whole_number(100), default=10_000, help="images that are judged")
-    parser.add_argument("--data-dir", help=DATA_DIR_HELP)
+    parser.add_argument("--samples", type=whole_number(100, MOST_IMAGES), default=10_000, help="images that are judged")
+    parser.add_argument("--data-dir", type=user_path, help=DATA_DIR_HELP)
     flags = parser.parse_args(arguments)
 
     run_dir, config = flags.run_dir, load_config(flags.run_dir)
@@ -51,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     said = card(flags.folder, {**made, "chosen": flags.note}, figures, yardsticks.get(f"{run_dir} {kind}", {}))
     given = {**config["flags"], "data_dir": None, "output_dir": f"work/{config['family']}"}  # nobody's paths
     save_json(flags.folder / "config.json", {**config, "flags": given})
-    files = {"generator.params": content, "README.md": said.encode(), "losses.csv": curves(losses)}
+    files = {"generator.params": content, "README.md": encoded(said), "losses.csv": curves(losses)}
     if (run_dir / "metrics.jsonl").exists():
         files["metrics.jsonl"] = (run_dir / "metrics.jsonl").read_bytes()
     for name, written in files.items():

@@ -25,7 +25,17 @@ from commands.evaluate import WEIGHTS, judge_runs
 from commands.results_report import EQUAL, SHOWN, UPDATES, bare, by_recipe, draw_curves, report
 from commands.results_summary import by_epoch, won
 from commands.sample import reconstructed
-from common.errors import DONE, INTERRUPTED, Parser, UserError, command, whole_number
+from common.errors import (
+    DONE,
+    INTERRUPTED,
+    MOST_IMAGES,
+    Parser,
+    UserError,
+    command,
+    seed_number,
+    user_path,
+    whole_number,
+)
 from common.judging.judge import load_record
 from common.machine import cpu
 from common.run.artifacts import GRID_COLUMNS, atomic, grid, save_figure, save_image, save_json
@@ -81,12 +91,17 @@ def main(arguments: list[str] | None = None) -> int:
     )
     add = parser.add_argument
     add("--recipes", type=known_recipe, nargs="+", help='families, with flags: "dcgan --epochs 10"')
-    add("--seeds", type=whole_number(0), nargs="+", help="of --recipes, a run of each for each (default: 0)")
+    add("--seeds", type=seed_number, nargs="+", help="of --recipes, a run of each for each (default: 0)")
     add("--at-once", type=whole_number(1), default=2, help="runs side by side, of one thread each")
-    add("--data-dir", help=DATA_DIR_HELP)
-    add("--samples", type=whole_number(100), default=10_000, help="images of each generator that are judged")
-    add("--work-dir", type=Path, default=Path("work/results"), help="where the runs are kept")
-    add("--out", type=Path, default=DOCS, help="folder of results.md, results.json and images/")
+    add("--data-dir", type=user_path, help=DATA_DIR_HELP)
+    add(
+        "--samples",
+        type=whole_number(100, MOST_IMAGES),
+        default=10_000,
+        help="images of each generator that are judged",
+    )
+    add("--work-dir", type=user_path, default=Path("work/results"), help="where the runs are kept")
+    add("--out", type=user_path, default=DOCS, help="folder of results.md, results.json and images/")
     add("--finished", action="store_true", help="train nothing, report on the runs that are at their end")
     add("--add", action="store_true", help="to the runs that results.json has, in place of starting it anew")
     add("--report-only", action="store_true", help="write results.md and its pictures from results.json, train nothing")

@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import io
 import sys
-from pathlib import Path
 from typing import Any
 
 from common import data
-from common.errors import DONE, Parser, UserError, command, whole_number
+from common.errors import DONE, MOST_IMAGES, Parser, UserError, command, seed_number, user_path, whole_number
 from common.game import Game
 from common.run import artifacts
 from common.run.flags import DATA_DIR_HELP
@@ -27,12 +26,17 @@ def main(arguments: list[str] | None = None) -> int:
         "first images of a larger --count are those of a smaller one.",
     )
     add = parser.add_argument
-    add("run_dir", metavar="RUN_DIR", type=Path, help="what a training run wrote, such as work/dcgan")
-    add("--count", type=whole_number(1), default=64, help="images; with --interpolate the length of the walk")
-    add("--seed", type=whole_number(0), default=0, help="of the latent vectors")
+    add("run_dir", metavar="RUN_DIR", type=user_path, help="what a training run wrote, such as work/dcgan")
+    add(
+        "--count",
+        type=whole_number(1, MOST_IMAGES),
+        default=64,
+        help="images; with --interpolate the length of the walk",
+    )
+    add("--seed", type=seed_number, default=0, help="of the latent vectors")
     add(
         "--interpolate",
-        type=whole_number(0),
+        type=seed_number,
         nargs=2,
         metavar=("A", "B"),
         help="walk from the first image of seed A to the first of seed B",
@@ -45,16 +49,16 @@ def main(arguments: list[str] | None = None) -> int:
         help="draw --count real images that no training saw, and below each row what the family makes of them: steps "
         "on the way, reconstructions",
     )
-    add("--data-dir", help=f"with --reconstruct: {DATA_DIR_HELP}")
+    add("--data-dir", type=user_path, help=f"with --reconstruct: {DATA_DIR_HELP}")
     add(
         "--weights",
         help="which weights of the run: generator.params, the last; generator_ema.params, their average; "
         "generator_best.params, those the judge liked most (default: these where there are any, else the last; with "
         "--reconstruct the last, since the other networks are those of the last step)",
     )
-    add("--out", type=Path, help="write a grid as PNG")
-    add("--npy", type=Path, help="write the images as float32 [N, C, H, W] in [-1, 1]")
-    add("--columns", type=whole_number(1), default=8, help="of the grid")
+    add("--out", type=user_path, help="write a grid as PNG")
+    add("--npy", type=user_path, help="write the images as float32 [N, C, H, W] in [-1, 1]")
+    add("--columns", type=whole_number(1, 10_000), default=8, help="of the grid")
     flags = parser.parse_args(arguments)
     if not (flags.out or flags.npy):
         parser.error("nothing to write: give --out grid.png or --npy samples.npy")

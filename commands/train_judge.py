@@ -11,7 +11,7 @@ import sys
 
 from common import data
 from common.data import as_float
-from common.errors import DONE, Parser, command, number_between, whole_number
+from common.errors import DONE, Parser, command, number_between, seed_number, user_path, whole_number
 from common.judging.judge import FOLDER, Judge, classify
 from common.run import artifacts
 from common.run.flags import DATA_DIR_HELP
@@ -36,12 +36,12 @@ def main(arguments: list[str] | None = None) -> int:
         "and write their weights with a record of how they were made.",
     )
     parser.add_argument("--dataset", choices=list(EPOCHS), nargs="+", default=["mnist", "digits"])
-    parser.add_argument("--data-dir", help=DATA_DIR_HELP)
+    parser.add_argument("--data-dir", type=user_path, help=DATA_DIR_HELP)
     parser.add_argument("--epochs", type=whole_number(1), help=f"default: {EPOCHS}")
     parser.add_argument(
         "--learning-rate", type=number_between(0, 1), default=1e-3, help="Adam's, falls to 0 as a cosine"
     )
-    parser.add_argument("--seed", type=whole_number(0), default=0)
+    parser.add_argument("--seed", type=seed_number, default=0)
     flags = parser.parse_args(arguments)
     for dataset in flags.dataset:
         images, labels, checksum = data.load_labelled(dataset, "train", flags.data_dir)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import functools
 import hashlib
 import importlib.util
 import os
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from common.errors import UserError
+from common.errors import UserError, user_path
 from common.files import cifar
 from common.files.download import MAX_BYTES, fetch
 from common.files.folder import read_folder
-from common.files.idx import FILES, SOURCES, checked_md5, official_md5, read_idx
+from common.files.idx import FILES, SOURCES, called, checked_md5, found_below, identity, official_md5, read_idx
 
 import numpy as np
 from paddle.dataset.common import DATA_HOME
@@ -20,6 +24,7 @@ from paddle.dataset.common import DATA_HOME
 IMAGE = (1, 32, 32)  # channels, height, width, where a family says nothing else
 CLASSES = 10  # of every data set here, and of the families that know labels
 CHANNELS = {"mnist": 1, "fashion-mnist": 1, "kmnist": 1, "digits": 1, "cifar10": 3}
+SHOWN = 5  # names of files in a message
 DATASETS = [*CHANNELS, "folder", "auto"]
 
 
@@ -48,7 +53,7 @@ def channels_of(name: str, wanted: int) -> int:
 
 
 def load(
-    name: str, data_dir: str | None = None, image: tuple[int, int, int] = IMAGE, labelled: bool = False
+    name: str, data_dir: str | Path | None = None, image: tuple[int, int, int] = IMAGE, labelled: bool = False
 ) -> Dataset:
     """Load the training images of one of `DATASETS`; `auto` is MNIST, else digits with a note that says why.
 
@@ -66,6 +71,7 @@ def load(
         kind = "grey" if channels_of(name, channels) == 1 else "in colour"
         raise UserError(f"--dataset {name}: its images are {kind} and square, this family takes {image}")
     if name == "digits":
+        say_unused(data_dir)
         return load_digits(size=height, labelled=labelled)
     if name == "folder":
         return load_folder(data_dir, image, labelled)
@@ -74,16 +80,16 @@ def load(
         return Dataset(name, images, checksum, labels=labels if labelled else None)
     wanted = "mnist" if name == "auto" else name
     try:
-        folder = find_idx(wanted, data_dir)
+        folder = find_idx(wanted, data_dir, FILES[: 1 + labelled])
     except UserError as error:
         if name != "auto":
-            raise
+            raise UserError(f"{error}; or train on --dataset digits, which needs no files") from error
         note = f"NOT MNIST: these are scikit-learn's 1,797 digits, since MNIST was not to be had ({error})"
         return load_digits(note, height, labelled)
     if labelled:
         images, labels, checksum = load_labelled(wanted, "train", data_dir, height)
         return Dataset(wanted, images, checksum, labels=labels)
-    path = folder / FILES[0]
+    path = called(folder, FILES[0])
     checksum = checked_md5(wanted, path)
     return Dataset(wanted, to_images(read_idx(path, "images"), height), f"md5:{checksum}")
 
@@ -100,7 +106,7 @@ def load_digits(note: str = "", size: int = IMAGE[1], labelled: bool = False) ->
     return Dataset("digits", images, f"md5:{hashlib.md5(images.tobytes()).hexdigest()}", note, labels)
 
 
-def load_folder(data_dir: str | None, image: tuple[int, int, int], labelled: bool = False) -> Dataset:
+def load_folder(data_dir: str | Path | None, image: tuple[int, int, int], labelled: bool = False) -> Dataset:
     """One's own pictures, uint8. The folders in `data_dir` are the classes, in the order of their names."""
     if not data_dir:
         raise UserError("--dataset folder: say which, --data-dir FOLDER; the folders in it are the classes")
@@ -118,7 +124,7 @@ def load_folder(data_dir: str | None, image: tuple[int, int, int], labelled: boo
 
 
 def load_labelled(
-    name: str, part: str, data_dir: str | None = None, size: int = IMAGE[1]
+    name: str, part: str, data_dir: str | Path | None = None, size: int = IMAGE[1]
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """Images with their labels, split in `train` and `test`.
 
@@ -133,15 +139,17 @@ def load_labelled(
     if name == "folder":
         raise UserError("--dataset folder: one's own pictures have no test part; only named data sets are judged")
     if name == "digits":
+        say_unused(data_dir)
         return digits_part(part, size)
     if name == "cifar10":
         images, labels = cifar.read_cifar10(find_cifar10(data_dir), part)
         return to_size(images, size), labels, array_md5(images)
     prefix = "t10k" if part == "test" else "train"
-    names = tuple(file for file in FILES if file.startswith(prefix))
-    folder = find_idx(name, data_dir, names)
-    checksum, _ = (checked_md5(name, folder / file) for file in names)
-    images, labels = read_idx(folder / names[0], "images"), read_idx(folder / names[1], "labels")
+    files = tuple(file for file in FILES if file.startswith(prefix))
+    folder = find_idx(name, data_dir, files)
+    paths = [called(folder, file) for file in files]
+    checksum, _ = (checked_md5(name, path) for path in paths)
+    images, labels = read_idx(paths[0], "images"), read_idx(paths[1], "labels")
     if len(images) != len(labels):
         raise UserError(
             f"{folder}: {len(images):,} {prefix} images but {len(labels):,} labels; they do not belong together"
@@ -202,43 +210,87 @@ def interpolation_matrix(length: int, size: int) -> np.ndarray:
     return np.stack([np.interp(centres, np.arange(length), unit) for unit in np.eye(length)], axis=1).astype(np.float32)
 
 
-def existing(given: str, source: str, content: str) -> Path:
+@functools.lru_cache
+def say_unused(data_dir: str | Path | None) -> None:
+    """Say once that scikit-learn's digits come with it."""
+    if data_dir:
+        print(f"note: --data-dir {data_dir} is not used: scikit-learn's digits are part of it", file=sys.stderr)
+
+
+def existing(given: str | Path, source: str, content: str) -> Path:
     """The folder that the user named; raises `UserError` where there is none."""
-    folder = Path(given).expanduser()
+    try:
+        folder = user_path(str(given))
+    except argparse.ArgumentTypeError as error:
+        raise UserError(f"{source}: {error}") from None
     if not folder.is_dir():
         raise UserError(f"{source}: no folder {folder}; name the folder that holds {content}")
     return folder
 
 
-def find_idx(name: str, data_dir: str | None = None, names: tuple[str, ...] = FILES[:1]) -> Path:
-    """The folder with the files of MNIST or its like: `data_dir`, for MNIST else `$MNIST_DIR`, else Paddle's cache.
+def find_idx(name: str, data_dir: str | Path | None = None, files: tuple[str, ...] = FILES[:1]) -> Path:
+    """The folder with some of `FILES` of MNIST or its like, as `called` there.
 
-    What of `names` is missing from Paddle's cache is downloaded to it from Paddle's server.
+    Looked for in `data_dir`, for MNIST else in `$MNIST_DIR`; else in Paddle's cache and where AI Studio mounts data
+    sets. At last they are downloaded to Paddle's cache from Paddle's server.
 
     Raises:
-        UserError: the folder named is not there, the download failed, or Paddle's server does not have this data set.
+        UserError: the folder named is not there or does not have them, the download failed, or Paddle's server does not
+            have this data set.
     """
     given = data_dir or (os.environ.get("MNIST_DIR") if name == "mnist" else None)
     if given:
-        return existing(given, "--data-dir" if data_dir else "$MNIST_DIR", ", ".join(FILES))
+        source = "--data-dir" if data_dir else "$MNIST_DIR"
+        folder = existing(given, source, ", ".join(files))
+        found = found_below(folder, name, files)
+        if not found:
+            raise UserError(f"{source} {folder}: no {' and '.join(files)} there, packed or unpacked; {seen_in(folder)}")
+        return found
+    folder = Path(DATA_HOME) / name
+    if all((folder / file).is_file() for file in files):
+        return folder
+    for place in mounted():
+        found = found_below(place, name, files)
+        # Its sisters have files of the same names: this one and no other.
+        if found and all(identity(called(found, file)) == official_md5(name, file) for file in files):
+            return found
     source = SOURCES[name]
     if not source.url:
-        files = ", ".join(names)
-        raise UserError(f"--dataset {name}: Paddle's server does not have it; name by --data-dir a folder with {files}")
-    folder = Path(DATA_HOME) / name
-    for file in names:
+        wanted = ", ".join(files)
+        raise UserError(
+            f"--dataset {name}: Paddle's server does not have it; name by --data-dir a folder with {wanted}"
+        )
+    for file in files:
         if not (folder / file).is_file():
             download(source.url + file, folder / file, official_md5(name, file))
     return folder
 
 
-def find_cifar10(data_dir: str | None = None) -> Path:
-    """Where CIFAR-10's files are: `data_dir`, a folder or the archive; else Paddle's cache, filled from its server."""
+def mounted() -> list[Path]:
+    """The folders in which AI Studio shows a project its data sets, `~/data/data65` and the like."""
+    with contextlib.suppress(RuntimeError):  # a user without a home
+        return sorted(path for path in Path("~/data").expanduser().glob("data*") if path.is_dir())
+    return []
+
+
+def seen_in(folder: Path) -> str:
+    """What a folder holds, in words."""
+    names = sorted(path.name for path in folder.iterdir())
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"it holds {', '.join(names[:SHOWN])}{more}" if names else "it is empty"
+
+
+def find_cifar10(data_dir: str | Path | None = None) -> Path:
+    """Where CIFAR-10's files are: `data_dir`, a folder or the archive; else Paddle's cache or where AI Studio mounts
+    data sets; at last in Paddle's cache, downloaded."""
     if data_dir:
-        path = Path(data_dir).expanduser()
-        return path if path.is_file() else existing(data_dir, "--data-dir", f"CIFAR-10's batches or {cifar.ARCHIVE}")
+        path = Path(data_dir)
+        return path if path.is_file() else existing(path, "--data-dir", f"CIFAR-10's batches or {cifar.ARCHIVE}")
     path = Path(DATA_HOME) / "cifar" / cifar.ARCHIVE
     if not path.is_file():
+        for place in mounted():
+            with contextlib.suppress(UserError):
+                return cifar.layout(place)[0]
         download(cifar.URL, path, cifar.ARCHIVES[cifar.ARCHIVE], cifar.MAX_ARCHIVE)
     return path
 
@@ -248,6 +300,4 @@ def download(url: str, path: Path, md5: str, limit: int = MAX_BYTES) -> None:
     try:
         fetch(url, path, md5, limit=limit)
     except UserError as error:
-        raise UserError(
-            f"{error}; put {path.name} into {path.parent} or a folder named by --data-dir, or use --dataset digits"
-        ) from error
+        raise UserError(f"{error}; put {path.name} into {path.parent} or a folder named by --data-dir") from error

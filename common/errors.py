@@ -1,13 +1,17 @@
-"""How a command ends: one clear line for what the user can mend, and the exit statuses (docs/running.md)."""
+"""How a command begins and ends: types of flags, one clear line for what the user can mend, and the exit statuses
+(docs/running.md)."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import sys
+from pathlib import Path
 from typing import Callable, NoReturn
 
 DONE, BAD_INPUT, BROKE_DOWN, INTERRUPTED = 0, 2, 3, 130
+MOST_IMAGES = 100_000  # that a command holds at once: 1.2 GB of 32x32 pixels in colour
 
 
 class UserError(Exception):
@@ -38,10 +42,15 @@ def command(main: Callable[..., int]) -> Callable[..., int]:
 
     @functools.wraps(main)
     def wrapped(*args, **kwargs) -> int:
+        for stream in (sys.stdout, sys.stderr):  # a name may be no text: GBK, as unzipped from a Chinese Windows
+            with contextlib.suppress(AttributeError):  # a notebook's streams take anything
+                stream.reconfigure(errors="backslashreplace")
         try:
             return main(*args, **kwargs)
         except UserError as error:
             message = str(error)
+        except MemoryError:
+            message = "not enough memory; fewer images at once need less"
         except OSError as error:
             # A full disk, a missing permission, a folder that is a file: the system's own words name the file.
             message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
@@ -54,19 +63,33 @@ def command(main: Callable[..., int]) -> Callable[..., int]:
     return wrapped
 
 
-def whole_number(least: int) -> Callable[[str], int]:
-    """An argparse type: an integer of at least `least`."""
+def whole_number(least: int, most: int = 2**31 - 1) -> Callable[[str], int]:
+    """An argparse type: an integer from `least` to `most`, by default the largest that any library here can count to.
+    What takes memory for each has a smaller `most`."""
 
     def parse(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+            raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number") from None
         if value < least:
             raise argparse.ArgumentTypeError(f"{value} is too small: at least {least}")
+        if value > most:
+            raise argparse.ArgumentTypeError(f"{value} is too large: at most {most}")
         return value
 
     return parse
+
+
+seed_number = whole_number(0, 2**63 - 1)  # an argparse type: what VisualDL keeps and Paddle takes
+
+
+def user_path(text: str) -> Path:
+    """An argparse type: a path. A `~` at its beginning is the home, also where no shell says so: `--out=~/a.png`."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise argparse.ArgumentTypeError(f"{text}: no such home is known; a folder of this name is ./{text}") from None
 
 
 def number_between(low: float, high: float) -> Callable[[str], float]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import sys
 from typing import Annotated, Any, Callable, Literal, NamedTuple, Optional, get_args, get_origin, get_type_hints
 
 
@@ -23,7 +22,7 @@ Rate = Annotated[float, Range(1e-9, 1)]  # a step size; 0 would train nothing
 OptionalRate = Optional[Rate]  # spelled out: `Rate | None` is no type before Python 3.10
 Decay = Annotated[float, Range(0, 1)]  # the weight of the past in a moving average
 Weight = Annotated[float, Range(0, 1e6)]  # of a term of a loss
-Count = Annotated[int, Range(1, sys.maxsize)]
+Count = Annotated[int, Range(1, 2**31)]
 
 
 class Setting(NamedTuple):

@@ -67,7 +67,7 @@ def choose_device(name: str) -> str:
     if name == "auto":
         name = "gpu" if gpus else "cpu"
     kind, _, number = name.partition(":")
-    if name not in ("cpu", "gpu") and not (kind == "gpu" and number.isdigit()):
+    if name not in ("cpu", "gpu") and not (kind == "gpu" and number.isdecimal()):
         raise UserError(f"--device {name}: expected auto, cpu, gpu or gpu:N")
     if kind == "gpu" and int(number or 0) >= gpus:
         raise UserError(f"--device {name}: Paddle {paddle.__version__} sees {gpus} GPUs here; use --device cpu")
@@ -185,8 +185,7 @@ def train(game: Game, dataset: Dataset, flags: argparse.Namespace, config: dict)
     with artifacts.locked(folder), Interrupt() as interrupt:
         place = resume(game, folder, config["identity"]) if flags.resume else None
         start = place["step"] if place else 0
-        earlier = None if start else artifacts.set_aside(folder)
-        artifacts.save_json(folder / "config.json", config)
+        earlier = artifacts.begin(folder, config, new=not start)
         print_header(config, len(dataset.images), total, start, earlier)
         if start >= total:
             print(f"nothing to do: {start:,} steps are done; a larger --epochs or --max-steps goes on")

@@ -14,7 +14,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common import data
-from common.errors import DONE, Parser, command, whole_number
+from common.errors import DONE, MOST_IMAGES, Parser, command, seed_number, user_path, whole_number
 from common.game import Batch
 from common.judging.judge import classify, load_judge
 from common.machine import convolutions
@@ -52,12 +52,12 @@ def learn(parts: str, heads: str, seed: int, updates: int, batch_size: int, data
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = Parser(prog="python docs/cgan_variants.py", description="Train CGAN's variants and draw how they learn.")
-    parser.add_argument("--seeds", type=whole_number(0), nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=seed_number, nargs="+", default=[0, 1, 2])
     parser.add_argument("--updates", type=whole_number(1), default=500)
-    parser.add_argument("--batch-size", type=whole_number(2), default=64)
+    parser.add_argument("--batch-size", type=whole_number(2, MOST_IMAGES), default=64)
     parser.add_argument("--threads", type=whole_number(1), help="CPU threads (default: all cores)")
-    parser.add_argument("--data-dir", help=DATA_DIR_HELP)
-    parser.add_argument("--out", type=Path, default=Path("docs"), help="the folder for the JSON and images/")
+    parser.add_argument("--data-dir", type=user_path, help=DATA_DIR_HELP)
+    parser.add_argument("--out", type=user_path, default=Path("docs"), help="the folder for the JSON and images/")
     flags = parser.parse_args(arguments)
     if flags.updates % EVERY:
         parser.error(f"--updates {flags.updates}: expected a multiple of {EVERY}, after which it is read")

@@ -15,7 +15,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common.data import load_digits
-from common.errors import DONE, Parser, UserError, command
+from common.errors import DONE, Parser, UserError, command, user_path
 from common.game import Batch
 from common.gan import GAN
 from common.rng import LATENT, random_numbers
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         description="Say what is left to do of the assignment. It imports and runs the code of the folder: your own "
         "code, on your own machine.",
     )
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help="what docs/starter.py made, such as my_lsgan")
+    parser.add_argument("folder", metavar="FOLDER", type=user_path, help="what docs/starter.py made, such as my_lsgan")
     folder = parser.parse_args(arguments).folder
     for file in ("model.py", "train.py"):
         if not (folder / file).is_file():

@@ -11,11 +11,12 @@ if __name__ == "__main__":
 
 from commands.evaluate import reference_of
 from common.data import CLASSES
-from common.errors import DONE, Parser, UserError, command
+from common.errors import DONE, Parser, UserError, command, user_path
 from common.judging.metrics import psnr
 from common.judging.reference import Reference
 from common.run.artifacts import save_figure
 from common.run.flags import DATA_DIR_HELP
+from common.run.lettering import lettered
 from common.run.runs import load_game
 from zoo.shared.translation import MEASURED, Translation, two_judges
 
@@ -58,9 +59,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = Parser(
         prog="python docs/permuted_classes.py", description="Draw which digit a translation makes of which."
     )
-    parser.add_argument("run_dirs", metavar="RUN_DIR", type=Path, nargs="+", help="runs of cyclegan or common_space")
-    parser.add_argument("--data-dir", help=DATA_DIR_HELP)
-    parser.add_argument("--out", type=Path, default=Path("docs/images/permuted_classes.png"), help="the picture")
+    parser.add_argument(
+        "run_dirs", metavar="RUN_DIR", type=user_path, nargs="+", help="runs of cyclegan or common_space"
+    )
+    parser.add_argument("--data-dir", type=user_path, help=DATA_DIR_HELP)
+    parser.add_argument("--out", type=user_path, default=Path("docs/images/permuted_classes.png"), help="the picture")
     flags = parser.parse_args(arguments)
 
     games = {run_dir: load_game(run_dir) for run_dir in flags.run_dirs}
@@ -74,7 +77,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{run_dir}: way back {back:.1f} dB")
         for digit, row in enumerate(shares):
             print(f"  {digit} is read as", ", ".join(f"{o} ({row[o]:.2f})" for o in np.argsort(-row)[:3] if row[o]))
-    save_figure(flags.out, draw(found))
+    with lettered(found) as shown:
+        save_figure(flags.out, draw({shown[name]: one for name, one in found.items()}))
     print(f"{flags.out}: written")
     return DONE
 

@@ -10,7 +10,7 @@ import numpy as np
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from common.errors import DONE, Parser, command
+from common.errors import DONE, Parser, command, user_path
 from common.run.artifacts import save_figure
 
 import paddle
@@ -43,7 +43,7 @@ def gradients() -> tuple[np.ndarray, dict[str, np.ndarray]]:
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = Parser(prog="python docs/saturation.py", description="Draw the gradient of G's loss for three losses.")
-    parser.add_argument("--out", type=Path, default=Path("saturation.png"), help="the picture, PNG")
+    parser.add_argument("--out", type=user_path, default=Path("saturation.png"), help="the picture, PNG")
     flags = parser.parse_args(arguments)
     scores, curves = gradients()
     figure = Figure(figsize=(11, 4), layout="constrained")

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
     sys.path[0] = str(ROOT)
 
-from common.errors import DONE, Parser, UserError, command
+from common.errors import DONE, Parser, UserError, command, user_path
 
 # What a line of `dcgan/` becomes: the line itself, with the task above it.
 TASKS = {
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         description="Make the starter of the assignment: DCGAN as a folder of its own, with two TODOs that make LSGAN "
         "of it. It trains as DCGAN does until they are done.",
     )
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help="the new folder, such as my_lsgan")
+    parser.add_argument("folder", metavar="FOLDER", type=user_path, help="the new folder, such as my_lsgan")
     folder = parser.parse_args(arguments).folder
     check_name(folder)
     files = {name: starter_of(name, folder) for name in TASKS}

@@ -84,17 +84,28 @@ print(cpu.description())
 def test_what_the_user_set_stays():
     """Importing any part of `common` is enough, and does not import Paddle, whose import would be too late."""
     assert call("-c", SET_UP, MKL_DEBUG_CPU_TYPE="5").stdout.strip().endswith("MKL code path AVX2")
-    assert call("-c", SET_UP, OMP_NUM_THREADS="3").stdout.startswith("3 threads")
     assert call("-c", SET_UP, OMP_NUM_THREADS="1").stdout.startswith("1 thread,")
 
 
-def test_a_flag_wins_over_the_environment():
+def test_a_flag_wins_over_the_environment(monkeypatch):
+    monkeypatch.setattr(cpu, "usable_cores", lambda: 4)
     cpu.use_threads(3)
     assert cpu.description().startswith("3 threads")
     cpu.use_threads(None)
     assert cpu.description().startswith("3 threads")
     cpu.use_threads(1)
     assert cpu.description().split(",")[0] == "1 thread"
+
+
+def test_never_more_threads_than_cores(monkeypatch, capsys):
+    monkeypatch.setattr(cpu, "usable_cores", lambda: 4)
+    cpu.use_threads(5000)
+    assert cpu.threads == 4
+    assert capsys.readouterr().err == "note: 5000 threads were asked for; there are 4 cores, so 4 are used\n"
+    cpu.use_threads(4)
+    assert capsys.readouterr().err == ""
+    assert cpu.wished_threads("5000") == 4
+    assert cpu.wished_threads("3") == 3
 
 
 def test_processes_share_the_cores(monkeypatch):

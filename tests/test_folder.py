@@ -13,6 +13,8 @@ from common.errors import UserError
 from common.files import folder as folders
 from common.files.folder import read_folder
 from common.files.pictures import read_picture
+from tests.conftest import check_refused, train
+from tests.runs import TOY
 
 import numpy as np
 import pytest
@@ -100,29 +102,6 @@ def test_larger_ones_are_averaged_and_small_ones_as_mnist_is(tmp_path):
     board = np.kron(np.indices((256, 256)).sum(0) % 2, np.ones((2, 2))).astype(np.uint8) * 255
     Image.fromarray(board).save(tmp_path / "b.png")
     assert np.abs(read_picture(tmp_path / "b.png", 1, 32).astype(int) - 128).max() < 20
-
-
-@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
-def test_what_is_transparent_lies_on_white(tmp_path, mode):
-    clear = Image.new("RGBA", (8, 8), (255, 0, 0, 0)).convert(mode)
-    clear.save(tmp_path / "a.png", **({"transparency": 0} if mode == "P" else {}))
-    if mode == "P":
-        Image.new("P", (8, 8), 0).save(tmp_path / "a.png", transparency=0)
-    assert (read_picture(tmp_path / "a.png", 3, 8) == 255).all()
-
-
-def test_16_bits_are_scaled_and_not_cut_off(tmp_path):
-    Image.fromarray(np.full((8, 8), 0x8080, np.uint16)).save(tmp_path / "a.png")
-    assert (read_picture(tmp_path / "a.png", 1, 8) == 128).all()
-
-
-def test_photographs_stand_upright(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 3  # upside down
-    picture(32, 32).save(tmp_path / "a.jpg", exif=exif, quality=95)
-    picture(32, 32).save(tmp_path / "b.jpg", quality=95)
-    turned, plain = (read_picture(tmp_path / name, 3, 32).astype(int) for name in ("a.jpg", "b.jpg"))
-    assert np.abs(turned - plain[:, ::-1, ::-1]).max() < 12
 
 
 def test_it_is_read_once(mine, cache, monkeypatch):
@@ -294,3 +273,18 @@ def test_a_damaged_picture_is_refused_in_one_line_or_read(tmp_path, form, where,
         assert told == f"{path}: uint8 (3, 32, 32)"
     assert told.startswith(str(path))
     assert "\n" not in told
+
+
+def test_a_run_among_the_pictures_is_no_picture(mine, say):
+    """Its weights are none, and its grids are not to be trained on."""
+    alone = read_folder(mine, 1, 32)[1]
+    flags = [*TOY, "--dataset", "folder", "--data-dir", mine, "--batch-size", 4, "--max-steps", 1]
+    for output in (mine / "run", mine / "work" / "a", mine / "run"):
+        said = say(train, "toy", *flags, "--output-dir", output)
+        assert (said.status, said.err) == (0, "")
+    assert say(train, "toy", *flags, "--max-steps", 2, "--output-dir", mine / "run", "--resume").status == 0
+    assert read_folder(mine, 1, 32)[1] == alone
+    before = sorted(mine.rglob("*"))
+    for output in (mine, mine / "cats" / ".."):
+        check_refused(say(train, "toy", *flags, "--output-dir", output), "--output-dir: your pictures are there")
+    assert sorted(mine.rglob("*")) == before

@@ -22,6 +22,7 @@ from common.machine import cpu
 import numpy as np
 from tqdm import tqdm
 
+A_RUN = {"config.json", "losses.csv"}  # what a training writes first; its grids are no pictures to train on
 UNSEEN = ("thumbs.db", "desktop.ini")  # what Windows puts into folders of pictures; names with a dot are left out too
 MAX_FILE = 64 * 2**20  # bytes of one file
 MAX_COUNT = 1_000_000  # pictures
@@ -65,12 +66,15 @@ def read_folder(folder: Path, channels: int, size: int) -> tuple[np.ndarray, lis
 
 
 def files_below(folder: Path) -> Iterator[tuple[str, Path, os.stat_result]]:
-    """Name, path and state of every file in a folder and below. Links are followed, each folder is visited once."""
+    """Name, path and state of every file in a folder and below. Links are followed, each folder is visited once, and
+    what a training wrote is left out."""
     visited, waiting, count = set(), [(folder, "")], 0
     while waiting:
         place, prefix = waiting.pop()
         with os.scandir(place) as scanned:
             entries = list(scanned)
+        if prefix and {entry.name for entry in entries} >= A_RUN:  # of an --output-dir among the pictures
+            continue
         for entry in entries:
             path, name = Path(entry.path), f"{prefix}{entry.name}"
             if entry.name.startswith(".") or entry.name.lower() in UNSEEN:

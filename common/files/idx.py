@@ -1,14 +1,15 @@
-"""MNIST's file format, IDX, and the data sets that come in it under the same names."""
+"""MNIST's file format, IDX, and the data sets that come in it under the same names, packed or unpacked."""
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import struct
 import sys
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from common.errors import UserError
 
@@ -17,12 +18,23 @@ from paddle.vision.datasets import MNIST, FashionMNIST
 
 MAGIC = {"images": 0x00000803, "labels": 0x00000801}  # unsigned bytes in three and in one dimension
 MAX_COUNT = 1_000_000  # bounds what a wrong header can make us allocate; the largest EMNIST split has 814,255
+MAX_BYTES = 16 + MAX_COUNT * 28 * 28
+GZIP = b"\x1f\x8b"  # how it begins
 FILES = (
     "train-images-idx3-ubyte.gz",
     "train-labels-idx1-ubyte.gz",
     "t10k-images-idx3-ubyte.gz",
     "t10k-labels-idx1-ubyte.gz",
 )
+# How else each is called: unpacked, and with a dot, as in the archive of Kaggle and after some programs that unpack.
+CALLED = {file: [file, file.replace("-idx", ".idx"), file[:-3], file[:-3].replace("-idx", ".idx")] for file in FILES}
+OFFICIAL = {called: file for file, names in CALLED.items() for called in names}
+UNPACKED = {  # the MD5 of what is in MNIST's files, in the order of `FILES`
+    "6bbc9ace898e44ae57da46a324031adb": 0,
+    "a25bea736e30d166cdddb491f175f624": 1,
+    "2646ac647ad5339dbf082846283269ea": 2,
+    "27ae3e4e09519cfbb04c329615203637": 3,
+}
 
 
 class Source(NamedTuple):
@@ -74,24 +86,59 @@ def official_md5(name: str, file: str) -> str:
     return SOURCES[name].md5[FILES.index(file)]
 
 
+def called(folder: Path, file: str) -> Path:
+    """One of `FILES` as it is called in `folder`; by its own name where it is not there."""
+    return next((folder / name for name in CALLED[file] if (folder / name).is_file()), folder / file)
+
+
+def found_below(folder: Path, name: str, files: tuple[str, ...]) -> Path | None:
+    """Where `files` are: in `folder` or where torchvision and others put them below it; None where they are not."""
+    torchvisions = SOURCES[name].title.replace("-", "")
+    for place in (".", "raw", f"{torchvisions}/raw", torchvisions, name):
+        if all(called(folder / place, file).is_file() for file in files):
+            return folder / place
+    return None
+
+
+def identity(path: Path) -> str:
+    """The MD5 of a file; of MNIST's, unpacked or packed anew, that of the original file."""
+    content = path.read_bytes()
+    md5 = hashlib.md5(content).hexdigest()
+    if md5 in OWNERS:
+        return md5
+    with contextlib.suppress(OSError, EOFError, zlib.error), opened(path) as file:
+        inside = hashlib.md5(file.read(MAX_BYTES)).hexdigest()
+        if inside in UNPACKED:
+            return SOURCES["mnist"].md5[UNPACKED[inside]]
+    return md5
+
+
+def opened(path: Path) -> BinaryIO:
+    """A file, unpacked while it is read if it is packed."""
+    with path.open("rb") as file:
+        packed = file.read(2) == GZIP
+    return gzip.open(path) if packed else path.open("rb")
+
+
 def checked_md5(name: str, path: Path) -> str:
-    """The MD5 of one of a data set's files. One of unknown content is warned of: somebody's own images in this format
-    are welcome.
+    """The `identity` of one of a data set's files. One of unknown content is warned of: somebody's own images in this
+    format are welcome.
 
     Raises:
         UserError: it cannot be read, or is another file of these data sets. MNIST's stand-ins only warn: they were
             trained on as `mnist` before they had names of their own.
     """
     try:
-        md5 = hashlib.md5(path.read_bytes()).hexdigest()
+        md5 = identity(path)
     except OSError as error:
         raise missing(path, error) from error
-    expected, title = official_md5(name, path.name), SOURCES[name].title
+    wanted = OFFICIAL[path.name]
+    expected, title = official_md5(name, wanted), SOURCES[name].title
     owner, file = OWNERS.get(md5, ("", ""))
-    if owner and (file != path.name or owner != name != "mnist"):
+    if owner and (file != wanted or owner != name != "mnist"):
         raise UserError(
-            f"{path}: this is {SOURCES[owner].title}'s {file}, expected {title}'s {path.name}; "
-            + (f"say --dataset {owner}" if file == path.name else "give each file its own name")
+            f"{path}: this is {SOURCES[owner].title}'s {file}, expected {title}'s {wanted}; "
+            + (f"say --dataset {owner}" if file == wanted else "give each file its own name")
         )
     if md5 != expected:
         fine = f"fine for {SOURCES[owner].title}" if owner else "fine for KMNIST, Fashion-MNIST and the like"
@@ -109,10 +156,10 @@ def missing(path: Path, error: OSError) -> UserError:
 
 
 def read_idx(path: Path, kind: str) -> np.ndarray:
-    """Read one gzipped IDX file: uint8 `[N, 28, 28]` for `images`, `[N]` for `labels`.
+    """Read one IDX file, packed or not: uint8 `[N, 28, 28]` for `images`, `[N]` for `labels`.
 
     Raises:
-        UserError: the file is missing, not gzip, truncated, not IDX, or its header and size do not agree.
+        UserError: the file is missing, truncated, not IDX, or its header and size do not agree.
     """
 
     def wrong(found: str, expected: str) -> UserError:
@@ -120,7 +167,7 @@ def read_idx(path: Path, kind: str) -> np.ndarray:
 
     header_size = 16 if kind == "images" else 8
     try:
-        with gzip.open(path) as file:
+        with opened(path) as file:
             header = file.read(header_size)
             if len(header) < header_size:
                 raise wrong(f"only {len(header)} bytes", f"an IDX header of {header_size}")

@@ -13,11 +13,22 @@ if __name__ == "__main__":
 from common.errors import BAD_INPUT, DONE, UserError
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM")  # PIL knows many more, some of which start other programs
 MAX_UNPACKED = 128 * 2**20  # bytes of one picture: 44 million pixels in colour
 NOT_WANTED = "remove it from the folder"
+ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
+TURNS = {  # how to turn the others
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+BRIGHTEST = 2.0  # that a picture of floats from 0 to 1 is, but for highlights
 
 
 def read_picture(path: Path, channels: int, size: int) -> np.ndarray:
@@ -28,8 +39,7 @@ def read_picture(path: Path, channels: int, size: int) -> np.ndarray:
             if unpacked > MAX_UNPACKED:
                 raise too_large(path, f"{picture.width}x{picture.height} pixels")
             picture.load()
-            upright = ImageOps.exif_transpose(picture)
-            plain = flat(upright).convert("L" if channels == 1 else "RGB")
+            plain = flat(upright(picture)).convert("L" if channels == 1 else "RGB")
             side = min(plain.size)
             left, top = (plain.width - side) // 2, (plain.height - side) // 2
             middle = plain.crop((left, top, left + side, top + side))
@@ -41,16 +51,34 @@ def read_picture(path: Path, channels: int, size: int) -> np.ndarray:
     except Image.DecompressionBombError as error:
         raise too_large(path, "hundreds of millions of pixels") from error
     except Exception as error:  # a damaged picture fails in as many ways as there are formats
+        if isinstance(error, OSError) and error.errno:  # the system's word: of a file that may not be read
+            raise UserError(f"{path}: {error.strerror}; make it readable or {NOT_WANTED}") from error
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise UserError(f"{path}: truncated or damaged ({reason}); replace it or {NOT_WANTED}") from error
     return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
 
 
+def upright(picture: Image.Image) -> Image.Image:
+    """A photograph as its orientation says it is held; one whose other tags are odd all the same."""
+    try:
+        turn = TURNS[picture.getexif()[ORIENTATION]]
+    except Exception:  # no such tag or an odd one; whatever is wrong with tags, the pixels are sound
+        return picture
+    return picture.transpose(turn)
+
+
 def flat(picture: Image.Image) -> Image.Image:
-    """A picture of 8 bits without transparency: 16 bits are scaled, which PIL's `convert` would cut off, and what is
-    transparent lies on white."""
-    if picture.mode.startswith("I"):
-        return Image.fromarray((np.asarray(picture).clip(0, 65535) / 257).round().astype(np.uint8))
+    """A picture of 8 bits without transparency: 16 bits and floats are scaled, which PIL's `convert` would cut off, and
+    what is transparent lies on white."""
+    if picture.mode.startswith(("I", "F")):
+        pixels = np.nan_to_num(np.asarray(picture, np.float64))
+        white = 65535
+        if picture.mode == "F":  # white is 1, or 255 as in what PIL makes of other pictures; highlights may exceed it
+            white = 1 if np.percentile(pixels, 99) <= BRIGHTEST else 255
+        grey = (pixels / white).clip(0, 1)
+        if "transparency" in picture.info:
+            grey[pixels == picture.info["transparency"]] = 1
+        return Image.fromarray((grey * 255).round().astype(np.uint8))
     if picture.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in picture.info:
         coloured = picture.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured)

@@ -103,20 +103,24 @@ def prepare() -> None:
 
 
 def wished_threads(variable: str, paddle_is_imported: bool = False) -> int:
-    """The threads that $OMP_NUM_THREADS asks for, else every core that is free for this process.
+    """The threads that $OMP_NUM_THREADS asks for, at most one a core; else every core that is free for this process.
 
     A 1 that Paddle's launcher wrote there, or Paddle itself when it was imported first, is nobody's wish.
     """
     written_by_paddle = launched_processes() > 1 or (paddle_is_imported and variable == "1")
-    if variable.isdigit() and int(variable) and not written_by_paddle:
-        return int(variable)
+    if variable.isdecimal() and int(variable) and not written_by_paddle:
+        return min(int(variable), usable_cores())
     return max(1, usable_cores() // processes_here())
 
 
 def use_threads(count: int | None) -> None:
-    """Use `count` threads from here on; None leaves what `prepare` found."""
+    """Use `count` threads from here on, at most one a core: more take turns, and thousands never get anywhere. None
+    leaves what `prepare` found."""
     global threads
-    threads = count or threads
+    cores = usable_cores()
+    if count and count > cores:
+        print(f"note: {count} threads were asked for; there are {cores} cores, so {cores} are used", file=sys.stderr)
+    threads = min(count, cores) if count else threads
 
 
 def description() -> str:

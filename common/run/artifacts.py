@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.errors import UserError
 from common.files.atomic import atomic
+from common.files.names import encoded, readable
 
 import numpy as np
 import paddle
@@ -36,7 +37,7 @@ RUN_FILES = ("config.json", "*.params", "samples", "progress.gif", "losses.csv",
 def save_json(path: Path, content: Any) -> None:
     """Write `content` as indented JSON, atomically."""
     with atomic(path) as file:
-        file.write(json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n")
+        file.write(encoded(json.dumps(content, indent=2, ensure_ascii=False)) + b"\n")
 
 
 def save_params(path: Path, state_dict: dict) -> None:
@@ -108,6 +109,21 @@ def remove_later_grids(samples: Path, step: int, sample_every: int, steps_per_ep
             path.unlink()
 
 
+def begin(folder: Path, config: dict[str, Any], new: bool) -> Path | None:
+    """Write the `config.json` of a run that begins or, not `new`, goes on in `folder`.
+
+    An earlier run is set aside once the new file is written but for its name: what can fail comes before.
+
+    Returns:
+        As `set_aside`.
+    """
+    with atomic(folder / "config.json") as file:
+        file.write(encoded(json.dumps(config, indent=2, ensure_ascii=False)) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+        return set_aside(folder) if new else None
+
+
 def set_aside(folder: Path) -> Path | None:
     """Move an earlier run's files in `folder` to `folder/earlier-N`, so that a new run overwrites nothing.
 
@@ -168,7 +184,9 @@ class Logs:
         self._csv: csv.DictWriter | None = None
         self._lines = (folder / "metrics.jsonl").open("a", encoding="utf-8")
         with contextlib.redirect_stdout(io.StringIO()):  # it prints when it appends to a file that is there
-            self.board = LogWriter(logdir=str(folder), file_name="vdlrecords.run.log", display_name=folder.name)
+            self.board = LogWriter(
+                logdir=str(folder), file_name="vdlrecords.run.log", display_name=readable(folder.name)
+            )
 
     def steps(self, rows: list[dict[str, float]]) -> None:
         """Log steps. Each row starts with `step`, `epoch` and `batch`, then what the family's step returned."""
@@ -213,8 +231,11 @@ class Logs:
 
     def _show_hyperparameters(self, losses: list[str]) -> None:
         """Show the flags on VisualDL's page of hyperparameters, against the losses."""
-        flags = {name: value if type(value) in (int, float) else str(value) for name, value in self.flags.items()}
-        self.board.add_hparams(flags, losses)
+        flags = {
+            name: value if type(value) in (int, float) else readable(str(value)) for name, value in self.flags.items()
+        }
+        with contextlib.suppress(UnicodeEncodeError):  # of the folder's name: VisualDL hashes it as UTF-8
+            self.board.add_hparams(flags, losses)
 
 
 def tag(name: str) -> str:

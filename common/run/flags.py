@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Callable
 
 from common.data import DATASETS
-from common.errors import Parser, number_between, whole_number
+from common.errors import Parser, number_between, seed_number, user_path, whole_number
 from common.run.families import image_of, script, title
 from common.settings import Setting, settings_of
 
@@ -42,9 +42,9 @@ def parse_flags(family: str, build: Callable, arguments: list[str] | None = None
     )
     add("--channels", type=int, choices=[1, 3], help="of --dataset folder: 1 grey, 3 colour (default: the family's)")
     add("--linear-decay", action="store_true", help="let the step sizes fall epoch by epoch, to 0 after --epochs")
-    add("--data-dir", help=DATA_DIR_HELP)
-    add("--output-dir", type=Path, default=Path("work", family), help="everything the run writes")
-    add("--seed", type=whole_number(0), default=42, help="of every source of randomness")
+    add("--data-dir", type=user_path, help=DATA_DIR_HELP)
+    add("--output-dir", type=user_path, default=Path("work", family), help="everything the run writes")
+    add("--seed", type=seed_number, default=42, help="of every source of randomness")
     add("--max-steps", type=whole_number(1), help="stop after so many steps in all, saving as at any end")
     add("--sample-every", type=whole_number(1), default=100, help="steps between sample grids")
     add("--eval-every", type=whole_number(0), default=1, help="epochs between judgements; 0 turns them off")
@@ -59,6 +59,8 @@ def parse_flags(family: str, build: Callable, arguments: list[str] | None = None
         add_setting(own, setting)
 
     flags = parser.parse_args(arguments)
+    if flags.dataset == "folder" and flags.data_dir and flags.output_dir.resolve() == flags.data_dir.resolve():
+        parser.error("--output-dir: your pictures are there; name another folder, which may be one among them")
     flags.settings = {setting.name: vars(flags).pop(setting.name) for setting in settings}
     return flags
 
@@ -71,7 +73,7 @@ def add_setting(parser: argparse._ArgumentGroup, setting: Setting) -> None:
     elif setting.type is bool:
         options["action"] = "store_true"
     elif setting.type is int:
-        options["type"] = whole_number(setting.range.low)
+        options["type"] = whole_number(setting.range.low, setting.range.high - 1)
     else:
         options["type"] = number_between(*setting.range)
     parser.add_argument(flag_of(setting.name), **options)
