@@ -11,7 +11,7 @@ from typing import Callable
 
 from common import data
 from common.data import Dataset
-from common.errors import BROKE_DOWN, DONE, INTERRUPTED, UserError, command
+from common.errors import BAD_INPUT, BROKE_DOWN, DONE, INTERRUPTED, UserError, command
 from common.game import Batch, Game
 from common.machine import convolutions, cpu, processes
 from common.rng import LATENT, SHUFFLE, random_numbers
@@ -258,3 +258,8 @@ def resume(game: Game, folder: Path, mine: dict) -> dict | None:
             raise UserError(f"{path}: {name} was {then} and is now {now}; resume with {then}, or without --resume")
     checkpoint.restore(game, content, path)
     return content
+
+
+if __name__ == "__main__":
+    print("error: this is the loop of all families, no command: python dcgan/train.py --help", file=sys.stderr)
+    sys.exit(BAD_INPUT)
