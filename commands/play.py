@@ -108,9 +108,9 @@ class Runs:
     def curves(self, names: list[str]) -> Figure | None:
         """Losses, scores and grids of all that have some, as `commands.compare` draws them."""
         runs = []
-        for folder in map(self.find, names):
+        for name, folder in ((name, self.find(name)) for name in names):
             with contextlib.suppress(UserError):  # one that has not begun, or is damaged: the others are shown
-                runs += [load_run(folder)] if (folder / "losses.csv").exists() else []
+                runs += [load_run(folder, name)] if (folder / "losses.csv").exists() else []
         return draw(runs, 0.95) if runs else None
 
     def nearest(self, name: str, picture: np.ndarray) -> np.ndarray:

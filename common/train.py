@@ -47,7 +47,10 @@ def run(family: str, build: Callable[..., Game], arguments: list[str] | None = N
     paddle.seed(flags.seed)
     game = build(**flags.settings)
     check_image(family, game, flags)
-    dataset = data.load(flags.dataset, flags.data_dir, game.image, game.labelled)
+    try:
+        dataset = data.load(flags.dataset, flags.data_dir, game.image, game.labelled)
+    except data.NotHadError as error:
+        raise UserError(f"{error}, or use --dataset digits" if game.image[0] == 1 else str(error)) from error
     config = describe(family, game, dataset, flags, device, world)
     config["identity"] = identity(config, settings_of(build))
     check_batches(game, dataset, flags, config)
