@@ -10,7 +10,7 @@ from common.errors import DONE, Parser, UserError, command, number_between, user
 from common.run.artifacts import atomic, sorted_grids
 from common.run.families import title
 from common.run.lettering import lettered
-from common.run.runs import load_config, load_losses, load_metrics
+from common.run.runs import each_once, labels, load_config, load_losses, load_metrics
 
 import matplotlib
 import numpy as np
@@ -54,21 +54,24 @@ def main(arguments: list[str] | None = None) -> int:
         raise UserError(f"--out {flags.out}: expected a name that ends in .png, .pdf or .svg")
     if not flags.out.parent.is_dir():
         raise UserError(f"--out {flags.out}: there is no folder {flags.out.parent}")
-    runs = [load_run(run_dir) for run_dir in flags.run_dirs]
+    run_dirs = each_once(flags.run_dirs)
+    runs = [load_run(run_dir, label) for run_dir, label in zip(run_dirs, labels(run_dirs))]
 
     with atomic(flags.out) as file:
         draw_runs(runs, flags.smoothing).savefig(file, format=flags.out.suffix[1:], dpi=110)
-    lengths = ", ".join(f"{run.label} ({len(run.losses['step']):,} steps)" for run in runs)
+    # The rows of published curves are of many steps each.
+    lengths = ", ".join(f"{run.label} ({int(run.losses['step'][-1]) + 1:,} steps)" for run in runs)
     print(f"{flags.out}: {lengths}")
     return DONE
 
 
-def load_run(run_dir: Path) -> Run:
-    """Read a run's folder; raises `UserError` where it is none."""
+def load_run(run_dir: Path, label: str = "") -> Run:
+    """Read a run's folder, to be called `label`, else by its name; raises `UserError` where it is none."""
     config, losses = load_config(run_dir), load_losses(run_dir)
     grids = sorted_grids(run_dir / "samples")
     last_grid = grids[-1] if grids else None
-    return Run(run_dir.resolve().name, config["family"], losses, last_grid, load_metrics(run_dir), config["scores"])
+    label = label or run_dir.resolve().name
+    return Run(label, config["family"], losses, last_grid, load_metrics(run_dir), config["scores"])
 
 
 def smooth(values: np.ndarray, weight: float) -> np.ndarray:
@@ -78,7 +81,7 @@ def smooth(values: np.ndarray, weight: float) -> np.ndarray:
 
 
 def draw_runs(runs: list[Run], smoothing: float) -> Figure:
-    """The picture: losses with an axis for each family, scores, last grids, and last metrics where there are."""
+    """The picture: losses with an axis for each family; of the runs that have some, scores, last grids, metrics."""
     with lettered({run.label for run in runs}.union(*(run.losses for run in runs))) as shown:
         named = ({shown[name]: values for name, values in run.losses.items()} for run in runs)
         return panels(
@@ -90,12 +93,12 @@ def panels(runs: list[Run], smoothing: float) -> Figure:
     """The same of runs whose names can be written in a figure."""
     families = list(dict.fromkeys(run.family for run in runs))
     columns = max(len(families), len(runs), 2)
+    scored = [run for run in runs if has_scores(run) or others(run)]
+    drawn = [run for run in runs if run.last_grid]
     judged = [run for run in runs if run.metrics]
-    heights = [3.6, 3.6, 5] + [0.5 + 0.5 * len(judged)] * bool(judged)
+    heights = [3.6] + [3.6] * bool(scored) + [5] * bool(drawn) + [0.5 + 0.5 * len(judged)] * bool(judged)
     figure = Figure(figsize=(5 * columns, sum(heights)), layout="constrained")
-    losses, scores, grids, *rest = figure.subfigures(len(heights), 1, height_ratios=heights)
-    for part in rest:
-        metrics_table(part.subplots(), judged)
+    losses, *rest = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
 
     # BCE and squared errors are not on one scale: one family's curves would flatten the other's.
     for axes, family in zip(losses.subplots(1, len(families), squeeze=False)[0], families):
@@ -107,24 +110,39 @@ def panels(runs: list[Run], smoothing: float) -> Figure:
         finish(axes, f"{title(family)}: losses")
         shown = np.concatenate([run.losses[name] for run in members for name in loss_names(run)])
         limit(axes, shown)
-    for axes, run in zip(scores.subplots(1, len(runs), squeeze=False)[0], runs):
-        if run.scores and {"score_real", "score_fake"} <= set(run.losses):
-            draw_scores(axes, run, smoothing)
-        else:
-            draw_others(axes, run, smoothing)
-    for axes, run in zip(grids.subplots(1, len(runs), squeeze=False)[0], runs):
-        axes.set_axis_off()
-        if run.last_grid:
-            with Image.open(run.last_grid) as grid:
-                axes.imshow(np.asarray(grid), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-            epoch, batch = run.last_grid.stem.split("_")
-            axes.set_title(f"{run.label}: epoch {int(epoch) + 1}, batch {int(batch)}")
+    if scored:
+        for axes, run in zip(rest.pop(0).subplots(1, len(scored), squeeze=False)[0], scored):
+            (draw_scores if has_scores(run) else draw_others)(axes, run, smoothing)
+    if drawn:
+        for axes, run in zip(rest.pop(0).subplots(1, len(drawn), squeeze=False)[0], drawn):
+            draw_grid(axes, run)
+    if judged:
+        metrics_table(rest.pop(0).subplots(), judged)
     return figure
 
 
 def loss_names(run: Run) -> list[str]:
     """The columns that are losses, in the order in which the family reports them."""
     return [name for name in run.losses if name.startswith("loss_")]
+
+
+def has_scores(run: Run) -> bool:
+    """Whether it has D's scores of real images and of fakes, on a scale to read them on."""
+    return bool(run.scores) and {"score_real", "score_fake"} <= set(run.losses)
+
+
+def others(run: Run) -> list[str]:
+    """The columns that are neither losses nor say when."""
+    return [name for name in run.losses if name not in ("step", "epoch", "batch") and not name.startswith("loss_")]
+
+
+def draw_grid(axes: Axes, run: Run) -> None:
+    """The last grid."""
+    axes.set_axis_off()
+    with Image.open(run.last_grid) as grid:
+        axes.imshow(np.asarray(grid), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    epoch, batch = run.last_grid.stem.split("_")
+    axes.set_title(f"{run.label}: epoch {int(epoch) + 1}, batch {int(batch)}")
 
 
 def draw_scores(axes: Axes, run: Run, smoothing: float) -> None:
@@ -140,14 +158,11 @@ def draw_scores(axes: Axes, run: Run, smoothing: float) -> None:
 
 def draw_others(axes: Axes, run: Run, smoothing: float) -> None:
     """What else a family reports, where its critic's scores have no scale to be read on."""
-    names = [name for name in run.losses if name not in ("step", "epoch", "batch") and not name.startswith("loss_")]
+    names = others(run)
     for name, colour in zip(names, matplotlib.colormaps["tab10"].colors):
         curve(axes, run, name, name, colour, smoothing)
-    if names:
-        limit(axes, np.concatenate([run.losses[name] for name in names]))
-        finish(axes, f"{run.label}: what else it reports (its scores have no scale)")
-    else:
-        axes.set_axis_off()
+    limit(axes, np.concatenate([run.losses[name] for name in names]))
+    finish(axes, f"{run.label}: what else it reports (its scores have no scale)")
 
 
 def metrics_table(axes: Axes, runs: list[Run]) -> None:

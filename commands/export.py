@@ -25,7 +25,7 @@ from common.game import Game
 from common.judging.judge import load_judge
 from common.run.artifacts import atomic
 from common.run.families import title
-from common.run.runs import best_weights, load_config, load_game
+from common.run.runs import best_weights, labels, load_config, load_game
 
 import numpy as np
 import paddle
@@ -182,9 +182,9 @@ def to_onnx(trained: list[Trained], folder: Path) -> str:
 def to_html(trained: list[Trained], folder: Path) -> str:
     """Write `generator.html`: the page of `export_page.html` with the weights inside."""
     models, apart = zip(*map(model, trained))
-    for each, made in zip(trained, models):
+    for made, label in zip(models, labels([each.run_dir for each in trained])):
         if sum(title(other.config["family"]) == made["name"] for other in trained) > 1:
-            made["name"] += f" · {each.run_dir.resolve().name}"
+            made["name"] += f" · {label}"
     sets = {each.config.get("dataset", "mnist") for each in trained}
     judged = len(sets) == 1 and sets <= {*JUDGED} and all(each.game.image == (1, 32, 32) for each in trained)
     judge = [described(layer, "float16") for layer in leaves(load_judge(*sets))] if judged else None

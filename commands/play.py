@@ -1,4 +1,4 @@
-"""Play with one's own runs in the browser: `python -m commands.play`, then http://127.0.0.1:7860.
+"""Play with one's own runs in the browser: `python -m commands.play` says where its page is.
 
 The page is gradio's. It sees the runs in the folders it was given and nothing else: what the browser sends is looked
 up among their names and is never a path.
@@ -10,6 +10,7 @@ import contextlib
 import functools
 import html
 import importlib.util
+import logging
 import os
 import sys
 from pathlib import Path
@@ -39,6 +40,7 @@ LAUNCH = {  # on this machine only, nothing shared, nothing uploaded, no file se
     "server_name": "127.0.0.1", "share": False, "max_file_size": 1, "allowed_paths": [], "enable_monitoring": False,
     "ssr_mode": False, "footer_links": [], "quiet": True,
 }  # fmt: skip
+FIRST_PORT = 7860  # gradio's
 EVERY = 10  # seconds between looks at runs that are going on
 
 
@@ -107,9 +109,9 @@ class Runs:
     def curves(self, names: list[str]) -> Figure | None:
         """Losses, scores and grids of all that have some, as `commands.compare` draws them."""
         runs = []
-        for folder in map(self.find, names):
+        for name, folder in ((name, self.find(name)) for name in names):
             with contextlib.suppress(UserError):  # one that has not begun, or is damaged: the others are shown
-                runs += [load_run(folder)] if (folder / "losses.csv").exists() else []
+                runs += [load_run(folder, name)] if (folder / "losses.csv").exists() else []
         return draw_runs(runs, 0.95) if runs else None
 
     def nearest(self, name: str, picture: np.ndarray) -> np.ndarray:
@@ -262,7 +264,10 @@ def main(arguments: list[str] | None = None) -> int:
         help="runs or folders of runs (default: work and all pretrained)",
     )
     parser.add_argument(
-        "--port", type=whole_number(1, 65_535), help="(default: $GRADIO_SERVER_PORT, else the first free one from 7860)"
+        "--port",
+        type=whole_number(1, 65_535),
+        default=os.environ.get("GRADIO_SERVER_PORT"),
+        help="of the page; without it and without $GRADIO_SERVER_PORT the first free one from 7860 on",
     )
     parser.add_argument("--data-dir", type=user_path, help=DATA_DIR_HELP)
     flags = parser.parse_args(arguments)
@@ -277,9 +282,26 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
     import gradio  # only this command needs it, and it reads the environment once
 
-    page = app(runs, gradio)
-    page.launch(**LAUNCH, server_port=flags.port)
+    serve(app(runs, gradio), flags.port)
     return DONE
+
+
+def serve(page: Any, port: int | None, wait: bool = True) -> None:
+    """Serve gradio's `page`, say where it is, and `wait` for Ctrl-C. Without a `port`: on the first free one.
+
+    Raises:
+        UserError: the port is taken.
+    """
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # gradio asks its own server whether it is there
+    try:
+        _, address, _ = page.launch(**LAUNCH, server_port=port, prevent_thread_lock=True)
+    except (OSError, OverflowError) as error:
+        way_out = "name another, or leave --port out for the first free one"
+        raise UserError(f"--port {port}: something else is there, or it may not be used; {way_out}") from error
+    taken = "" if port or page.server_port == FIRST_PORT else f" (port {FIRST_PORT} is taken)"
+    print(f"the page is at {address}{taken}; Ctrl-C ends it", flush=True)
+    if wait:
+        page.block_thread()
 
 
 if __name__ == "__main__":

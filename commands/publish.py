@@ -21,6 +21,8 @@ from common.settings import settings_of
 
 import numpy as np
 
+PUBLISHED = ("README.md", "config.json", "generator.params", "losses.csv", "metrics.jsonl")  # the files of the folder
+
 
 @command
 def main(arguments: list[str] | None = None) -> int:
@@ -38,7 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--note", default="", help='a line for the card: how these were chosen, "best of seeds 0 to 2"')
     parser.add_argument("--samples", type=whole_number(100, MOST_IMAGES), default=10_000, help="images that are judged")
     parser.add_argument("--data-dir", type=user_path, help=DATA_DIR_HELP)
+    parser.add_argument("--overwrite", action="store_true", help="take the place of what was published there before")
     flags = parser.parse_args(arguments)
+    check_folder(flags.folder, flags.overwrite)
 
     run_dir, config = flags.run_dir, load_config(flags.run_dir)
     _, rows, yardsticks = judge_runs([run_dir], flags.samples, data_dir=flags.data_dir)
@@ -60,8 +64,20 @@ def main(arguments: list[str] | None = None) -> int:
     for name, written in files.items():
         with atomic(flags.folder / name) as file:
             file.write(written)
+    for name in {*PUBLISHED} - {*files, "config.json"}:  # this run has none
+        (flags.folder / name).unlink(missing_ok=True)
     print(f"{flags.folder}: the {kind} weights, Fréchet distance {judged[kind]['frechet']:.2f}")
     return DONE
+
+
+def check_folder(folder: Path, overwrite: bool) -> None:
+    """Raise `UserError` where something is there that would be lost, or stand beside what it has nothing to do with."""
+    found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    others = [name for name in found if name not in PUBLISHED]
+    if others:
+        raise UserError(f"{folder}: it holds {others[0]}, which was not published; name a new folder")
+    if found and not overwrite:
+        raise UserError(f"{folder}: weights were published there before; name a new folder, or --overwrite them")
 
 
 def curves(losses: dict[str, np.ndarray]) -> bytes:

@@ -64,7 +64,7 @@ def name_of(recipe: str, seed: int) -> str:
 
 def known_recipe(text: str) -> str:
     """An argparse type: a family, with flags or without."""
-    family, *words = text.split()
+    family, *words = text.replace("=", " ").split()
     if family not in families():
         raise argparse.ArgumentTypeError(f"{text!r} does not begin with one of {', '.join(families())}")
     for flag in ("--seed", "--threads", "--output-dir", "--data-dir", "--resume", "--sample-every"):

@@ -196,8 +196,9 @@ def by_epoch(recipe: str, members: list[dict]) -> list[str]:
 def reproduce(runs: dict[str, dict]) -> list[str]:
     """The section with the commands and what each run's weights hashed to."""
     lines = ["## Reproduce", "", "```bash", "python -m commands.results   # all grey images of the first table"]
-    for recipe in sorted({run["recipe"] for run in runs.values()}):
-        if len(bare(recipe).split()) == 1 or recipe == f"wgan_gp{UPDATES}":
+    datasets = {run["recipe"]: run["dataset"] for run in runs.values()}
+    for recipe in sorted(datasets):
+        if datasets[recipe] == "mnist" and (len(bare(recipe).split()) == 1 or recipe == f"wgan_gp{UPDATES}"):
             continue
         seeds = map(str, sorted(run["seed"] for run in runs.values() if run["recipe"] == recipe))
         lines.append(f"python -m commands.results --add --recipes {shlex.quote(recipe)} --seeds {' '.join(seeds)}")

@@ -35,13 +35,14 @@ def main(arguments: list[str] | None = None) -> int:
         description="Train the classifiers that the metrics are computed with, test them on images they have not seen, "
         "and write their weights with a record of how they were made.",
     )
-    parser.add_argument("--dataset", choices=list(EPOCHS), nargs="+", default=["mnist", "digits"])
+    epochs = ", ".join(f"{dataset} {count}" for dataset, count in EPOCHS.items())
+    parser.add_argument("--dataset", choices=list(EPOCHS), nargs="+", default=["mnist", "digits"], help="of which")
     parser.add_argument("--data-dir", type=user_path, help=DATA_DIR_HELP)
-    parser.add_argument("--epochs", type=whole_number(1), help=f"default: {EPOCHS}")
+    parser.add_argument("--epochs", type=whole_number(1), help=f"passes over the images (default: {epochs})")
     parser.add_argument(
         "--learning-rate", type=number_between(0, 1), default=1e-3, help="Adam's, falls to 0 as a cosine"
     )
-    parser.add_argument("--seed", type=seed_number, default=0)
+    parser.add_argument("--seed", type=seed_number, default=0, help="of every source of randomness")
     flags = parser.parse_args(arguments)
     for dataset in flags.dataset:
         images, labels, checksum = data.load_labelled(dataset, "train", flags.data_dir)

@@ -28,6 +28,10 @@ SHOWN = 5  # names of files in a message
 DATASETS = [*CHANNELS, "folder", "auto"]
 
 
+class NotHadError(UserError):
+    """A data set's files are not here, and could not be downloaded."""
+
+
 class Dataset(NamedTuple):
     """Images of one data set.
 
@@ -296,8 +300,8 @@ def find_cifar10(data_dir: str | Path | None = None) -> Path:
 
 
 def download(url: str, path: Path, md5: str, limit: int = MAX_BYTES) -> None:
-    """Fetch a file into Paddle's cache; a failure names the ways without a network."""
+    """Fetch a file into Paddle's cache; a failure names the way without a network."""
     try:
         fetch(url, path, md5, limit=limit)
     except UserError as error:
-        raise UserError(f"{error}; put {path.name} into {path.parent} or a folder named by --data-dir") from error
+        raise NotHadError(f"{error}; put {path.name} into {path.parent} or a folder named by --data-dir") from error

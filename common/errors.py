@@ -22,8 +22,11 @@ class HelpFormatter(argparse.HelpFormatter):
     """Ends the help of a flag with its default, where it has one that says something."""
 
     def _get_help_string(self, action: argparse.Action) -> str:
-        silent = action.default in (None, False, argparse.SUPPRESS)
-        return action.help if silent else f"{action.help} (default: %(default)s)"
+        default = action.default
+        if default is None or default is False or default in ("", argparse.SUPPRESS):
+            return action.help
+        shown = " ".join(map(str, default)) if isinstance(default, list) else "%(default)s"
+        return f"{action.help} (default: {shown})"
 
 
 class Parser(argparse.ArgumentParser):

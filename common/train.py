@@ -11,7 +11,7 @@ from typing import Callable
 
 from common import data
 from common.data import Dataset
-from common.errors import BROKE_DOWN, DONE, INTERRUPTED, UserError, command
+from common.errors import BAD_INPUT, BROKE_DOWN, DONE, INTERRUPTED, UserError, command
 from common.game import Batch, Game
 from common.machine import convolutions, cpu, processes
 from common.rng import LATENT, SHUFFLE, random_numbers
@@ -47,7 +47,10 @@ def run(family: str, build: Callable[..., Game], arguments: list[str] | None = N
     paddle.seed(flags.seed)
     game = build(**flags.settings)
     check_image(family, game, flags)
-    dataset = data.load(flags.dataset, flags.data_dir, game.image, game.labelled)
+    try:
+        dataset = data.load(flags.dataset, flags.data_dir, game.image, game.labelled)
+    except data.NotHadError as error:
+        raise UserError(f"{error}, or use --dataset digits" if game.image[0] == 1 else str(error)) from error
     config = config_of(family, game, dataset, flags, device, world)
     config["identity"] = identity(config, settings_of(build))
     check_batches(game, dataset, flags, config)
@@ -257,3 +260,8 @@ def resume(game: Game, folder: Path, mine: dict) -> dict | None:
             raise UserError(f"{path}: {name} was {then} and is now {now}; resume with {then}, or without --resume")
     checkpoint.restore(game, content, path)
     return content
+
+
+if __name__ == "__main__":
+    print("error: this is the loop of all families, no command: python dcgan/train.py --help", file=sys.stderr)
+    sys.exit(BAD_INPUT)

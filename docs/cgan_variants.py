@@ -1,6 +1,6 @@
 """Which of CGAN's four variants learns the label first? `python docs/cgan_variants.py` trains each over three seeds.
 
-Some 40 minutes on one core. What is measured is kept in `docs/cgan_variants.json` after each run, so that the same
+Some 40 minutes on one core. What is measured is kept in `work/cgan_variants.json` after each run, so that the same
 command goes on where it was stopped; at the end it is drawn.
 """
 
@@ -52,12 +52,12 @@ def learn(parts: str, heads: str, seed: int, updates: int, batch_size: int, data
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = Parser(prog="python docs/cgan_variants.py", description="Train CGAN's variants and draw how they learn.")
-    parser.add_argument("--seeds", type=seed_number, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--updates", type=whole_number(1), default=500)
-    parser.add_argument("--batch-size", type=whole_number(2, MOST_IMAGES), default=64)
+    parser.add_argument("--seeds", type=seed_number, nargs="+", default=[0, 1, 2], help="of the runs")
+    parser.add_argument("--updates", type=whole_number(1), default=500, help=f"a multiple of {EVERY}")
+    parser.add_argument("--batch-size", type=whole_number(2, MOST_IMAGES), default=64, help="images an update")
     parser.add_argument("--threads", type=whole_number(1), help="CPU threads (default: all cores)")
     parser.add_argument("--data-dir", type=user_path, help=DATA_DIR_HELP)
-    parser.add_argument("--out", type=user_path, default=Path("docs"), help="the folder for the JSON and images/")
+    parser.add_argument("--out", type=user_path, default=Path("work"), help="the folder for the JSON and the picture")
     flags = parser.parse_args(arguments)
     if flags.updates % EVERY:
         parser.error(f"--updates {flags.updates}: expected a multiple of {EVERY}, after which it is read")
@@ -73,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
                 runs[name] = learn(parts, heads, seed, flags.updates, flags.batch_size, flags.data_dir)
                 print(f"{name}: {runs[name][-1]:.1%} read as asked after {flags.updates} updates", flush=True)
                 artifacts.save_json(path, {"setting": setting, "runs": runs})
-    draw(runs, flags.out / "images/cgan_variants.png")
+    draw(runs, flags.out / "cgan_variants.png")
     return DONE
 
 

@@ -17,7 +17,7 @@ from common.judging.reference import Reference
 from common.run.artifacts import save_figure
 from common.run.flags import DATA_DIR_HELP
 from common.run.lettering import lettered
-from common.run.runs import load_game
+from common.run.runs import each_once, labels, load_game
 from zoo.shared.translation import MEASURED, Translation, two_judges
 
 import numpy as np
@@ -63,17 +63,17 @@ def main(arguments: list[str] | None = None) -> int:
         "run_dirs", metavar="RUN_DIR", type=user_path, nargs="+", help="runs of cyclegan or common_space"
     )
     parser.add_argument("--data-dir", type=user_path, help=DATA_DIR_HELP)
-    parser.add_argument("--out", type=user_path, default=Path("docs/images/permuted_classes.png"), help="the picture")
+    parser.add_argument("--out", type=user_path, default=Path("work/permuted_classes.png"), help="the picture")
     flags = parser.parse_args(arguments)
 
-    games = {run_dir: load_game(run_dir) for run_dir in flags.run_dirs}
+    games = {run_dir: load_game(run_dir) for run_dir in each_once(flags.run_dirs)}
     for run_dir, game in games.items():
         if not isinstance(game, Translation):
             raise UserError(f"{run_dir}: its family does not translate; name a run of cyclegan or common_space")
     reference = reference_of(flags.run_dirs, flags.data_dir)
     found: dict[str, tuple[np.ndarray, float]] = {}
-    for run_dir, game in games.items():
-        shares, back = found[run_dir.name] = became(game, reference)
+    for (run_dir, game), label in zip(games.items(), labels(list(games))):
+        shares, back = found[label] = became(game, reference)
         print(f"{run_dir}: way back {back:.1f} dB")
         for digit, row in enumerate(shares):
             print(f"  {digit} is read as", ", ".join(f"{o} ({row[o]:.2f})" for o in np.argsort(-row)[:3] if row[o]))

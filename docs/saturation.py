@@ -1,4 +1,4 @@
-"""Why the Sigmoid goes: the gradient G gets through it, drawn by `python docs/saturation.py --out saturation.png`."""
+"""Why the Sigmoid goes: the gradient G gets through it, drawn by `python docs/saturation.py`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def gradients() -> tuple[np.ndarray, dict[str, np.ndarray]]:
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = Parser(prog="python docs/saturation.py", description="Draw the gradient of G's loss for three losses.")
-    parser.add_argument("--out", type=user_path, default=Path("saturation.png"), help="the picture, PNG")
+    parser.add_argument("--out", type=user_path, default=Path("work/saturation.png"), help="the picture, PNG")
     flags = parser.parse_args(arguments)
     scores, curves = gradients()
     figure = Figure(figsize=(11, 4), layout="constrained")

@@ -13,6 +13,7 @@ if __name__ == "__main__":
     sys.path[0] = str(ROOT)
 
 from common.errors import DONE, Parser, UserError, command, user_path
+from common.run.words import in_the_repository, typed
 
 # What a line of `dcgan/` becomes: the line itself, with the task above it.
 TASKS = {
@@ -44,9 +45,10 @@ def main(arguments: list[str] | None = None) -> int:
     (folder / "__init__.py").touch()
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
-    print(f"{folder}: {' and '.join(files)}, with a TODO each")
-    print(f"next     python {folder / 'train.py'} --dataset digits --max-steps 60   (it is DCGAN still)")
-    print(f"next     python docs/check_assignment.py {folder}   (what is left to do)")
+    print(f"{folder}: {' and '.join(files)}, with a TODO each; until they are done it is DCGAN")
+    train, check = typed(folder / "train.py", ROOT), f"docs/check_assignment.py {typed(folder, ROOT)}"
+    print(f"next     {in_the_repository(f'{train} --dataset digits --max-steps 60')}")
+    print(f"next     {in_the_repository(check)}")
     return DONE
 
 

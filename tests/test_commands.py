@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import importlib
 import json
+import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
+from typing import Callable
 
 from commands import publish, sample
+from common.errors import Parser
 from common.run import progress
+from common.run import words as last_words
 from common.run.families import builder, families, script
 from common.run.flags import flag_of, parse_flags
 from common.run.runs import load_losses
@@ -100,9 +106,70 @@ def test_a_long_run_says_once_how_to_stop_it_and_go_on(capsys, monkeypatch):
 
 @pytest.mark.parametrize("family", ["lsgan", "wgan_gp"])  # one of each kind; the others below
 def test_help_from_any_folder(tmp_path, family):
-    done = call(ROOT / script(family), "--help", cwd=tmp_path)
+    """Its example can be copied there."""
+    done = call(ROOT / script(family), "--help", cwd=tmp_path, COLUMNS="500")
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"usage: {script(family)} " in done.stdout
+    assert f"example: python {ROOT / script(family)} --dataset digits --epochs 20\n" in done.stdout
+
+
+def test_a_students_family_is_named_by_its_own_file(tmp_path, monkeypatch, capsys):
+    """It is the program that runs, and stands anywhere: there is no `zoo/mine.py`."""
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(tmp_path / "mine/train.py"), raising=False)
+    for place, name in ((tmp_path, "mine/train.py"), (ROOT, tmp_path / "mine/train.py")):
+        monkeypatch.chdir(place)
+        with pytest.raises(SystemExit):
+            parse_flags("mine", builder("dcgan"), ["--epochs", "0"])
+        assert capsys.readouterr().err.startswith(f"{name}: argument --epochs: 0 is too small")
+
+
+@pytest.fixture
+def lines_next(capsys) -> Callable[..., list[str]]:
+    """What a run says to do next."""
+
+    def said(family: str, networks: tuple[str, ...], folder: Path) -> list[str]:
+        last_words.print_end({"family": family, "parameters": dict.fromkeys(networks, 1), "note": ""}, folder, 0, 5)
+        out = capsys.readouterr().out
+        assert "(" not in out.partition("next")[2]
+        return re.findall(r"^next +(.*)$", out, re.M)
+
+    return said
+
+
+def test_what_comes_next_can_be_copied(tmp_path, monkeypatch, lines_next):
+    """From the folder where the run was started, for the Python that is in use."""
+    monkeypatch.setattr(last_words.shutil, "which", lambda name: str(Path(sys.executable).with_name(name)))
+    run, networks = Path("work/a b"), ("generator",)
+    monkeypatch.chdir(ROOT)
+    drawn = "python -m commands.sample 'work/a b' --out grid.png"
+    assert lines_next("dcgan", networks, run) == [drawn, "visualdl --logdir work"]
+    monkeypatch.chdir(tmp_path)
+    drawn = f"cd {ROOT} && python -m commands.sample '{tmp_path}/work/a b' --out grid.png"
+    assert lines_next("dcgan", networks, run) == [drawn, "visualdl --logdir work"]
+    drawn = f"cd {ROOT} && python -m commands.sample work/a --reconstruct --out grid.png"
+    assert lines_next("cyclegan", ("one",), ROOT / "work/a") == [drawn, f"visualdl --logdir {ROOT}/work"]
+    monkeypatch.setattr(last_words.shutil, "which", lambda name: "/another/bin/python" if name == "python" else None)
+    first, second = lines_next("dcgan", networks, run)
+    assert f"&& {sys.executable} -m commands.sample " in first
+    assert second == f"{sys.executable} -m visualdl.server.app --logdir work"
+
+
+def test_what_the_commands_would_refuse_does_not_come_next(tmp_path, monkeypatch, lines_next):
+    monkeypatch.chdir(tmp_path)
+    assert [line for line in lines_next("my_lsgan", ("generator",), Path("work/my_lsgan")) if "sample" in line] == []
+
+
+def test_the_average_stands_behind_the_generator(tmp_path, capsys):
+    (tmp_path / "generator_ema.params").touch()
+    networks = dict.fromkeys(("encoder", "generator", "discriminator"), 1)
+    last_words.print_end({"family": "vae_gan", "parameters": networks, "note": ""}, tmp_path, 0, 5)
+    line = "weights: encoder.params, generator.params, generator_ema.params (their average), discriminator.params\n"
+    assert line in capsys.readouterr().out
+
+
+def test_the_loop_is_no_command(tmp_path):
+    done = call("-m", "common.train", "--help")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: this is the loop of all families, no command: python dcgan/train.py --help\n"
 
 
 @pytest.mark.parametrize("family", families())
@@ -117,6 +184,27 @@ def test_help_explains_every_flag(capsys, family):
     settings = settings_of(builder(family))
     assert "learning_rate" in {setting.name for setting in settings}
     assert all(flag_of(setting.name) in said.out for setting in settings)
+
+
+COMMANDS = [f"{path.parent.name}.{path.stem}" for folder in ("commands", "docs")
+            for path in sorted((ROOT / folder).glob("*.py")) if "Parser(" in path.read_text()]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, *families()])
+def test_help_says_what_each_flag_does_and_its_default(monkeypatch, name):
+    parsers = []
+    monkeypatch.setattr(Parser, "parse_args", lambda self, arguments: parsers.append(self) or sys.exit())
+    with pytest.raises(SystemExit):
+        parse_flags(name, builder(name), []) if name in families() else importlib.import_module(name).main([])
+    (parser,) = parsers
+    shown = " ".join(parser.format_help().split())
+    for action in parser._actions:
+        said = parser._get_formatter()._expand_help(action)
+        assert len(said) > 4, action.dest
+        assert said.split(" (default")[0] in shown
+        if type(action.default) in (int, float, str) and action.default != "==SUPPRESS==":
+            assert said.endswith(f" (default: {action.default})") == (action.default != ""), action.dest
+        assert not re.search(r"default: ?(\)|\[|\{)", said), said
 
 
 @pytest.mark.parametrize(
@@ -216,3 +304,12 @@ def test_published_weights_draw_and_say_what_they_are(run_dir, tmp_path, say):
     assert f"{command}: 70 updates of 32 images |\n| chosen · 选择 | the only one |\n" in written
     assert str(run_dir.parent) not in written + (folder / "config.json").read_text()
     assert say(sample.main, folder, "--count", 4, "--out", tmp_path / "a.png").status == 0
+    check_refused(say(publish.main, run_dir, folder), "weights were published there before; name a new folder, or")
+    assert (folder / "README.md").read_text() == written
+    (folder / "metrics.jsonl").unlink()
+    assert say(publish.main, run_dir, folder, "--samples", 100, "--overwrite").status == 0
+    assert {path.name for path in folder.iterdir()} == whole
+    assert "the only one" not in (folder / "README.md").read_text()
+    kept = {path: path.read_bytes() for path in run_dir.glob("*.*")}
+    check_refused(say(publish.main, run_dir, run_dir, "--overwrite"), "which was not published; name a new folder")
+    assert {path: path.read_bytes() for path in run_dir.glob("*.*")} == kept

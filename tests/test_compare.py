@@ -7,7 +7,7 @@ from pathlib import Path
 
 from commands import compare
 from commands.compare import draw_runs, load_run, smooth
-from common.run.runs import load_metrics
+from common.run.runs import labels, load_metrics
 from tests.conftest import ROOT, call, check_refused, train
 from tests.runs import TOY
 
@@ -80,6 +80,37 @@ def test_a_run_still_going(runs, tmp_path, say):
     said = say(compare.main, run, "--out", tmp_path / "a.svg", "--smoothing", 0)
     assert (said.status, said.err) == (0, "")
     assert "going (149 steps)" in said.out
+
+
+def test_published_runs_have_names_lengths_and_no_blank_panels(tmp_path, say):
+    """Their folders have one name, their rows are of a hundred steps, they have no grids."""
+    folders = [ROOT / "dcgan/pretrained", ROOT / "lsgan/pretrained"]
+    said = say(compare.main, *folders, folders[0], "--out", tmp_path / "a.png")
+    assert (said.status, said.err) == (0, "")
+    assert said.out.endswith("a.png: dcgan/pretrained (11,250 steps), lsgan/pretrained (15,000 steps)\n")
+    figure = draw_runs([load_run(folder) for folder in folders], 0.9)
+    assert all(axes.get_title() or axes.tables for part in figure.subfigs for axes in part.axes)
+    assert not [axes for part in figure.subfigs for axes in part.axes if ": epoch " in axes.get_title()]
+
+
+def test_runs_without_scores_and_grids_leave_their_panels_out(runs, tmp_path):
+    run = Path(shutil.copytree(runs / "wgan_gp", tmp_path / "bare"))
+    shutil.rmtree(run / "samples")
+    (run / "losses.csv").write_text("step,epoch,batch,loss_d,loss_g\n0,0,0,1.0,2.0\n")
+    titles = [axes.get_title() for part in draw_runs([load_run(run)], 0.9).subfigs for axes in part.axes]
+    assert titles == ["WGAN-GP: losses"]
+    titles = [axes.get_title() for part in draw_runs([load_run(run), load_run(runs / "short")], 0.9).subfigs
+              for axes in part.axes]  # fmt: skip
+    assert len(titles) == 4
+    assert all(titles)
+
+
+def test_names_tell_runs_apart():
+    a, b, c = Path("/x/work/dcgan"), Path("/x/work/best/dcgan"), Path("/y/work/lsgan")
+    assert labels([a, c]) == ["dcgan", "lsgan"]
+    assert labels([a, b]) == ["work/dcgan", "best/dcgan"]
+    assert labels([a, b, c]) == ["work/dcgan", "best/dcgan", "work/lsgan"]
+    assert labels([a, a]) == ["dcgan", "dcgan"]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from commands import evaluate
 from common import data
+from common.errors import UserError
 from common.judging.judge import FOLDER, classify, load_judge, load_record
 from common.judging.reference import Reference, floor_and_ceiling
 from tests.conftest import ROOT, call, check_refused, train
@@ -39,6 +40,21 @@ def test_the_digits_judge_reaches_its_accuracy(device):
 def test_the_mnist_judge_reaches_its_accuracy(real_mnist):
     images, labels, _ = data.load_labelled("mnist", "test", str(real_mnist))
     assert (classify(load_judge("mnist"), images).classes == labels).mean() >= 0.993
+
+
+def test_without_a_network_the_way_out_is_one_that_the_command_has(tmp_path, monkeypatch, say):
+    def no_network(url: str, path: Path, md5: str, limit: int) -> None:
+        raise UserError(f"{url}: no connection")
+
+    monkeypatch.setattr(data, "fetch", no_network)
+    monkeypatch.setattr(data, "DATA_HOME", str(tmp_path))
+    monkeypatch.delenv("MNIST_DIR", raising=False)
+    without = say(evaluate.main, ROOT / "dcgan/pretrained")
+    check_refused(without, f"train-images-idx3-ubyte.gz: no connection; put train-images-idx3-ubyte.gz into {tmp_path}")
+    assert without.err.endswith("or a folder named by --data-dir\n")
+    check_refused(say(train, "dcgan", "--output-dir", tmp_path), "named by --data-dir, or use --dataset digits\n")
+    colour = say(train, "cifar_gan", "--output-dir", tmp_path)  # it draws no digits
+    check_refused(colour, "named by --data-dir\n")
 
 
 def test_the_split_of_digits_leaves_nothing_out_and_nothing_twice():

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib.util
 import io
 import json
+import re
 import shutil
+import socket
 import time
 import urllib.error
 import urllib.request
@@ -136,15 +139,50 @@ def wait_until(holds: Callable[[], bool], seconds: float = 30) -> bool:
     return False
 
 
+def served(page, capsys) -> str:
+    """The address of a page that is served from now on, as the command says it; nothing else is said."""
+    play.serve(page, None, wait=False)
+    out, err = capsys.readouterr()
+    assert (out.count("\n"), err) == (1, "")
+    return re.match(r"the page is at (http://127\.0\.0\.1:\d+/)( \(port 7860 is taken\))?; Ctrl-C ends it", out)[1]
+
+
+@needs_gradio
+@pytest.mark.filterwarnings("ignore")
+def test_a_taken_port_is_said(monkeypatch, capsys):
+    import gradio
+
+    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
+    with gradio.Blocks(analytics_enabled=False) as page:
+        pass  # nothing on it
+    with socket.socket() as first, socket.socket() as second:
+        first.bind(("127.0.0.1", 0))
+        first.listen()
+        taken = first.getsockname()[1]
+        with pytest.raises(UserError, match=f"--port {taken}: something else is there"):
+            play.serve(page, taken, wait=False)
+        second.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):  # something else is there: as good
+            second.bind(("127.0.0.1", play.FIRST_PORT))
+            second.listen()
+        try:
+            play.serve(page, None, wait=False)
+            assert f"(port {play.FIRST_PORT} is taken); Ctrl-C ends it" in capsys.readouterr().out
+        finally:
+            page.close()
+            del page
+            gc.collect()
+
+
 @needs_gradio
 @pytest.mark.filterwarnings("ignore")  # gradio's own
-def test_the_app_in_a_browser(folder, monkeypatch):
+def test_the_app_in_a_browser(folder, monkeypatch, capsys):
     import gradio  # only here
 
     monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
     runs, name = play.Runs([folder]), "work/group/mine"
     page = play.app(runs, gradio)
-    _, address, _ = page.launch(**play.LAUNCH, prevent_thread_lock=True)
+    address = served(page, capsys)
     try:
         for path in (
             "/etc/passwd",

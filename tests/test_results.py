@@ -192,7 +192,9 @@ def test_what_cannot_be_is_refused(tmp_path, say):
     flags = ["--out", tmp_path, "--work-dir", tmp_path]
     check_refused(say(results.main, *flags, "--seeds", 1), "--seeds: they are of --recipes")
     check_refused(say(results.main, *flags, "--recipes", "nogan"), "does not begin with one of")
-    check_refused(say(results.main, *flags, "--recipes", "dcgan --seed 3"), "this command sets --seed itself")
+    for recipe in ("dcgan --seed 3", "dcgan --seed=3"):
+        check_refused(say(results.main, *flags, "--recipes", recipe), "this command sets --seed itself")
+    assert results.known_recipe("dcgan --epochs=10") == "dcgan --epochs 10"
 
 
 def test_no_report_without_results(tmp_path, capsys):

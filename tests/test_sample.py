@@ -92,6 +92,15 @@ def test_many_images_are_drawn_in_parts_that_make_the_whole(monkeypatch):
             ["nowhere", "--out", "a.png"],
             "nowhere/config.json: No such file or directory; name a folder that a training",
         ),
+        (
+            ["work/infogan", "--code", "3", "--out", "a.png"],
+            "work/infogan/config.json: No such file or directory; train it first: python zoo/infogan.py\n",
+        ),
+        (
+            ["else/work/cgan", "--out", "a.png"],
+            "first: python zoo/cgan.py --output-dir else/work/cgan; or take our weights, zoo/pretrained/cgan\n",
+        ),
+        (["work/lsgan", "--out", "a.png"], "first: python lsgan/train.py; or take our weights, lsgan/pretrained\n"),
         (["{run}", "--weights", "none.params", "--out", "a.png"], "none.params: No such file"),
         (["{run}", "--weights", "discriminator.params", "--out", "a.png"], "not weights of this Generator"),
         (["{run}", "--weights", "losses.csv", "--out", "a.png"], "losses.csv"),

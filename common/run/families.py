@@ -24,7 +24,7 @@ def families() -> list[str]:
 
 
 def script(family: str) -> Path:
-    """The file to run for its training, relative to the repository."""
+    """The file of this repository to run for the training of one of `families`, relative to the repository."""
     path = Path(family, "train.py")
     return path if (ROOT / path).is_file() else Path("zoo", f"{family}.py")
 

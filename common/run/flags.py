@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Callable
 
 from common.data import DATASETS
 from common.errors import Parser, number_between, seed_number, user_path, whole_number
-from common.run.families import image_of, script, title
+from common.run.families import ROOT, families, image_of, script, title
+from common.run.words import typed
 from common.settings import Setting, settings_of
 
 DATA_DIR_HELP = (
@@ -24,11 +26,14 @@ def parse_flags(family: str, build: Callable, arguments: list[str] | None = None
         The loop's flags by name; the family's settings as a dictionary under `settings`.
     """
     grey = image_of(build)[0] == 1
+    # A student's family may stand anywhere: then it is the file that is being run; a notebook has none.
+    file = ROOT / script(family) if family in families() else getattr(sys.modules["__main__"], "__file__", family)
+    prog = typed(file, Path.cwd())
     parser = Parser(
-        prog=str(script(family)),
+        prog=prog,
         description=f"Train {title(family)} and write sample grids, generator.params, loss curves and VisualDL "
         "records to --output-dir. Ctrl-C stops after the current step and saves; --resume goes on.",
-        epilog=f"example: python {script(family)} {'--dataset digits ' if grey else ''}--epochs 20",
+        epilog=f"example: python {prog} {'--dataset digits ' if grey else ''}--epochs 20",
     )
     add = parser.add_argument
     add("--epochs", type=whole_number(1), default=100, help="passes over the data set")

@@ -11,7 +11,7 @@ from common.data import DATASETS
 from common.errors import UserError
 from common.files.weights import load_into
 from common.game import Game
-from common.run.families import builder, families
+from common.run.families import ROOT, assignment, builder, families, script
 from common.settings import Setting, settings_of
 
 import numpy as np
@@ -27,9 +27,7 @@ def load_config(run_dir: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(
-            f"{path}: {error.strerror}; name a folder that a training wrote, or dcgan/pretrained"
-        ) from error
+        raise UserError(f"{path}: {error.strerror}; {way_out(run_dir)}") from error
     except ValueError as error:
         raise UserError(f"{path}: not JSON ({error}); the folder's run must be repeated") from error
     family = config.get("family") if isinstance(config, dict) else None
@@ -46,6 +44,17 @@ def load_config(run_dir: Path) -> dict[str, Any]:
         if not right[name]:
             raise UserError(f"{path}: {name} is {config[name]!r}, which cannot be")
     return {**config, "scores": scores}
+
+
+def way_out(run_dir: Path) -> str:
+    """What to do where a run is not there: in `work/NAME`, to train that family, or take our weights of it."""
+    family = run_dir.name
+    if run_dir.parent.name != "work" or family not in families():
+        return "name a folder that a training wrote, such as work/dcgan"
+    train = f"train it first: python {script(family).as_posix()}"
+    train += "" if run_dir == Path("work", family) else f" --output-dir {run_dir}"
+    weights = script(family).parent / "pretrained" / ("" if family in assignment() else family)
+    return f"{train}; or take our weights, {weights.as_posix()}" if (ROOT / weights).is_dir() else train
 
 
 def load_losses(run_dir: Path) -> dict[str, np.ndarray]:
@@ -129,6 +138,19 @@ def load_game(run_dir: Path, weights: str = "generator.params") -> Game:
         if name == "generator" or path.exists():
             load_into(network, path)
     return game
+
+
+def each_once(run_dirs: list[Path]) -> list[Path]:
+    """The runs without those that stand there again."""
+    return list({run_dir.resolve(): run_dir for run_dir in run_dirs}.values())
+
+
+def labels(run_dirs: list[Path]) -> list[str]:
+    """The ends of the paths of different runs, as short as they are told apart by."""
+    parts = [run_dir.resolve().parts for run_dir in run_dirs]
+    lengths = range(1, max(map(len, parts)) + 1)
+    length = next(n for n in lengths if len({part[-n:] for part in parts}) == len(set(parts)))
+    return ["/".join(part[-length:]) for part in parts]
 
 
 def checked(setting: Setting, value: Any, run_dir: Path) -> Any:

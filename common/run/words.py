@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 import sys
 from pathlib import Path
 
 from common.errors import BROKE_DOWN, INTERRUPTED
-from common.run.families import title
+from common.run.families import ROOT, families, title
 
 
 def metrics_line(found: dict[str, dict]) -> str:
@@ -50,12 +52,32 @@ def print_end(config: dict, folder: Path, status: int, step: int) -> None:
     print(f"{'stopped' if status == INTERRUPTED else 'done'} after {step:,} steps. Written to {folder}:")
     weights = [f"{name}.params" for name in config["parameters"]]
     if (folder / "generator_ema.params").exists():
-        weights.insert(1, "generator_ema.params (their average)")
+        weights.insert(weights.index("generator.params") + 1, "generator_ema.params (their average)")
     print(f"         weights: {', '.join(weights)}")
     print("         pictures: samples/, progress.gif; curves: losses.csv, VisualDL records")
     if status == INTERRUPTED:
         print("next     the same command with --resume goes on from here")
     how = "" if "generator" in config["parameters"] else " --reconstruct"
-    print(f"next     python -m commands.sample {folder}{how} --out grid.png   (in the repository's folder)")
-    print(f"next     visualdl --logdir {folder.parent}   (or make board)")
+    if config["family"] in families():  # the commands read no others
+        print(f"next     {in_the_repository(f'-m commands.sample {typed(folder, ROOT)}{how} --out grid.png')}")
+    board = "visualdl" if shutil.which("visualdl") else f"{python(Path.cwd())} -m visualdl.server.app"
+    print(f"next     {board} --logdir {typed(folder.parent, Path.cwd())}")
     print_note(config)
+
+
+def in_the_repository(arguments: str) -> str:
+    """A command line that calls Python with `arguments` in the repository's folder, to be copied where we are now."""
+    go = "" if Path.cwd() == ROOT else f"cd {typed(ROOT, Path.cwd())} && "
+    return f"{go}{python(ROOT)} {arguments}"
+
+
+def python(here: Path) -> str:
+    """How one calls this Python in the folder `here`: by its name where the shell finds it, else by its path."""
+    found = shutil.which("python")
+    return "python" if found and Path(found).parent == Path(sys.executable).parent else typed(sys.executable, here)
+
+
+def typed(path: Path | str, here: Path) -> str:
+    """A path as one types it in the folder `here`: relative to it where it lies in it, else absolute."""
+    path = Path.cwd() / path
+    return shlex.quote((path.relative_to(here) if path.is_relative_to(here) else path).as_posix())
