@@ -39,7 +39,7 @@ test: setup-test ## set up, then ruff and the tests
 	$(PYTHON) -m pytest $(ARGS)
 
 board: setup ## VisualDL on the runs in work/, reachable from this machine only, telemetry off
-	$(PYTHON) -m visualdl.server.app --logdir work --host 127.0.0.1 --language en --disable-telemetry $(ARGS)
+	$(PYTHON) -m commands.board $(ARGS)
 
 play: setup ## a page to play with the runs in work/ and the pretrained weights, reachable from this machine only
 	@$(PYTHON) -m pip install -q -r requirements-play.txt

@@ -5,7 +5,10 @@ every Python from 3.6 on: it is the one that says which Python is needed.
 """
 
 import importlib.util
+import os
+import signal
 import sys
+import threading
 import zlib  # noqa: F401  before Paddle: after Paddle 2.6's import, `zlib.decompress` crashes some Pythons
 
 PACKAGES = {
@@ -19,6 +22,40 @@ PACKAGES = {
     "matplotlib": "matplotlib",
     "visualdl": "visualdl",
 }
+
+
+def interrupted(number, frame):
+    """Ctrl-C while a program still imports: nothing is begun, and where it was just then says nothing."""
+    try:
+        os.write(2, b"\ninterrupted\n")
+    finally:
+        os._exit(130)
+
+
+def quiet_until_it_runs():
+    """Let Ctrl-C end a program of this repository with a line until `common.errors.command` takes over: importing takes
+    a second or two. A notebook, a test or a program from elsewhere that imports `common` keeps what it has."""
+    program = getattr(sys.modules["__main__"], "__file__", None)
+    if program:
+        folder = os.path.dirname
+        ours = folder(folder(os.path.realpath(program))) == folder(folder(os.path.realpath(__file__)))
+    else:  # `python -m` imports `commands/__init__.py`, and this, before the program's file has its name
+        ours = sys.argv[:1] == ["-m"]
+    main_thread = threading.current_thread() is threading.main_thread()
+    if ours and main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupted)
+
+
+def open_what_is_closed():
+    """Let standard streams that are closed (`>&-`, pythonw) lead to the null device: else the next file to be opened
+    would get the number, and what libraries print would land in it."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number that is free: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w" if number else "r"))  # noqa: SIM115  for good
 
 
 def what_is_missing():
@@ -38,6 +75,8 @@ def what_is_missing():
     return ""
 
 
+quiet_until_it_runs()
+open_what_is_closed()
 problem = what_is_missing()
 if problem:
     sys.stderr.write("error: " + problem + "\n")

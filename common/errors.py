@@ -6,9 +6,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable, NoReturn
+
+import common
+from common.machine import screen
 
 DONE, BAD_INPUT, BROKE_DOWN, INTERRUPTED = 0, 2, 3, 130
 MOST_IMAGES = 100_000  # that a command holds at once: 1.2 GB of 32x32 pixels in colour
@@ -40,16 +46,25 @@ class Parser(argparse.ArgumentParser):
         self.exit(BAD_INPUT, f"{self.prog}: {message} (--help lists the flags)\n")
 
 
-def command(main: Callable[..., int]) -> Callable[..., int]:
-    """Turn what `main` raises into an exit status and, where the user can mend it, one line on stderr."""
+def command(main: Callable[..., int] | None = None, *, prints: bool = True) -> Callable[..., int]:
+    """Turn what `main` raises into an exit status and, where the user can mend it, one line on stderr.
+
+    Args:
+        main: the command.
+        prints: whether what it prints is what it is for. A training's is not: it may go to a full disk.
+    """
+    if main is None:
+        return functools.partial(command, prints=prints)
 
     @functools.wraps(main)
     def wrapped(*args, **kwargs) -> int:
-        for stream in (sys.stdout, sys.stderr):  # a name may be no text: GBK, as unzipped from a Chinese Windows
-            with contextlib.suppress(AttributeError):  # a notebook's streams take anything
-                stream.reconfigure(errors="backslashreplace")
+        screen.prepare()
         try:
-            return main(*args, **kwargs)
+            with ctrl_c():
+                status = main(*args, **kwargs)
+            if status or not (prints and (reason := screen.lost_output())):
+                return status
+            message = f"standard output: {reason}; what was printed is not complete"
         except UserError as error:
             message = str(error)
         except MemoryError:
@@ -64,6 +79,20 @@ def command(main: Callable[..., int]) -> Callable[..., int]:
         return BAD_INPUT
 
     return wrapped
+
+
+@contextlib.contextmanager
+def ctrl_c() -> Iterator[None]:
+    """Let Ctrl-C raise `KeyboardInterrupt` inside: `common/__init__.py` lets it end a program that still imports."""
+    here = threading.current_thread() is threading.main_thread()  # no signal comes to another
+    if not here or signal.getsignal(signal.SIGINT) is not common.interrupted:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, common.interrupted)
 
 
 def whole_number(least: int, most: int = 2**31 - 1) -> Callable[[str], int]:

@@ -190,9 +190,11 @@ class Game:
         modes = [(layer, layer.training) for layer in network.sublayers(include_self=True)]
         network.eval()
         parts = [x[start : start + AT_ONCE] for start in range(0, len(x), AT_ONCE)]
-        made = [network(on_device(part) if isinstance(part, np.ndarray) else part).numpy() for part in parts]
-        for layer, training in modes:  # each its own: `network` may be made of parts of others, such as the judge
-            layer.training = training
+        try:
+            made = [network(on_device(part) if isinstance(part, np.ndarray) else part).numpy() for part in parts]
+        finally:
+            for layer, training in modes:  # each its own: `network` may be made of parts of others, such as the judge
+                layer.training = training
         return np.concatenate(made)
 
     def show(self, batch: Batch) -> np.ndarray:

@@ -28,7 +28,7 @@ import paddle
 from paddle import nn
 
 
-@command
+@command(prints=False)
 def run(family: str, build: Callable[..., Game], arguments: list[str] | None = None) -> int:
     """Train a family as the command line says.
 

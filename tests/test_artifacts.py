@@ -75,7 +75,6 @@ def test_logs(tmp_path):
     ]
     logs.steps(rows[:30])
     logs.steps(rows[30:])
-    logs.close()
     with (tmp_path / "losses.csv").open() as file:
         written = list(csv.DictReader(file))
     assert [int(row["step"]) for row in written] == list(range(45))

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and the folder of what is kept between runs."""
+"""Files that appear whole or not at all or grow by whole pieces, and the folder of what is kept between runs."""
 
 from __future__ import annotations
 
@@ -34,6 +34,29 @@ def atomic(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def append(path: Path, piece: bytes) -> None:
+    """Add `piece` to the end of a file, which is made where there is none: whole or, after an error, not at all."""
+    with path.open("ab", buffering=0) as file:
+        end, rest = file.seek(0, os.SEEK_END), memoryview(piece)
+        try:
+            while rest:
+                rest = rest[file.write(rest) :]
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                file.truncate(end)
+            raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk's error names no file
+
+
+def synced(path: Path) -> int:
+    """Bring what was added to a file to the disk; returns its length."""
+    with path.open("ab") as file:
+        try:
+            os.fsync(file.fileno())
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        return os.fstat(file.fileno()).st_size
 
 
 def file_md5(path: Path) -> str:

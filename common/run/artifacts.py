@@ -7,18 +7,21 @@ import csv
 import io
 import json
 import os
+import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import UserError
-from common.files.atomic import atomic
-from common.files.names import encoded, readable
+from common.files.atomic import append, atomic, synced
+from common.files.names import encoded
+from common.run.board import Board
+from common.run.shows import Shows
 
 import numpy as np
 import paddle
 from PIL import Image
-from visualdl import LogWriter
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure  # a training draws none
@@ -76,7 +79,8 @@ def save_figure(path: Path, figure: Figure) -> None:
 
 def sorted_grids(samples: Path) -> list[Path]:
     """The grids `EEEE_BBBB.png` in a run's `samples`, by epoch and batch."""
-    return sorted(samples.glob("[0-9]*_[0-9]*.png"), key=lambda path: [int(number) for number in path.stem.split("_")])
+    grids = (path for path in samples.glob("*.png") if re.fullmatch(r"[0-9]+_[0-9]+", path.stem))
+    return sorted(grids, key=lambda path: [int(number) for number in path.stem.split("_")])
 
 
 def save_gif(samples: Path, path: Path, milliseconds: int = 120) -> bool:
@@ -164,6 +168,8 @@ def locked(folder: Path) -> Iterator[None]:
 class Logs:
     """`losses.csv` with a row for every step, `metrics.jsonl` with a line for every judgement, VisualDL's records.
 
+    The losses are the run's; the other two only show, and what goes wrong with them ends nothing.
+
     VisualDL gets the scalars of every 20th step and one grid an epoch: a run of 100 epochs of MNIST stays at some ten
     megabytes, where every step and every grid would make it hundreds.
 
@@ -173,69 +179,63 @@ class Logs:
         lengths: cut the files back to these bytes first, which undoes what came after a checkpoint.
     """
 
-    FILES = ("losses.csv", "metrics.jsonl", "vdlrecords.run.log")
     SCALARS_EVERY = 20
 
     def __init__(self, folder: Path, flags: dict[str, Any], lengths: dict[str, int] | None = None) -> None:
-        self.folder, self.flags = folder, flags
-        for name in self.FILES if lengths else ():
-            os.truncate(folder / name, lengths[name])
-        self._file = (folder / "losses.csv").open("a", newline="", encoding="utf-8")  # `close` closes it
-        self._csv: csv.DictWriter | None = None
-        self._lines = (folder / "metrics.jsonl").open("a", encoding="utf-8")
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints when it appends to a file that is there
-            self.board = LogWriter(
-                logdir=str(folder), file_name="vdlrecords.run.log", display_name=readable(folder.name)
-            )
+        self.flags, self.shows, lengths = flags, Shows(), lengths or {}
+        self._losses, self._lines = folder / "losses.csv", folder / "metrics.jsonl"
+        if lengths:
+            os.truncate(self._losses, lengths[self._losses.name])
+        append(self._losses, b"")
+        with self._guarded():
+            append(self._lines, b"")
+            os.truncate(self._lines, min(self._lines.stat().st_size, lengths.get(self._lines.name, sys.maxsize)))
+        log = folder / "vdlrecords.run.log"
+        self.board = Board(log, self.shows, lengths.get(log.name))
 
     def steps(self, rows: list[dict[str, float]]) -> None:
         """Log steps. Each row starts with `step`, `epoch` and `batch`, then what the family's step returned."""
+        text = io.StringIO(newline="")
+        with self._losses.open(newline="", encoding="utf-8") as file:
+            columns = next(csv.reader(file), [])
+        # A run that began before there was a column goes on without it.
+        table = csv.DictWriter(text, columns or list(rows[0]), extrasaction="ignore")
+        if not columns:
+            table.writeheader()
+            self.board.hyperparameters(self.flags, [tag(name) for name in rows[0] if name.startswith("loss")])
+        table.writerows(rows)
+        append(self._losses, text.getvalue().encode())
         for row in rows:
-            if self._csv is None:
-                self._csv = csv.DictWriter(self._file, list(row))
-                if self._file.tell() == 0:
-                    self._csv.writeheader()
-                    self._show_hyperparameters([tag(name) for name in row if name.startswith("loss")])
-            self._csv.writerow(row)
             if row["step"] % self.SCALARS_EVERY == 0:
                 for name in list(row)[3:]:
-                    self.board.add_scalar(tag(name), float(row[name]), row["step"])
-        self._file.flush()  # so that `commands.compare` sees a run that is still going
+                    self.board.scalar(tag(name), row[name], row["step"])
 
     def metrics(self, line: dict[str, Any]) -> None:
         """Log a judgement: `step`, `epoch`, and the metrics of the `raw` generator and of its `ema`, if it has one."""
-        self._lines.write(json.dumps(line) + "\n")
+        self._add(line)
         for name in ("raw", "ema"):
             for key, value in line.get(name, {}).items():
                 if isinstance(value, float):
-                    self.board.add_scalar(f"metric/{key}{' EMA' if name == 'ema' else ''}", value, line["step"])
+                    self.board.scalar(f"metric/{key}{' EMA' if name == 'ema' else ''}", value, line["step"])
 
     def trouble(self, line: dict[str, Any]) -> None:
         """Log what the health watch found: `step`, `trouble` and `advice`."""
-        self._lines.write(json.dumps(line) + "\n")
-        self.board.add_text("health", f"{line['trouble']}: {line['advice']}", line["step"])
+        self._add(line)
+        self.board.text("health", f"{line['trouble']}: {line['advice']}", line["step"])
 
     def flush(self) -> dict[str, int]:
         """Bring all that was logged to the disk; returns the lengths of the files."""
-        for file in (self._file, self._lines):
-            file.flush()
-            os.fsync(file.fileno())
-        self.board.flush()
-        return {name: (self.folder / name).stat().st_size for name in self.FILES}
+        lengths = {self._losses.name: synced(self._losses), **self.board.sync()}
+        with self._guarded():
+            lengths[self._lines.name] = synced(self._lines)
+        return lengths
 
-    def close(self) -> None:
-        """Flush and close all."""
-        self._file.close()
-        self._lines.close()
-        self.board.close()
+    def _add(self, line: dict[str, Any]) -> None:
+        with self._guarded():
+            append(self._lines, json.dumps(line).encode() + b"\n")
 
-    def _show_hyperparameters(self, losses: list[str]) -> None:
-        """Show the flags on VisualDL's page of hyperparameters, against the losses."""
-        flags = {
-            name: value if type(value) in (int, float) else readable(str(value)) for name, value in self.flags.items()
-        }
-        with contextlib.suppress(UnicodeEncodeError):  # of the folder's name: VisualDL hashes it as UTF-8
-            self.board.add_hparams(flags, losses)
+    def _guarded(self) -> contextlib.AbstractContextManager:
+        return self.shows.only("metrics.jsonl")
 
 
 def tag(name: str) -> str:

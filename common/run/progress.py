@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import time
@@ -65,13 +66,19 @@ class Progress:
 
 
 class Interrupt:
-    """While it is entered, Ctrl-C and SIGTERM ask the loop to stop after the step it is in; a second one ends the
-    program at once, except under Paddle's launcher, which sends each twice within a second."""
+    """While it is entered, Ctrl-C, SIGTERM and a terminal that goes away ask the loop to stop after the step it is in.
+
+    A second Ctrl-C or SIGTERM ends the program at once, except under Paddle's launcher, which sends each twice within a
+    second. Of a terminal's end the kernel and the shell may both tell.
+    """
 
     def __enter__(self) -> Interrupt:
-        """Take over both signals."""
+        """Take over the signals."""
         self.asked = False
-        self.before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        wanted = [signal.SIGINT, signal.SIGTERM]
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # not Windows; no `nohup`
+            wanted.append(signal.SIGHUP)
+        self.before = {number: signal.signal(number, self._ask) for number in wanted}
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -83,6 +90,8 @@ class Interrupt:
         self.asked = True
         launched = launched_processes() > 1
         for again in self.before:
-            signal.signal(again, signal.SIG_IGN if launched else signal.default_int_handler)
+            once = launched or again not in (signal.SIGINT, signal.SIGTERM)
+            signal.signal(again, signal.SIG_IGN if once else signal.default_int_handler)
         more = "" if launched else "; once more stops at once"
-        print(f"\nstopping after this step and saving{more}", file=sys.stderr, flush=True)
+        with contextlib.suppress(RuntimeError):  # it came while a line was being written to the same stream
+            print(f"\nstopping after this step and saving{more}", file=sys.stderr, flush=True)

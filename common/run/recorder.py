@@ -52,14 +52,18 @@ class Recorder:
     ) -> None:
         self.game, self.dataset, self.flags, self.identity = game, dataset, flags, identity
         self.folder, start = flags.output_dir, place["step"] if place else 0
-        if place:
-            artifacts.remove_later_grids(self.folder / "samples", start, place["sample_every"], steps_per_epoch)
         given = {**vars(flags), **flags.settings}
+        del given["settings"]
         self.logs = artifacts.Logs(self.folder, given, place and place["logs"])
+        self.shows, said, self.best = self.logs.shows, [], np.inf
+        if place:
+            with self.shows.only("the sample grids"):
+                artifacts.remove_later_grids(self.folder / "samples", start, place["sample_every"], steps_per_epoch)
+        with self.shows.only("metrics.jsonl"):
+            said, self.best = load_troubles(self.folder), best_distance(self.folder)
         self.health = Health(pixel_std(as_float(dataset.images[:1000])), game.scores, what_classes(dataset.name))
         if place:
-            self.health.resume(load_rows(self.folder), place["troubles"], load_troubles(self.folder))
-        self.best = best_distance(self.folder)
+            self.health.resume(load_rows(self.folder), place["troubles"], said)
         self.examiner = Examiner(dataset)
         self._measured_at: int | None = None
         self.progress = Progress(total - start, len(dataset.images) / steps_per_epoch, flags.epochs, flags.sample_every)
@@ -79,7 +83,7 @@ class Recorder:
         self.logs.steps(rows)
         speed = self.progress.advance(rows)
         if step % READ_EVERY == 0:
-            self.logs.board.add_scalar("speed/images a second", speed, step)
+            self.logs.board.scalar("speed/images a second", speed, step)
         finite = all(np.isfinite(value) for row in rows for value in row.values())
         if finite:
             self._warn(self.health.check_steps(rows))
@@ -87,24 +91,27 @@ class Recorder:
 
     def draw_samples(self, step: int, epoch: int, batch: int, keep: bool, show: bool) -> None:
         """Draw the grid: `keep` it as a file, `show` it in VisualDL."""
-        chosen = np.arange(artifacts.GRID_COLUMNS**2) % len(self.dataset.images)
-        images, labels = as_float(self.dataset.images[: len(chosen)]), self.dataset.labels
-        first = paddle.to_tensor(images), None if labels is None else paddle.to_tensor(labels[: len(chosen)])
-        whole = lambda count: slice(None)  # noqa: E731  only this process draws
-        samples = self.game.show(Batch(first, chosen, random_numbers(self.flags.seed, FIXED), step, whole))
-        grid = artifacts.grid(samples)
-        if keep:
-            artifacts.save_image(self.folder / "samples" / f"{epoch:04d}_{batch:04d}.png", grid)
-        if show:
-            self.logs.board.add_image("samples", np.asarray(grid.convert("RGB")), step)
-        self._warn(self.health.check_samples(step, samples))
+        with self.shows.only("the sample grid"):
+            chosen = np.arange(artifacts.GRID_COLUMNS**2) % len(self.dataset.images)
+            images, labels = as_float(self.dataset.images[: len(chosen)]), self.dataset.labels
+            first = paddle.to_tensor(images), None if labels is None else paddle.to_tensor(labels[: len(chosen)])
+            whole = lambda count: slice(None)  # noqa: E731  only this process draws
+            samples = self.game.show(Batch(first, chosen, random_numbers(self.flags.seed, FIXED), step, whole))
+            self._warn(self.health.check_samples(step, samples))
+            grid = artifacts.grid(samples)
+            if show:
+                self.logs.board.image("samples", grid.convert("RGB"), step)
+            if keep:
+                artifacts.save_image(self.folder / "samples" / f"{epoch:04d}_{batch:04d}.png", grid)
 
     def judge(self, step: int, epoch: int) -> None:
         """Judge the generator and its average, and keep the better one's weights if none were better before."""
         if "generator" not in self.game.networks or step < self.game.judged_from:
             return
         self._measure_statistics(step)
-        found = self.examiner.examine(self.game)
+        found = None
+        with self.shows.only("the judgement"):
+            found = self.examiner.examine(self.game)
         if not found:
             return
         self.logs.metrics({"step": step, "epoch": epoch, **found})
@@ -131,10 +138,10 @@ class Recorder:
         artifacts.save_params(path, self.game.networks["generator"].state_dict())
 
     def close(self) -> None:
-        """Close the files and join the grids to a GIF."""
+        """End the bar and join the grids to a GIF."""
         self.progress.bar.close()
-        self.logs.close()
-        artifacts.save_gif(self.folder / "samples", self.folder / "progress.gif")
+        with self.shows.only("progress.gif"):
+            artifacts.save_gif(self.folder / "samples", self.folder / "progress.gif")
 
     def _measure_statistics(self, step: int) -> None:
         """Give the average its BatchNorm statistics, on latent vectors that are the same each time."""

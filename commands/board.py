@@ -1,0 +1,111 @@
+"""The curves of all runs in VisualDL: `python -m commands.board work`, then http://127.0.0.1:8040."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import sys
+from pathlib import Path
+
+from common.errors import DONE, Parser, UserError, command, whole_number
+from common.run.board import records
+
+from visualdl import LogReader
+from visualdl.server import api, app
+from visualdl.server.data_manager import DataManager
+
+
+class Log:
+    """What VisualDL's reader asks of a log, which may end in half a record where a disk was full or the power failed:
+    VisualDL itself would not start then, for any run.
+
+    Args:
+        path: the log.
+        dir: its folder, as VisualDL spells it.
+    """
+
+    def __init__(self, path: str, dir: str) -> None:
+        self.path, self.dir = Path(path), dir
+        self.end, self.file, self.damaged = 0, self.path.stat().st_ino, False
+
+    def replaced(self) -> bool:
+        """Whether it is another file by now, was cut back or is gone: a run was set aside, resumed or removed."""
+        with contextlib.suppress(OSError):
+            now = self.path.stat()
+            return now.st_ino != self.file or now.st_size < self.end
+        return True
+
+    def get_remain(self) -> list[bytes]:
+        """The records that were not read yet. Says once what cannot be read."""
+        found = []
+        try:
+            for content, end in records(self.path, self.end):
+                found.append(content)
+                self.end = end
+            problem = f"no record of VisualDL at byte {self.end:,}" if self.path.stat().st_size > self.end else ""
+        except OSError as error:
+            problem = error.strerror
+        if problem and not self.damaged:
+            print(f"warning: {self.path}: {problem}; what is after it is not shown", file=sys.stderr)
+        self.damaged = bool(problem)
+        return found
+
+
+class Runs(LogReader):
+    """VisualDL's reader of all logs below a folder. It calls a run by its path there, whatever name the log has: of two
+    runs of one name VisualDL shows one."""
+
+    def load_new_data(self, update: bool = True) -> None:
+        """Read what was written since the last time; all anew where a log is not the one that was read."""
+        if any(log.replaced() for log in self.readers.values()):
+            self.readers, self._tags, self.data_manager = {}, {}, DataManager()
+        super().load_new_data(update)
+
+    def logs(self, update: bool = False) -> dict[str, str]:
+        """The log in each folder that has one."""
+        found = super().logs(update)
+        for dir in found:
+            name = Path(dir).relative_to(self.logdir[0]).as_posix()
+            self.tags2name[dir], self.name2tags[name] = name, dir
+        return found
+
+    def register_reader(self, path: str, dir: str, update: bool = True) -> None:
+        """Take up the log `path` in `dir`."""
+        if path not in self.readers:
+            self.readers[path] = Log(path, dir)
+
+    def update_meta_data(self, record: object) -> None:
+        """The name that runs of earlier versions wrote is not used."""
+
+
+@command
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    parser = Parser(
+        prog="python -m commands.board",
+        description="Serve VisualDL on the runs in a folder: to this machine only, with telemetry off. Runs that go on "
+        "are followed; Ctrl-C ends it.",
+    )
+    add = parser.add_argument
+    add("folder", metavar="FOLDER", type=Path, nargs="?", default=Path("work"), help="of runs (default: work)")
+    add("--host", default="127.0.0.1", help="the address to serve on; others can read your logs there")
+    add("--port", type=whole_number(1), default=8040, help="of that address")
+    add("--language", choices=["en", "zh"], default="en", help="of the page")
+    flags = parser.parse_args(arguments)
+    if not flags.folder.is_dir():
+        raise UserError(f"{flags.folder}: there is no such folder; a training makes it: make train")
+    try:
+        family = socket.AF_INET6 if ":" in flags.host else socket.AF_INET
+        socket.create_server((flags.host, flags.port), family=family).close()
+    except (OSError, OverflowError) as error:  # VisualDL would wait for ever
+        raise UserError(f"--host {flags.host} --port {flags.port}: {error}; give another --port") from error
+
+    api.LogReader = Runs
+    sys.argv[1:] = ["--logdir", str(flags.folder), "--host", flags.host, "--port", str(flags.port)]
+    sys.argv += ["--language", flags.language, "--disable-telemetry"]
+    app.main()
+    return DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""A run's log for VisualDL, and what of such a log is sound."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from common.files.atomic import append, synced
+from common.files.names import readable
+from common.run.shows import Shows
+
+from google.protobuf.message import DecodeError
+from PIL import Image
+from visualdl.component.base_component import hparam
+from visualdl.proto.record_pb2 import Record
+
+LENGTH = struct.Struct("<Q")  # of a record, which follows it
+
+
+class Board:
+    """Writes VisualDL's records, here and now and whole or not at all.
+
+    VisualDL's `LogWriter` writes in a thread of its own, which goes on after a half record on a full disk; it brightens
+    a picture whose largest value is 0 or 1. The log has no name for the run: of two runs with the same one VisualDL
+    shows one, and it would stay when the folder is moved. Without, VisualDL calls a run by its folder.
+
+    Args:
+        path: the log; what is there is added to.
+        shows: what is told of what goes wrong.
+        length: cut it back to so many bytes first.
+    """
+
+    def __init__(self, path: Path, shows: Shows, length: int | None = None) -> None:
+        self.path, self._shows = path, shows
+        with self._guarded():
+            if not cut_back(path, length):
+                self._add("meta_data_tag", 0, meta_data=Record.MetaData())
+
+    def scalar(self, tag: str, value: float, step: int) -> None:
+        """A point of a curve."""
+        self._add(tag, step, value=float(value))
+
+    def image(self, tag: str, picture: Image.Image, step: int) -> None:
+        """A picture."""
+        buffer = io.BytesIO()
+        picture.save(buffer, format="PNG")
+        self._add(tag, step, image=Record.Image(encoded_image_string=buffer.getvalue()))
+
+    def text(self, tag: str, text: str, step: int) -> None:
+        """A line of text."""
+        self._add(tag, step, text=Record.Text(encoded_text_string=text))
+
+    def hyperparameters(self, flags: dict[str, Any], tags: list[str]) -> None:
+        """The flags of the run, against the last points of the curves `tags`."""
+        with self._guarded():
+            plain = {
+                name: value if type(value) in (int, float) else readable(str(value)) for name, value in flags.items()
+            }
+            self._write(hparam(readable(self.path.parent.name), plain, tags, milliseconds()))
+
+    def sync(self) -> dict[str, int]:
+        """Bring the log to the disk; returns its length under its name, nothing after an error."""
+        lengths = {}
+        with self._guarded():
+            lengths[self.path.name] = synced(self.path)
+        return lengths
+
+    def _add(self, tag: str, step: int, **content: Any) -> None:
+        with self._guarded():
+            self._write(Record(values=[Record.Value(id=step, tag=tag, timestamp=milliseconds(), **content)]))
+
+    def _write(self, record: Record) -> None:
+        content = record.SerializeToString()
+        append(self.path, LENGTH.pack(len(content)) + content)
+
+    def _guarded(self) -> Any:
+        return self._shows.only("VisualDL's log")
+
+
+def milliseconds() -> int:
+    """The time, as VisualDL's records have it."""
+    return round(time.time() * 1000)
+
+
+def records(path: Path, start: int = 0) -> Iterator[tuple[bytes, int]]:
+    """The records of a log from the byte `start` on, each with the byte at which it ends, up to the first that is cut
+    short or damaged."""
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        file.seek(start)
+        while start + LENGTH.size <= size:
+            (length,) = LENGTH.unpack(file.read(LENGTH.size))
+            start += LENGTH.size + length
+            if start > size or not is_record(content := file.read(length)):
+                return
+            yield content, start
+
+
+def is_record(content: bytes) -> bool:
+    """Whether VisualDL can read this as a record."""
+    try:
+        values = Record.FromString(content).values
+    except DecodeError:
+        return False
+    return len(values) == 1 and values[0].WhichOneof("one_value") is not None
+
+
+def cut_back(path: Path, length: int | None = None) -> int:
+    """Cut a log back to `length` bytes and to its last whole record; returns what is left, 0 where there is none."""
+    if not path.exists():
+        return 0
+    whole = max((end for _, end in records(path) if length is None or end <= length), default=0)
+    if whole < path.stat().st_size:
+        os.truncate(path, whole)
+    return whole
