@@ -20,14 +20,16 @@ FLOORS = [
     ["common.game"],
     ["common.judging"],
     ["common.data"],
-    ["common", "common.files", "common.layers", "common.penalty"],
-    ["common.machine", "common.ema", "common.errors", "common.init", "common.losses", "common.rng", "common.settings"],
+    ["common.files", "common.layers", "common.penalty"],
+    ["common.errors"],
+    ["common.machine", "common.ema", "common.init", "common.losses", "common.rng", "common.settings"],
 ]
 READ = ["layers", "init", "losses", "penalty", "ema", "gan", "game", "rng", "data", "settings", "errors", "train"]
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for folder in ("commands", "common", "dcgan", "lsgan", "zoo", "docs")
     for path in (ROOT / folder).rglob("*.py")
+    if path != ROOT / "common/__init__.py"  # Python runs it before any of the others
 }
 
 

@@ -58,10 +58,10 @@ class Board:
     def hyperparameters(self, flags: dict[str, Any], tags: list[str]) -> None:
         """The flags of the run, against the last points of the curves `tags`."""
         with self._guarded():
-            plain = {
+            told = {
                 name: value if type(value) in (int, float) else readable(str(value)) for name, value in flags.items()
             }
-            self._write(hparam(readable(self.path.parent.name), plain, tags, milliseconds()))
+            self._write(hparam(readable(self.path.parent.name), told, tags, milliseconds()))
 
     def sync(self) -> dict[str, int]:
         """Bring the log to the disk; returns its length under its name, nothing after an error."""
