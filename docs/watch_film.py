@@ -1,4 +1,4 @@
-"""A film of docs/watch.html: its first experiment, 300 steps, as `python docs/watch_film.py --out docs/images/watch.gif`.
+"""A film of docs/watch.html, its first experiment: `python docs/watch_film.py --out docs/images/watch.gif`.
 
 It needs Chromium, its driver (Debian: chromium chromium-driver) and `pip install -r tests/requirements.txt`.
 """
@@ -14,7 +14,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common.errors import DONE, Parser, UserError, command
-from common.run.artifacts import atomic
+from common.files.atomic import atomic
 from tests import board
 
 from PIL import Image
@@ -23,7 +23,7 @@ PAGE = Path(__file__).with_name("watch.html")
 STEPS = [*range(0, 40, 2), *range(40, 180, 4), *range(180, 301, 10)]  # of the frames: most happens early
 FRAME_MS, LAST_MS = 90, 2500
 WIDTH, SCALE = 1000, 0.76  # of the page in CSS pixels, and of the film's
-COLOURS = 48
+COLOURS = 128
 # From the buttons to the bar of the mean push, which the film ends below; nothing sticks to the top of it.
 AREA = """document.querySelector(".bar").style.position = "static";
     const top = document.querySelector(".bar").getBoundingClientRect().top + scrollY;
@@ -54,7 +54,7 @@ def frames(address: str) -> list[Image.Image]:
 
 def one_palette(pictures: list[Image.Image]) -> list[Image.Image]:
     """The pictures in the COLOURS colours that serve the last one best, so that what stands still stays equal."""
-    palette = pictures[-1].quantize(COLOURS, dither=Image.Dither.NONE)
+    palette = pictures[-1].quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     return [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
 
 

@@ -8,8 +8,9 @@ import json
 import re
 from typing import Any, Callable
 
+from docs import watch_film
 from tests import board
-from tests.conftest import ROOT
+from tests.conftest import ROOT, check_refused
 from tests.test_prose import half_width
 
 import numpy as np
@@ -17,6 +18,7 @@ import paddle
 import pytest
 from paddle import nn
 from paddle.nn.functional import sigmoid
+from PIL import Image
 from selenium.webdriver.common.keys import Keys
 
 PAGE = ROOT / "docs/watch.html"
@@ -486,3 +488,12 @@ def test_colours_can_be_read():
         for name in ("ink", "soft", "d", "g", "push"):
             lower, upper = sorted((light, luminance(f"#{colours[name]}")))
             assert (upper + 0.05) / (lower + 0.05) >= 4.5, name
+
+
+def test_the_film_is_short_and_small(monkeypatch, tmp_path, say):
+    film = ROOT / "docs/images/watch.gif"
+    assert film.stat().st_size < 1e6
+    with Image.open(film) as pictures:
+        assert pictures.n_frames == len(watch_film.STEPS)
+    monkeypatch.setattr(board, "DRIVER", None)
+    check_refused(say(watch_film.main, "--out", tmp_path / "a.gif"), "no Chromium with its driver")
