@@ -1,4 +1,4 @@
-"""docs/watch.html: its gradients are Paddle's, its presets do what their texts say, and it can be used by all."""
+"""docs/watch.html: its gradients are Paddle's, its presets do what their texts say, its script alone runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Callable
 from docs import watch_film
 from tests import board
 from tests.conftest import ROOT, check_refused
-from tests.test_prose import half_width
+from tests.watching import PAGE, rest, shown, steps, visit
 
 import numpy as np
 import paddle
@@ -19,84 +19,18 @@ import pytest
 from paddle import nn
 from paddle.nn.functional import sigmoid
 from PIL import Image
-from selenium.webdriver.common.keys import Keys
 
-PAGE = ROOT / "docs/watch.html"
 WEIGHTS = ("w1", "b1", "w2", "b2", "w3", "b3")
 
 
-@pytest.fixture(scope="module")
-def driver():
-    """One Chromium for the whole file."""
-    if not (board.CHROMIUM and board.DRIVER):
-        pytest.skip("needs Chromium and its driver (Debian: chromium chromium-driver)")
-    with board.browser() as chromium:
-        yield chromium
-
-
-@pytest.fixture(scope="module")
-def answer(driver) -> dict[str, Any]:
-    """What the page says of itself: weights, batches, losses and gradients."""
-    driver.get(f"{PAGE.as_uri()}#check")
-    return json.loads(driver.find_element("id", "answer").get_attribute("textContent"))
-
-
-@pytest.fixture
-def visit(driver) -> Callable[[str], Any]:
-    """`visit(address)` opens the page anew and waits until it has done what the address asks; no error may follow."""
-
-    def opened(address: str = "lang=en") -> Any:
-        driver.get("about:blank")
-        driver.get(f"{PAGE.as_uri()}#{address}")
-        rest(driver)
-        return driver
-
-    driver.get_log("browser")
-    yield opened
-    assert driver.get_log("browser") == []
-
-
-def rest(driver: Any) -> None:
-    """Waits until nothing is left to do."""
-    driver.execute_async_script("""const done = arguments[0], look = () =>
-        !waiting && document.body.dataset.state === "idle" ? done() : setTimeout(look, 10);
-        requestAnimationFrame(() => setTimeout(look));""")
-
-
-def steps(driver: Any, count: int) -> list[list[float]]:
-    """Trains `count` steps at once; the mean of G's samples on each side after every fifth."""
-    return driver.execute_script(
-        """const means = [[], []];
-        for (let i = 1; i <= arguments[0]; i++) {
-            wholeStep();
-            if (i % 5 === 0) games.forEach((game, side) => means[side].push(samples(game).mean));
-        }
-        wake();
-        return means;""",
-        count,
-    )
-
-
-def shown(driver: Any) -> list[dict[str, float]]:
-    """What the page measures of each side."""
-    return driver.execute_script("""return games.map(game => {
-        const {distance, mean: middle, right} = samples(game), {size, scores} = pushes(game), {d, g} = game.losses;
-        return {distance, middle, right, size, score: mean(scores), d, g, stopped: game.stopped};
-    })""")
-
-
-def weights(driver: Any) -> Any:
-    return driver.execute_script(
-        "return games.flatMap(({d, g}) => [d, g].flatMap(net => Object.values(net).map(w => Array.from(w))))"
-    )
-
-
-def press(driver: Any, *keys: str) -> None:
-    driver.find_element("id", "stage").send_keys(*keys)
-    rest(driver)
-
-
 # The gradients.
+
+
+@pytest.fixture(scope="module")
+def answer(chromium) -> dict[str, Any]:
+    """What the page says of itself: weights, batches, losses and gradients."""
+    chromium.get(f"{PAGE.as_uri()}#check")
+    return json.loads(chromium.find_element("id", "answer").get_attribute("textContent"))
 
 
 def score(net: dict[str, paddle.Tensor], x: paddle.Tensor) -> paddle.Tensor:
@@ -193,8 +127,8 @@ def test_batches_are_even_and_of_the_data(answer):
 # The presets do what their texts say.
 
 
-def test_preset_1_both_find_both_peaks_and_bce_sooner(visit):
-    driver = visit("preset=1")
+def test_preset_1_both_find_both_peaks_and_bce_sooner(driver):
+    visit(driver, "preset=1")
     steps(driver, 60)
     bce, mse = shown(driver)
     assert bce["distance"] < 0.4
@@ -206,8 +140,8 @@ def test_preset_1_both_find_both_peaks_and_bce_sooner(visit):
         assert side["d"] == pytest.approx(chance, rel=0.12)
 
 
-def test_preset_2_saturation_and_what_adam_does(visit):
-    driver = visit("preset=2")
+def test_preset_2_saturation_and_what_adam_does(driver):
+    visit(driver, "preset=2")
     minimax, mse = shown(driver)
     assert -9.5 < minimax["score"] < -7
     assert 100 < mse["size"] / minimax["size"] < 1000
@@ -221,8 +155,8 @@ def test_preset_2_saturation_and_what_adam_does(visit):
     assert shown(driver)[0]["distance"] < 0.5
 
 
-def test_preset_3_swings_until_the_penalty(visit):
-    driver = visit("preset=3")
+def test_preset_3_swings_until_the_penalty(driver):
+    visit(driver, "preset=3")
     steps(driver, 100)
     swing = [max(means) - min(means) for means in steps(driver, 200)]
     assert swing[0] > 1.2
@@ -233,8 +167,8 @@ def test_preset_3_swings_until_the_penalty(visit):
     assert np.ptp(steps(driver, 50)[0]) < 0.2
 
 
-def test_preset_4_loses_a_peak_until_they_are_near(visit):
-    driver = visit("preset=4")
+def test_preset_4_loses_a_peak_until_they_are_near(driver):
+    visit(driver, "preset=4")
     steps(driver, 200)
     for side, known in zip(shown(driver), (0.955, 0.333)):
         assert min(side["right"], 1 - side["right"]) < 0.05
@@ -247,8 +181,8 @@ def test_preset_4_loses_a_peak_until_they_are_near(visit):
         assert side["distance"] < 0.3
 
 
-def test_preset_5_the_penalty_is_sooner_than_clipping(visit):
-    driver = visit("preset=5")
+def test_preset_5_the_penalty_is_sooner_than_clipping(driver):
+    visit(driver, "preset=5")
     steps(driver, 200)
     clipped, penalised = shown(driver)
     assert penalised["distance"] < 0.3 < clipped["distance"]
@@ -256,194 +190,7 @@ def test_preset_5_the_penalty_is_sooner_than_clipping(visit):
     assert largest[0] == 0.3 < largest[1]
 
 
-# The page.
-
-
-def test_steps_equal_play_equal_the_address(visit):
-    driver = visit("preset=1&lang=en")
-    driver.find_element("id", "play").click()
-    until = "const done = arguments[0], look = () => step >= 25 ? done() : setTimeout(look, 5); look()"
-    driver.execute_async_script(until)
-    driver.find_element("id", "play").click()
-    rest(driver)
-    played, count = weights(driver), driver.execute_script("return step")
-    address = driver.current_url
-    assert f"#preset=1&at={count}&" in address
-    press(driver, "r")
-    assert weights(driver) != played
-    driver.find_element("id", "step").click()
-    press(driver, *[Keys.ARROW_RIGHT] * ((count - 1) % 10))
-    press(driver, *[Keys.SHIFT + Keys.ARROW_RIGHT + Keys.NULL] * ((count - 1) // 10))
-    assert weights(driver) == played
-    visit(address.partition("#")[2])
-    assert weights(driver) == played
-    assert f"at={count}" in driver.current_url
-    assert f"step {count}" == driver.find_element("id", "clock").text
-    assert f"Step {count}. Left: D's loss" in driver.find_element("id", "spoken").get_attribute("textContent")
-
-
-def test_one_player_alone_leaves_the_other(visit):
-    driver = visit("preset=1&at=20")
-    before = np.array([np.concatenate(net) for net in np.array(weights(driver), object).reshape(4, 6)])
-    press(driver, "d")
-    between = np.array([np.concatenate(net) for net in np.array(weights(driver), object).reshape(4, 6)])
-    assert (before != between).any(axis=1).tolist() == [True, False, True, False]
-    assert "D 30 updates, G 20" in driver.find_element("id", "updates").text
-    press(driver, "g")
-    after = np.array([np.concatenate(net) for net in np.array(weights(driver), object).reshape(4, 6)])
-    assert (between != after).any(axis=1).tolist() == [False, True, False, True]
-    assert "at=" not in driver.current_url  # whole steps would not lead here
-
-
-def test_a_setting_goes_into_the_address_and_comes_back(visit):
-    driver = visit("preset=4&lang=zh")
-    driver.execute_script("document.getElementById('more').open = true")
-    choice = "const s = document.getElementById(arguments[0]); s.value = arguments[1]; s.oninput()"
-    driver.execute_script(choice, "left", "wasserstein")
-    driver.execute_script(choice, "rate-d", "0.02")
-    driver.execute_script(choice, "k", "99")  # beyond what there is
-    rest(driver)
-    assert driver.current_url.endswith("#preset=4&left=wasserstein&rate-d=0.02&lang=zh")
-    assert driver.find_element("id", "changed").is_displayed()
-    kept = weights(driver)
-    visit(driver.current_url.partition("#")[2])
-    assert weights(driver) == kept
-    driver.find_element("css selector", "#presets button:nth-child(4)").click()
-    rest(driver)
-    assert driver.current_url.endswith("#preset=4&lang=zh")
-
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        "preset=99&left=<img src=x onerror=alert(1)>&right=__proto__&peaks=3&k=1e9&seed=-1&at=-5&rate-d=NaN&lang=<b>",
-        "preset=constructor&left=toString&centre=1e999&width=0&beta1=1&at=1e9&ahead=Infinity&seed=0x1p3&start=%00",
-        "%E0%A4%A&&&===&at&preset=&left=&rate-g=1,5&optimizer-d=ADAM&sampling=odd&right-clip=2&left-penalty=-0.1",
-    ],
-)
-def test_a_hostile_address_changes_nothing(visit, address):
-    driver = visit(f"{address}&unknown=1")
-    chosen, base = driver.execute_script("const {quantile, sorted, ...rest} = settings; return [rest, BASE]")
-    assert chosen == base
-    assert driver.current_url.partition("#")[2] == "preset=1&lang=en"
-    assert driver.execute_script("return step") == 0
-
-
-def test_keys_act_where_the_plots_have_the_focus_only(visit):
-    driver = visit()
-    driver.execute_script("document.getElementById('more').open = true")
-    for place in (driver.find_element("id", "centre"), driver.find_element("tag name", "body")):
-        place.send_keys(Keys.ARROW_RIGHT, "d", "2")
-    rest(driver)
-    assert driver.execute_script("return [moves, preset, playing]") == [0, 0, False]
-    driver.execute_script("scrollTo(0, 0)")
-    driver.find_element("css selector", "#game-left canvas.main").click()  # as one does
-    assert driver.switch_to.active_element.get_attribute("id") == "stage"
-    driver.switch_to.active_element.send_keys(" ")
-    assert driver.execute_script("return playing")
-    assert driver.find_element("id", "play").text.endswith("Pause")
-    press(driver, " ")
-    assert driver.find_element("id", "play").text.endswith("Play")
-    press(driver, "4")
-    assert driver.execute_script("return [preset, step, settings.centre]") == [3, 0, 2.5]
-
-
-def test_both_languages_say_all(visit):
-    driver = visit("lang=en")
-    shape = """const keys = (value, at = "") => typeof value === "object" && value !== null
-        ? Object.entries(value).flatMap(([name, part]) => keys(part, `${at}.${name}`)) : [`${at}:${typeof value}`];"""
-    english, chinese = driver.execute_script(f"{shape} return [keys(WORDS.en), keys(WORDS.zh)]")
-    assert english == chinese
-    assert driver.find_element("tag name", "h1").text == "Watch a GAN learn"
-    before = weights(driver)
-    driver.find_element("id", "language").click()
-    assert driver.find_element("tag name", "h1").text == "看 GAN 如何学习"
-    assert driver.execute_script("return document.documentElement.lang") == "zh-CN"
-    assert driver.current_url.endswith("lang=zh")
-    assert weights(driver) == before
-    parts = "[data-say], #story, #try, #presets button, #legend li, #guide p, #clock, #spoken, option, canvas"
-    said = "return [...document.querySelectorAll(arguments[0])].map(p => p.getAttribute('aria-label') || p.textContent)"
-    texts = driver.execute_script(said, parts)
-    assert "" not in texts
-    assert "undefined" not in " ".join(texts)
-    everything = driver.execute_script(
-        "const all = v => typeof v === 'string' ? [v] : Object.values(v).flatMap(all); return all(WORDS.zh)"
-    )
-    assert half_width("\n\n".join(everything)) == []
-
-
-def test_on_a_phone(visit, driver):
-    size = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    try:
-        for language in ("en", "zh"):
-            visit(f"preset=5&lang={language}")
-            assert driver.execute_script("return document.documentElement.scrollWidth") == 390
-            low = """return [...document.querySelectorAll("button, select, input, summary")].filter(part =>
-                part.offsetParent && part.getBoundingClientRect().height < 44).map(part => part.outerHTML)"""
-            assert driver.execute_script(low) == []
-            opened = driver.execute_script("return [...document.querySelectorAll('details')].map(part => part.open)")
-            assert opened == [True, False, True, False, False, False, False]  # B of both sides
-    finally:
-        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-
-
-def test_less_motion_shows_only_what_comes_out(visit, driver):
-    feature = {"name": "prefers-reduced-motion", "value": "reduce"}
-    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
-    try:
-        visit()
-        assert driver.find_element("id", "play").text == "100 steps"
-        driver.execute_script("window.drawn = 0; const one = paint; paint = (...all) => { drawn++; one(...all); }")
-        driver.find_element("id", "play").click()
-        rest(driver)
-        assert driver.execute_script("return [step, playing]") == [100, False]
-        assert driver.execute_script("return drawn") <= 2
-    finally:
-        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
-
-
-def test_a_hidden_page_pauses(visit):
-    driver = visit()
-    driver.find_element("id", "play").click()
-    driver.execute_script("""Object.defineProperty(document, "hidden", {get: () => true, configurable: true});
-        document.dispatchEvent(new Event("visibilitychange")); delete document.hidden;""")
-    assert not driver.execute_script("return playing")
-
-
-def test_a_side_that_overflows_stops_and_says_so(visit):
-    driver = visit("preset=1&optimizer-d=sgd&rate-d=1&k=5")
-    steps(driver, 150)
-    rest(driver)
-    left, right = shown(driver)
-    assert right["stopped"]
-    assert not left["stopped"]
-    assert driver.find_element("css selector", "#game-right .stopped").text.startswith("Stopped")
-    assert driver.find_element("css selector", "#game-left .stopped").text == ""
-    assert np.isfinite(np.concatenate(weights(driver))).all()
-
-
-def test_a_frame_holds_the_page_up_no_longer_than_it_may(visit):
-    """By a clock that each move and each picture moves on by three milliseconds."""
-    driver = visit()
-    made = driver.execute_script("""
-        let clock = 0, drawn = 0, moved = 0;
-        const real = performance.now;
-        performance.now = () => clock;
-        try {
-            queue = [{count: 50, move: () => { clock += 3; moved++; }}];
-            for (const entry of canvases.values()) entry.draw = () => { clock += 3; drawn++; };
-            const frames = [0, 1, 2, 3].map(() => {
-                const before = [moved, drawn];
-                work();
-                paint(DRAW_MS);
-                return [moved - before[0], drawn - before[1]];
-            });
-            return [frames, [...canvases.values()].filter(entry => entry.width).length];
-        } finally { performance.now = real; queue = []; }""")
-    frames, pictures = made
-    assert pictures == 7
-    assert frames == [[2, 1]] * 4  # a third move would end at 9 ms, a second picture at 6
+# The file.
 
 
 def test_the_page_is_small_and_runs_nothing_but_its_own_script():
@@ -461,8 +208,8 @@ def test_the_page_is_small_and_runs_nothing_but_its_own_script():
     assert outside == {"https://poloclub.github.io/ganlab/", "http://www.w3.org/2000/svg"}  # a link and a name
 
 
-def test_no_other_script_runs(visit, driver):
-    visit()
+def test_no_other_script_runs(driver):
+    visit(driver)
     driver.execute_script(
         "const s = document.createElement('script'); s.textContent = 'window.ran = 1'; document.body.append(s)"
     )
