@@ -20,7 +20,7 @@ from common.rng import LATENT, random_numbers
 from common.run.families import builder
 from common.run.recorder import Examiner
 from common.train import run
-from tests import USERS, toy
+from tests import USERS, board, toy
 from tests.runs import JUDGED, STEPS, TOY, result, steps_written
 
 import numpy as np
@@ -282,3 +282,19 @@ def run_dir(made_once) -> Path:
         (folder / "stderr.txt").write_text(done.stderr)
 
     return made_once("dcgan", make) / "dcgan"
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """One browser for all tests that have no reason to start another."""
+    if not (board.CHROMIUM and board.DRIVER):
+        pytest.skip("needs Chromium and its driver (Debian: chromium chromium-driver)")
+    with board.browser() as started:
+        yield started
+
+
+@pytest.fixture
+def driver(chromium):
+    chromium.get_log("browser")  # what was there before
+    yield chromium
+    assert chromium.get_log("browser") == []  # no page may complain
