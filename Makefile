@@ -14,11 +14,11 @@ endif
 BEST_DCGAN := --penalty 1 --learning-rate 0.0005 --epochs 6
 BEST_LSGAN := --penalty 10 --learning-rate 0.001 --epochs 8
 
-.PHONY: help train compare test board best play notebooks results clean setup setup-test
+.PHONY: help train compare test board best play notebooks results clean setup setup-test docs-check
 
 help: ## this list
 	@echo "make TARGET [ARGS='flags for the command'] [BASE_PYTHON=python3.12]"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' Makefile
 
 train: ARGS ?= --max-steps 1500 --eval-every 5
 train: setup ## set up, then a first DCGAN training of under 10 minutes: MNIST where it is in reach, else digits
@@ -37,6 +37,9 @@ best: setup ## both by the recipe of our weights: MNIST, some 50 minutes on one 
 test: setup-test ## set up, then ruff and the tests
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m pytest $(ARGS)
+
+docs-check: setup ## run every command of every page in a copy of the repository, trainings cut short
+	$(PYTHON) -m tests.docs_check
 
 board: setup ## VisualDL on the runs in work/, reachable from this machine only, telemetry off
 	$(PYTHON) -m commands.board $(ARGS)

@@ -1,0 +1,310 @@
+"""Every command of every page, run as a reader would: `make docs-check`.
+
+The pages are read in the order of the links from README.md, and their commands are run in a copy of the repository,
+each distinct one once: what stands in `bash` blocks, and what begins with `python`, `make` or `cp` between backticks.
+Then the same from README.zh-CN.md, where most of them have been run by then. A training is cut short by flags. The
+lines "next …" that a command ends with are run, too; and from another folder what may be called from any. What is not
+run stands in `NOT_RUN`, with the reason.
+
+A command fails where its exit status is not the expected one, or where it changes a file of the repository without
+naming it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+from typing import NamedTuple
+
+from commands.results import known_recipe
+from common.run.families import ROOT, builder, families, script
+from common.run.flags import parse_flags
+
+FLAGS = {"--dataset": "digits", "--max-steps": "20", "--eval-every": "0", "--batch-size": "16"}  # of a short training
+IN_COLOUR = {"--dataset": "folder --data-dir docs/images", "--batch-size": "8"}
+SHORT = " ".join(f"{flag} {value}" for flag, value in FLAGS.items())
+PORT = 8765  # VisualDL ends where its own is taken
+CUT = [  # pattern and what takes its place
+    (r"MNIST_DIR=… ", ""),
+    (r"--max-steps \d+", f"--max-steps {FLAGS['--max-steps']}"),
+    (r"--batch-size \d+", f"--batch-size {FLAGS['--batch-size']}"),
+    (r"^make (train|compare|best)(?=$| )(.*?)(?: ARGS=\"(.*?)\")?(?= &&|$)", rf'make \1\2 ARGS="{SHORT} \3"'),
+    (r"(commands\.sample .*--count) \d+", r"\1 16"),
+    (r"(commands\.evaluate|commands\.publish) (?!--help)", r"\1 --samples 100 "),
+    (r"commands\.results$", f"commands.results --samples 100 --recipes 'dcgan {SHORT}'"),
+    (r"(commands\.results --add) --recipes (\"vae_gan --model \$m) .*?\"", rf'\1 --samples 100 --recipes \2 {SHORT}"'),
+    (r"cgan_variants\.py", "cgan_variants.py --seeds 0 --updates 50"),
+    (r"^make board$", f'make board ARGS="--port {PORT}"'),
+    (r"(visualdl.* --logdir .*)", rf"\1 --port {PORT}"),
+    (r"(make notebooks)$", r'\1 ARGS="--no-browser --allow-root"'),
+]  # fmt: skip
+NOT_RUN = {  # pattern: why
+    r"^git clone|^cd |^unzip": "it fetches what is here already",
+    r"-m venv|^source |^pip install": "the environment is the one that this check runs in; `make test` makes one",
+    r"^export ": "it is for the commands that follow in the same terminal",
+    r"^make test": "that is the tests",
+    r"make results|results --add .*cifar_gan .*FOLDER": "hours, and CIFAR-10; commands.results is run below",
+    r"launch dcgan|--nnodes": "it needs GPUs, or two machines",
+    r"docs/zoo_plots\.py": "four minutes, and no flag cuts it",
+    r"^cp .*work/results|do cp ": "it copies pictures that trainings of hours have drawn",
+    r"NAME": "a name stands for many",
+}
+NEEDS = {  # pattern: what must be here for it
+    r"make play|play\.gradio": lambda: importlib.util.find_spec("gradio"),
+    r"make notebooks": lambda: importlib.util.find_spec("jupyterlab"),
+    r"--format onnx": lambda: importlib.util.find_spec("paddle2onnx"),
+    r"tests\.board": lambda: importlib.util.find_spec("selenium") and shutil.which("chromedriver"),
+    r"cgan_variants": lambda: os.environ.get("MNIST_DIR"),
+}
+SERVERS = r"^make (play|board|notebooks)|play\.gradio|visualdl"  # they run until they are stopped
+FINDS_SOMETHING_TO_DO = r"check_assignment"  # in a starter with its TODOs: status 1
+AFTERWARDS = {  # what the page tells the reader to do by hand
+    "cp zoo/cgan.py zoo/mygan.py": """sed -i 's/run("cgan"/run("mygan"/' zoo/mygan.py""",
+}
+WRITES_REPORT = r"commands\.results"  # that is what it is for: docs/results.md and its pictures
+ANYWHERE = [  # what may be called from any folder, as docs/running.md and docs/assignment.md say
+    "python {repo}/dcgan/train.py",
+    "python {repo}/zoo/vae_gan.py",
+    "python {repo}/docs/starter.py mine",
+    "python mine/train.py --dataset digits --max-steps 60",
+    "python {repo}/docs/check_assignment.py mine",
+]
+
+
+class Command(NamedTuple):
+    """A command, and where it stands."""
+
+    text: str
+    page: str
+    line: int
+
+
+class Half(NamedTuple):
+    """A page, or what of it is in one language; everything else is blank."""
+
+    name: str
+    text: str
+
+
+def halves(name: str, chinese: bool) -> Half:
+    """What of a page a reader of one language reads."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    first, line, second = text.partition("\n---\n")
+    if line and chinese:
+        text = re.sub(r"[^\n]", "", first + line) + second
+    return Half(name, first if line and not chinese else text)
+
+
+def pages(start: str, chinese: bool) -> list[Half]:
+    """The pages in the order in which one comes to them from `start`, then those that no link leads to."""
+    names, found = [start], []
+    tracked = [path for path in tracked_files() if path.endswith(".md")]
+    ours = [path for path in tracked if path.replace(".md", ".zh-CN.md") not in tracked] if chinese else tracked
+    rest = [path for path in ours if chinese or ".zh-CN" not in path]
+    for name in names:  # which grows
+        found.append(halves(name, chinese))
+        for link in re.findall(r"\]\(([^)#\s:]+\.md)", found[-1].text):
+            path = os.path.normpath(Path(name).parent / link)
+            names += [path] if path in rest and path not in names else []
+    return found + [halves(name, chinese) for name in rest if name not in names]
+
+
+def commands_of(page: Half) -> list[Command]:
+    """The commands of a page: lines of its `bash` blocks without comments, and those between backticks."""
+    found, fence = [], ""
+    for number, line in enumerate(page.text.splitlines(), 1):
+        if line.startswith("```"):
+            fence = "" if fence else line
+        elif fence == "```bash":
+            found.append(Command(re.sub(r"(^| +)#.*", "", line).strip(), page.name, number))
+        elif not fence:
+            for text in re.findall(r"(?<!`)`((?:\w+=\S+ )?(?:python|make|cp) [^`…|]+)`(?!`)", line):
+                bare = re.fullmatch(r"python -m commands\.\w+", text)
+                found.append(Command(f"{text} --help" if bare else text, page.name, number))
+    return [command for command in found if command.text]
+
+
+def cut(text: str) -> str:
+    """A command, its trainings and samples cut short."""
+    for pattern, shorter in CUT:
+        text = re.sub(pattern, shorter, text)
+    flags = {**FLAGS, **IN_COLOUR} if "cifar_gan" in text else FLAGS
+    added = " ".join(f"{flag} {value}" for flag, value in flags.items() if flag not in text)
+    return re.sub(r"(python [^;&]*?(?:/train|zoo/\w+)\.py'?)", rf"\1 {added}", text)
+
+
+@functools.lru_cache(maxsize=1)
+def tracked_files() -> list[str]:
+    """The files of the repository as they are now, also those that are not committed yet."""
+    listed = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, capture_output=True, check=True).stdout.decode().split("\0")
+    return sorted(name for name in names if name and (ROOT / name).is_file())
+
+
+class Reader:
+    """Someone with a copy of the repository who types what the pages say.
+
+    Args:
+        folder: where the copy and another folder are made.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.repo, self.elsewhere = folder / "the repository", folder / "elsewhere"
+        self.elsewhere.mkdir()
+        for name in tracked_files():
+            (self.repo / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, self.repo / name)
+        self.files = self.hashes()
+        self.environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONUNBUFFERED": "1",  # a server's address is read from what it says
+            "XDG_CACHE_HOME": str(folder / "cache"),
+            "MNIST_DIR": str(folder / "no MNIST"),  # so that `auto` is digits, at once
+        }
+        if sys.prefix != sys.base_prefix:
+            self.environment["VIRTUAL_ENV"] = sys.prefix
+        self.seen: set[str] = set()
+        self.left_out: dict[str, str] = {}
+        self.failed: list[str] = []
+        self.count = 0
+
+    def hashes(self) -> dict[str, str]:
+        """The files that were copied, as they are now."""
+        paths = {name: self.repo / name for name in tracked_files()}
+        return {name: hashlib.md5(path.read_bytes()).hexdigest() for name, path in paths.items() if path.exists()}
+
+    def type(self, command: Command, folder: Path | None = None) -> None:
+        """Run a command in `folder`, the repository where it is None, if it was not run before; then what it says is
+        next."""
+        if command.text in self.seen:
+            return
+        self.seen.add(command.text)
+        why = next((reason for pattern, reason in NOT_RUN.items() if re.search(pattern, command.text)), "")
+        if any(re.search(pattern, command.text) and not there() for pattern, there in NEEDS.items()):
+            why = "what it needs is not here"
+        if not why and re.search(r"results --add --recipes '", command.text):
+            why = self.parsed(command)
+        if why:
+            self.left_out[command.text] = why
+            return
+        for name in re.findall(r"\bwork/(\w+)(?![\w/]*\$)", command.text):  # "needs that model trained first"
+            if name in families() and not (self.repo / "work" / name).exists() and "train.py" not in command.text:
+                self.type(Command(f"python {script(name)}", command.page, command.line))
+        for name in re.findall(r"\bwork/results/(\w+)-0\b", command.text):  # of hours: a short one stands for it
+            self.type(Command(f"python {script(name)}", command.page, command.line))
+            shutil.copytree(self.repo / "work" / name, self.repo / f"work/results/{name}-0", dirs_exist_ok=True)
+        if "play.gradio.py" in command.text:
+            lines = re.search(
+                r"```python\n(import sys\n.*?commands\.play.*?)```", (ROOT / command.page).read_text(), re.S
+            )[1]
+            (self.repo / "play.gradio.py").write_text(re.sub(r"\"/home/[^\"]*\"", repr(str(self.repo)), lines))
+        said = self.run(command, cut(command.text), folder or self.repo)
+        if command.text in AFTERWARDS:
+            subprocess.run(AFTERWARDS[command.text], shell=True, cwd=self.repo, check=True)
+        for line in re.findall(r"^next +(.*)$", said, re.M):
+            if not line.startswith("the same command"):
+                self.type(Command(line, command.page, command.line), folder)
+
+    def parsed(self, command: Command) -> str:
+        """Look at the recipe of `commands.results`; returns why it is not run, "" where it is wrong."""
+        recipe = re.search(r"--recipes '(.*?)'", command.text)[1]
+        try:
+            family, *flags = known_recipe(recipe).split()
+            parse_flags(family, builder(family), flags)
+        except (Exception, SystemExit):
+            return ""
+        return "hours; docs/results.json has what it gave, and its flags are looked at"
+
+    def run(self, command: Command, text: str, folder: Path) -> str:
+        """Run `text` in `folder`; returns what it said, and notes what went wrong."""
+        began = time.monotonic()
+        environment = self.environment
+        if "cgan_variants" in text:
+            environment = {**environment, "MNIST_DIR": os.environ["MNIST_DIR"]}
+        serves = re.search(SERVERS, text)
+        with tempfile.TemporaryFile("w+") as output:
+            running = subprocess.Popen(
+                ["bash", "-c", text], cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True
+            )
+            trouble = served(running, output) if serves else ""
+            try:
+                status = running.wait(180)
+            except subprocess.TimeoutExpired:
+                status = "no end after 3 minutes"
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
+            output.seek(0)
+            said = output.read()
+        expected = 1 if re.search(FINDS_SOMETHING_TO_DO, text) else 0
+        if not serves and status != expected:
+            trouble = f"status {status}"
+        before, self.files = self.files, self.hashes()
+        changed = [name for name in before if self.files.get(name) != before[name]]
+        changed = [name for name in changed if name not in text and f"{Path(name).parent} " not in f"{text} "]
+        if changed and not re.search(WRITES_REPORT, text):
+            trouble = f"{trouble} it changed {', '.join(changed)}"
+        if trouble:
+            self.failed.append(f"{command.page}:{command.line}: {command.text}\n  {text}\n  {trouble}\n{said[-1500:]}")
+        self.count += 1
+        print(f"{'FAILED' if trouble else 'ok':6} {time.monotonic() - began:5.1f} s  {command.text}", flush=True)
+        return said
+
+
+def served(running: subprocess.Popen, output) -> str:
+    """Wait until a server says where it is, and look there; then stop it. Returns what went wrong."""
+    trouble, end = "no address", time.monotonic() + 90
+    while trouble and time.monotonic() < end and running.poll() is None:
+        time.sleep(0.2)
+        output.seek(0)
+        address = re.search(r"http://(?:127\.0\.0\.1|localhost):\d+[^\s;]*", output.read())
+        if address:
+            request = urllib.request.Request(address[0], headers={"Accept-Language": "en"})  # as a browser's
+            with contextlib.suppress(OSError), urllib.request.urlopen(request, timeout=5) as answer:
+                trouble = "" if answer.status == 200 else f"status {answer.status}"
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(running.pid, signal.SIGTERM)
+    return trouble
+
+
+def main() -> int:
+    """The exit status: 0 where every command does what its page says."""
+    english, chinese = (
+        [command for page in pages(start, is_chinese) for command in commands_of(page)]
+        for start, is_chinese in (("README.md", False), ("README.zh-CN.md", True))
+    )
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="docs-check-") as folder:
+        reader = Reader(Path(folder).resolve())
+        for command in [*english, *chinese]:
+            reader.type(command)
+        for text in ANYWHERE:
+            called = text.format(repo=f"'{reader.repo}'")
+            reader.type(Command(called, "docs/running.md, docs/assignment.md", 0), reader.elsewhere)
+    orders = [list(dict.fromkeys(command.text for command in commands)) for commands in (english, chinese)]
+    print(f"\nnot run, of {reader.count + len(reader.left_out)}:")
+    for text, why in sorted(reader.left_out.items(), key=lambda item: item[1]):
+        print(f"  {text}\n      {why}")
+    for failure in reader.failed:
+        print(f"\nFAILED {failure}")
+    only = [text for text in orders[1] if text not in orders[0]]
+    if only:
+        print("\nFAILED in Chinese alone: " + "; ".join(only))
+    print(f"\n{reader.count} commands in {time.monotonic() - began:.0f} s, {len(reader.failed)} failed")
+    return 1 if reader.failed or only else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
