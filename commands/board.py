@@ -94,11 +94,15 @@ def main(arguments: list[str] | None = None) -> int:
     flags = parser.parse_args(arguments)
     if not flags.folder.is_dir():
         raise UserError(f"{flags.folder}: there is no such folder; a training makes it: make train")
-    try:
-        family = socket.AF_INET6 if ":" in flags.host else socket.AF_INET
-        socket.create_server((flags.host, flags.port), family=family).close()
-    except (OSError, OverflowError) as error:  # VisualDL would wait for ever
-        raise UserError(f"--host {flags.host} --port {flags.port}: {error}; give another --port") from error
+    with socket.socket(socket.AF_INET6 if ":" in flags.host else socket.AF_INET) as probe:
+        try:
+            probe.setsockopt(
+                socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+            )  # as VisualDL will: after itself it may be at once
+            probe.bind((flags.host, flags.port))
+            probe.listen()
+        except (OSError, OverflowError) as error:  # VisualDL would wait for ever
+            raise UserError(f"--host {flags.host} --port {flags.port}: {error}; give another --port") from error
 
     api.LogReader = Runs
     sys.argv[1:] = ["--logdir", str(flags.folder), "--host", flags.host, "--port", str(flags.port)]

@@ -55,7 +55,8 @@ def open_what_is_closed():
         except OSError:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number that is free: this one
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w" if number else "r"))  # noqa: SIM115  for good
+            null = open(os.devnull, "w" if number else "r", encoding="utf-8", errors="replace")  # noqa: SIM115  for good
+            setattr(sys, name, null)
 
 
 def what_is_missing():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
@@ -26,17 +27,21 @@ DRIVER = shutil.which("chromedriver")
 
 
 @contextlib.contextmanager
-def served(logdir: Path) -> Iterator[str]:
-    """VisualDL serving `logdir` as `make board` does, on a free port; yields its address and ends it afterwards."""
+def served(logdir: Path, err: Path | None = None) -> Iterator[str]:
+    """VisualDL serving `logdir` as `make board` does, on a free port; yields its address and ends it afterwards.
+
+    What it says goes to the file `err`.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    flags = ["--host", "127.0.0.1", "--port", str(port), "--language", "en", "--disable-telemetry"]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "visualdl.server.app", "--logdir", str(logdir), *flags],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    with Path(err or os.devnull).open("w") as said:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "commands.board", str(logdir), "--port", str(port)],
+            cwd=Path(__file__).resolve().parents[1],
+            stdout=said,
+            stderr=said,
+        )
     address = f"http://127.0.0.1:{port}"
     request = urllib.request.Request(f"{address}/app/scalar", headers={"Accept-Language": "en"})
     try:

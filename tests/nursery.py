@@ -98,14 +98,19 @@ class Nursery:
         self.process.stdout.close()
 
 
-def patch(hang_in_save: int = 0, largest_file: int = 0, clock: bool = False) -> None:
+def patch(hang_in_save: int = 0, largest_file: int = 0, clock: bool = False, unread: bool = False) -> None:
     """Make this process one to which something happens.
 
     Args:
         hang_in_save: which save of a checkpoint never comes to its end.
         largest_file: in bytes: stands in for a full disk.
         clock: let it jump back and forth.
+        unread: what it says leads into pipes that nobody reads.
     """
+    for number in (1, 2) if unread else ():
+        read, write = os.pipe()
+        os.dup2(write, number)
+        os.close(read)
     if largest_file:
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
     if clock:

@@ -79,9 +79,10 @@ def test_killed_in_the_middle_of_a_save(tmp_path, nursery, undisturbed):
     assert not list(folder.glob(".*.part"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("times", [1, 2])
 def test_asked_to_stop_once_and_twice(tmp_path, nursery, undisturbed, number, times):
+    """Where the terminal is gone, kernel and shell may both say so: that is no second wish."""
     folder = tmp_path / "run"
     child = nursery.start(folder, *FLAGS, folder)
     child.wait_for("step 100 ")
@@ -92,7 +93,7 @@ def test_asked_to_stop_once_and_twice(tmp_path, nursery, undisturbed, number, ti
     assert child.end() == 130
     assert steps_written(folder) < STEPS
     assert "Traceback" not in child.err.read_text()
-    if times == 1:
+    if times == 1 or number == signal.SIGHUP:
         assert "--resume goes on from here" in child.out.read_text()
     finish(folder)
     assert result(folder) == undisturbed
@@ -119,6 +120,13 @@ def test_a_full_disk_ends_in_one_line_and_keeps_the_last_checkpoint(half, nurser
     assert str(half) in said[-1]
     assert (half / checkpoint.NAME).read_bytes() == before
     assert not list(half.glob(".*.part"))
+
+
+def test_nobody_reads_what_it_says(tmp_path, nursery, undisturbed):
+    """`python dcgan/train.py | head -1`."""
+    child = nursery.start(tmp_path / "run", *FLAGS, tmp_path / "run", unread=True)
+    assert child.end() == 0
+    assert result(tmp_path / "run") == undisturbed
 
 
 def test_a_clock_that_jumps_does_no_harm(tmp_path, nursery, undisturbed):

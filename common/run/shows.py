@@ -28,6 +28,6 @@ class Shows:
         except Exception as error:
             if what not in self._said:
                 self._said.add(what)
-                spoken = isinstance(error, (OSError, UserError))
-                reason = " ".join(f"{'' if spoken else type(error).__name__ + ': '}{error}".split())
+                kind = [] if isinstance(error, (OSError, UserError)) else [type(error).__name__]
+                reason = ": ".join([*kind, *filter(None, [" ".join(str(error).split())])])
                 tqdm.write(f"warning: {what}: {reason}; the training goes on", file=sys.stderr)

@@ -1,0 +1,160 @@
+"""VisualDL's logs: whole records or none, every run under its own name, and a damaged one hides no other."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import socket
+import struct
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+from commands import board as board_command
+from common.run.board import Board, cut_back, records
+from common.run.shows import Shows
+from tests import board
+from tests.conftest import check_refused, train
+from tests.runs import TOY
+
+import numpy as np
+import pytest
+from PIL import Image
+from visualdl import LogReader, LogWriter
+
+LOG = "vdlrecords.run.log"
+
+
+@pytest.fixture
+def log(tmp_path) -> Path:
+    """A log of four records: what VisualDL writes first, two points of a curve and a picture."""
+    shown = Board(tmp_path / LOG, Shows())
+    for step in (0, 20):
+        shown.scalar("loss/D", step / 4, step)
+    shown.image("samples", Image.new("L", (40, 30)), 20)
+    return shown.path
+
+
+def points(path: Path, tag: str = "loss/D") -> list[tuple[int, float]]:
+    return [(point.id, point.value) for point in LogReader(file_path=str(path)).get_data("scalar", tag)]
+
+
+@pytest.mark.parametrize("level", [0, 1, 2, 255])
+def test_a_dark_picture_stays_what_it_is(tmp_path, level, capfd):
+    picture = np.zeros((8, 8, 3), np.uint8)
+    picture[2:4] = level
+    picture.flags.writeable = False
+    Board(tmp_path / LOG, Shows()).image("samples", Image.fromarray(picture), 3)
+    (found,) = LogReader(file_path=str(tmp_path / LOG)).get_data("image", "samples")
+    with Image.open(io.BytesIO(found.image.encoded_image_string)) as shown:
+        assert np.array_equal(np.asarray(shown), picture)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_log_is_cut_back_to_its_last_whole_record(log):
+    whole = log.read_bytes()
+    ends = [end for _, end in records(log)]
+    assert len(ends) == 4
+    assert ends[-1] == len(whole)
+    for length in [*range(ends[0], ends[2], 7), *range(ends[2], len(whole), 97), len(whole)]:
+        log.write_bytes(whole[:length])
+        assert cut_back(log) == log.stat().st_size == max(end for end in ends if end <= length)
+        assert points(log) == [(0, 0.0), (20, 5.0)][: sum(end <= length for end in ends[1:3])]
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        bytes(4096),  # what a power cut may leave
+        b"\xff" * 5,
+        b"\xff" * 50,
+        struct.pack("<Q", 2**63),
+        struct.pack("<Q", 20) + b"no record of VisualDL",
+    ],
+)
+def test_what_is_no_record_ends_a_log(log, tail):
+    whole = log.read_bytes()
+    log.write_bytes(whole + tail)
+    assert cut_back(log) == len(whole)
+    assert log.read_bytes() == whole
+
+
+def test_a_checkpoint_before_the_last_record(log):
+    *_, before, last = (end for _, end in records(log))
+    assert cut_back(log, last - 1) == before == log.stat().st_size
+    assert cut_back(log, last) == before
+
+
+def test_a_resumed_run_goes_on_after_a_log_that_was_damaged_or_removed(half, say):
+    flags = [*TOY, "--output-dir", half, "--resume", "--max-steps"]
+    path, before = half / LOG, points(half / LOG)
+    path.write_bytes(path.read_bytes()[:-7])
+    assert say(train, "toy", *flags, 200).err == ""
+    assert points(path) == [*before, *points(path)[len(before) :]]
+    assert [step for step, _ in points(path)] == [*range(0, 200, 20)]
+    path.unlink()
+    assert say(train, "toy", *flags, 230).err == ""
+    assert [step for step, _ in points(path)] == [200, 220]
+    assert max(end for _, end in records(path)) == path.stat().st_size
+
+
+def ask(address: str, what: str, **given: str) -> list:
+    """What VisualDL's server answers to the page."""
+    with urllib.request.urlopen(f"{address}/app/api/{what}?{urllib.parse.urlencode(given)}", timeout=30) as answer:
+        return json.load(answer)["data"]
+
+
+def curve(address: str, run: str) -> list[tuple[int, float]]:
+    return [(step, value) for _, step, value in ask(address, "scalar/list", run=run, tag="loss/D")]
+
+
+def logged(folder: Path) -> list[tuple[int, float]]:
+    """What that curve has to be."""
+    with (folder / "losses.csv").open() as file:
+        rows = [(int(row["step"]), float(row["loss_d"])) for row in csv.DictReader(file)]
+    return [(step, pytest.approx(loss)) for step, loss in rows if step % 20 == 0]
+
+
+def test_the_server_shows_every_run_under_its_own_name(tmp_path):
+    """Three runs that were one, logs by an earlier version that have a name, and damaged ones; then one more run."""
+    work = tmp_path / "work"
+
+    def run(folder: str, seed: int) -> None:
+        assert train("toy", *TOY, "--max-steps", 41, "--seed", seed, "--output-dir", work / folder) == 0
+
+    for seed, folder in enumerate(("dcgan", "dcgan", "best/dcgan")):
+        run(folder, seed)
+    for folder in ("old", "older"):
+        with LogWriter(str(work / folder), file_name=LOG, display_name="dcgan") as writer:
+            writer.add_scalar("loss/D", len(folder), 0)
+    (work / "cut").mkdir()
+    (work / "cut" / LOG).write_bytes((work / "dcgan" / LOG).read_bytes()[:-7])
+    (work / "noise").mkdir()
+    (work / "noise" / LOG).write_bytes(b"\xff" * 50)
+
+    with board.served(work, tmp_path / "said.txt") as address:
+        names = ["best/dcgan", "cut", "dcgan", "dcgan/earlier-1", "noise", "old", "older"]
+        assert sorted(ask(address, "runs")) == names
+        shown = {name: curve(address, name) for name in ("dcgan", "dcgan/earlier-1")}
+        assert shown == {name: logged(work / name) for name in shown}
+        assert shown["dcgan"] != shown["dcgan/earlier-1"]
+        assert curve(address, "cut") == shown["dcgan"]
+        assert [curve(address, name) for name in ("old", "older")] == [[(0, 3.0)], [(0, 5.0)]]
+        said = (tmp_path / "said.txt").read_text()
+        for name in ("cut", "noise"):
+            assert said.count(f"warning: {work / name / LOG}: ") == 1
+        assert said.count("warning") == 2
+
+        run("best/dcgan", 3)  # sets aside what the server has read
+        for name in ("best/dcgan", "best/dcgan/earlier-1"):
+            assert curve(address, name) == logged(work / name)
+        assert curve(address, "best/dcgan") != curve(address, "best/dcgan/earlier-1")
+
+
+def test_a_folder_that_is_not_there_and_a_port_that_is_taken(tmp_path, say):
+    check_refused(say(board_command.main, tmp_path / "work"), f"{tmp_path / 'work'}: there is no such folder")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        check_refused(say(board_command.main, tmp_path, "--port", port), f"--port {port}: ")
+    check_refused(say(board_command.main, tmp_path, "--port", 99_999), "--port 99999: ")
