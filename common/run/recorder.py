@@ -15,6 +15,7 @@ from common.judging.reference import Reference
 from common.rng import FIXED, STATISTICS, random_numbers
 from common.run import artifacts, checkpoint
 from common.run.health import Health, pixel_std, what_classes
+from common.run.logs import put_back
 from common.run.progress import Progress
 from common.run.runs import best_distance, load_rows, load_troubles
 from common.run.words import metrics_line
@@ -52,10 +53,11 @@ class Recorder:
     ) -> None:
         self.game, self.dataset, self.flags, self.identity = game, dataset, flags, identity
         self.folder, start = flags.output_dir, place["step"] if place else 0
+        lengths = place and put_back(self.folder, start, place["logs"])
         if place:
             artifacts.remove_later_grids(self.folder / "samples", start, place["sample_every"], steps_per_epoch)
         given = {**vars(flags), **flags.settings}
-        self.logs = artifacts.Logs(self.folder, given, place and place["logs"])
+        self.logs = artifacts.Logs(self.folder, given, lengths)
         self.health = Health(pixel_std(as_float(dataset.images[:1000])), game.scores, what_classes(dataset.name))
         if place:
             self.health.resume(load_rows(self.folder), place["troubles"], load_troubles(self.folder))
