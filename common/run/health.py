@@ -56,6 +56,8 @@ class Health:
         """What begins to be wrong with these steps' losses and scores: a row of `step`, `trouble` and `advice` each."""
         if self.scores is None or not {"loss_d", "score_real", "score_fake"} <= set(rows[0]):
             return []
+        if self._rows and self._rows[-1].keys() != rows[0].keys():  # of a `losses.csv` that somebody changed
+            self._rows.clear()
         found = []
         for row in rows:
             self._rows.append(row)

@@ -15,6 +15,7 @@ from common.judging.reference import Reference
 from common.rng import FIXED, STATISTICS, random_numbers
 from common.run import artifacts, checkpoint
 from common.run.health import Health, pixel_std, what_classes
+from common.run.logs import put_back
 from common.run.progress import Progress
 from common.run.runs import best_distance, load_rows, load_troubles
 from common.run.words import metrics_line
@@ -54,7 +55,8 @@ class Recorder:
         self.folder, start = flags.output_dir, place["step"] if place else 0
         given = {**vars(flags), **flags.settings}
         del given["settings"]
-        self.logs = artifacts.Logs(self.folder, given, place and place["logs"])
+        lengths = place and put_back(self.folder, start, place["logs"])
+        self.logs = artifacts.Logs(self.folder, given, lengths)
         self.shows, said, self.best = self.logs.shows, [], np.inf
         if place:
             with self.shows.only("the sample grids"):

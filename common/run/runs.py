@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from common.errors import UserError
 from common.files.weights import load_into
 from common.game import Game
 from common.run.families import ROOT, assignment, builder, families, script
+from common.run.logs import read_losses
 from common.settings import Setting, settings_of
 
 import numpy as np
@@ -65,9 +65,7 @@ def load_losses(run_dir: Path) -> dict[str, np.ndarray]:
     """
     path = run_dir / "losses.csv"
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            header, *rows = csv.reader(file)
-        rows = [row for row in rows if len(row) == len(header)]  # the last line may be half written
+        header, rows = read_losses(path)
         table = np.array(rows, dtype=np.float64).reshape(len(rows), len(header))
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; name a folder that a training wrote, such as work/dcgan") from error
@@ -79,8 +77,11 @@ def load_losses(run_dir: Path) -> dict[str, np.ndarray]:
 
 
 def load_rows(run_dir: Path) -> list[dict[str, float]]:
-    """The rows of a run's `losses.csv`, steps as whole numbers."""
-    losses = load_losses(run_dir)
+    """The rows of a run's `losses.csv`, steps as whole numbers; none where there is none of them."""
+    try:
+        losses = load_losses(run_dir)
+    except UserError:
+        return []
     steps = losses.pop("step").astype(int).tolist()
     return [{"step": step, **dict(zip(losses, values))} for step, *values in zip(steps, *losses.values())]
 
@@ -97,7 +98,7 @@ def load_troubles(run_dir: Path) -> list[dict[str, Any]]:
 
 def _logged(run_dir: Path) -> list[dict[str, Any]]:
     try:
-        return [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+        return [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text(encoding="utf-8-sig").splitlines()]
     except OSError:
         return []
     except ValueError as error:
