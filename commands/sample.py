@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import sys
+from pathlib import Path
 from typing import Any
 
 from common import data
@@ -46,8 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
     add(
         "--reconstruct",
         action="store_true",
-        help="draw --count real images that no training saw, and below each row what the family makes of them: steps "
-        "on the way, reconstructions",
+        help="draw --count real images that no training saw (of a run on your own pictures: these), and below each row "
+        "what the family makes of them: steps on the way, reconstructions",
     )
     add("--data-dir", type=user_path, help=f"with --reconstruct: {DATA_DIR_HELP}")
     add(
@@ -76,7 +77,10 @@ def main(arguments: list[str] | None = None) -> int:
     weights = flags.weights or ("generator.params" if flags.reconstruct else best_weights(flags.run_dir))
     game = load_game(flags.run_dir, weights)
     if flags.reconstruct:
-        images = reconstructed(game, load_config(flags.run_dir), flags.seed, flags.count, flags.columns, flags.data_dir)
+        config = load_config(flags.run_dir)
+        images = reconstructed(game, config, flags.seed, flags.count, flags.columns, flags.data_dir)
+        if on_own_pictures(config):
+            print("of the pictures that it was trained on: of one's own there are no others")
     else:
         images = drawn(game, flags)
     by = weights if "generator" in game.networks else "all networks"
@@ -109,9 +113,12 @@ def drawn(game: Game, flags: argparse.Namespace) -> np.ndarray:
 
 
 def reconstructed(
-    game: Game, config: dict[str, Any], seed: int, count: int, columns: int, data_dir: str | None = None
+    game: Game, config: dict[str, Any], seed: int, count: int, columns: int, data_dir: str | Path | None = None
 ) -> np.ndarray:
     """What the family makes of `count` unseen images, `[rows * count, C, H, W]`: a row of the grid for each step.
+
+    One's own pictures have no part that no training saw: of a run on them it is these, the first ones again where there
+    are fewer.
 
     Args:
         game: of a run.
@@ -125,13 +132,24 @@ def reconstructed(
     """
     if not game.reconstructs:
         raise UserError(f"--reconstruct: {config['family']} draws from noise only; python zoo/vae_gan.py does more")
-    images, _, _ = data.load_labelled(config.get("dataset", "mnist"), "test", data_dir, game.image[1])
-    if count > len(images):
-        raise UserError(f"--count {count}: there are {len(images):,} images that no training saw")
-    chosen = np.random.default_rng(seed).permutation(len(images))[:count]
+    if on_own_pictures(config):
+        named = data_dir or config.get("flags", {}).get("data_dir")
+        if not isinstance(named, (str, Path)):
+            raise UserError("--data-dir: this run was trained on somebody's own pictures; name a folder of such ones")
+        images = data.load("folder", named, game.image).images
+    else:
+        images, _, _ = data.load_labelled(config.get("dataset", "mnist"), "test", data_dir, game.image[1])
+        if count > len(images):
+            raise UserError(f"--count {count}: there are {len(images):,} images that no training saw")
+    chosen = np.resize(np.random.default_rng(seed).permutation(len(images)), count)
     steps = game.reconstruct(data.as_float(images[chosen]))
     starts = range(0, len(chosen), columns)
     return np.concatenate([step[start : start + columns] for start in starts for step in steps])
+
+
+def on_own_pictures(config: dict[str, Any]) -> bool:
+    """Whether a run was trained on one's own pictures."""
+    return config.get("dataset") == "folder"
 
 
 def walk(first: np.ndarray, last: np.ndarray, count: int, dim: int) -> np.ndarray:

@@ -96,6 +96,7 @@ def config_of(family: str, game: Game, dataset: Dataset, flags: argparse.Namespa
     """What `config.json` says of a run."""
     given = {**vars(flags), **flags.settings}
     del given["settings"]
+    given["data_dir"] = flags.data_dir and flags.data_dir.absolute()  # commands read it, in any folder
     return {
         "family": family,
         "flags": {name: str(value) if isinstance(value, Path) else value for name, value in given.items()},

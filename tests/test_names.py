@@ -112,7 +112,7 @@ def test_any_name_in_a_figure(judged, monkeypatch, fonts):
     assert shown[GBK] == r"\udcd6\udcd0\udcce\udcc4"
 
     label = "a$_$b 训练一"
-    figure = compare.draw([compare.load_run(judged)._replace(label=label)], 0.9)
+    figure = compare.draw_runs([compare.load_run(judged)._replace(label=label)], 0.9)
     figure.savefig(io.BytesIO(), dpi=50)
     assert figure.subfigs[2].axes[0].get_title().startswith(r"a\$_\$b ")
 
