@@ -10,6 +10,7 @@ import struct
 import urllib.parse
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 from commands import board as board_command
 from common.run.board import Board, cut_back, records
@@ -99,7 +100,7 @@ def test_a_resumed_run_goes_on_after_a_log_that_was_damaged_or_removed(half, say
     assert max(end for _, end in records(path)) == path.stat().st_size
 
 
-def ask(address: str, what: str, **given: str) -> list:
+def ask(address: str, what: str, **given: str) -> Any:
     """What VisualDL's server answers to the page."""
     with urllib.request.urlopen(f"{address}/app/api/{what}?{urllib.parse.urlencode(given)}", timeout=30) as answer:
         return json.load(answer)["data"]
@@ -135,6 +136,8 @@ def test_the_server_shows_every_run_under_its_own_name(tmp_path):
 
     with board.served(work, tmp_path / "said.txt") as address:
         names = ["best/dcgan", "cut", "dcgan", "dcgan/earlier-1", "noise", "old", "older"]
+        tags = ask(address, "scalar/tags")
+        assert sorted(tags["runs"]) == [name for name in names if name != "noise"]
         assert sorted(ask(address, "runs")) == names
         shown = {name: curve(address, name) for name in ("dcgan", "dcgan/earlier-1")}
         assert shown == {name: logged(work / name) for name in shown}

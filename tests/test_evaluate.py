@@ -88,7 +88,10 @@ def test_what_the_judge_saw_is_kept_and_a_damaged_copy_is_not_trusted(tmp_path, 
     images, _, checksum = data.load_labelled("digits", "train")
     first = Reference("digits", images, checksum).seen.features
     (kept,) = tmp_path.rglob("*.npz")
-    for content in (b"", b"PK\x03\x04 not a zip", kept.read_bytes()[:-100]):
+    whole = kept.read_bytes()
+    unknown = bytearray(whole)
+    unknown[unknown.index(b"PK\x01\x02") + 10] = 99  # a way of packing that there is not
+    for content in (b"", b"PK\x03\x04 not a zip", whole[:-100], bytes(unknown)):
         kept.write_bytes(content)
         assert (Reference("digits", images, checksum).seen.features == first).all()
     assert kept.stat().st_size > 1000

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 
 from common import data
 from common.data import CLASSES
@@ -67,8 +66,8 @@ class Reference:
             with self.cached.open("rb") as file, np.load(file, allow_pickle=False) as kept:
                 if kept["features"].shape[0] == len(images) and np.isfinite(kept["features"]).all():
                     return Judged(kept["features"], kept["probabilities"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            pass  # not there, or damaged: made anew below
+        except Exception:
+            pass  # not there, or damaged in whatever way: made anew below
         seen = self.see(images)
         keep(self.cached, lambda file: np.savez(file, features=seen.features, probabilities=seen.probabilities))
         return seen

@@ -10,7 +10,8 @@ import os
 import select
 import sys
 
-NOBODY_READS = (errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO)  # `| head -1` has what it wants; a terminal is gone
+# `| head -1` has what it wants (EINVAL: so Windows calls it), or a terminal is gone.
+NOBODY_READS = (errno.EPIPE, errno.EINVAL, errno.EIO, errno.EBADF, errno.ENXIO)
 
 
 class Sink(io.FileIO):
