@@ -13,6 +13,7 @@ import warnings
 from pathlib import Path
 
 threads = 1  # of oneDNN's convolutions; `prepare` and `use_threads` set it
+CPUINFO = Path("/proc/cpuinfo")  # Linux has it
 OFF_SWITCH = "GAN_NO_MKL_SETUP"  # set to 1: leave MKL's choice of code path alone
 
 
@@ -38,7 +39,7 @@ def usable_cores() -> int:
 def processor() -> str:
     """The processor's name."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = CPUINFO.read_text().splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
@@ -46,12 +47,26 @@ def processor() -> str:
 
 def launched_processes() -> int:
     """How many Paddle's launcher started, on all machines; 1 without it."""
-    return int(os.environ.get("PADDLE_TRAINERS_NUM", "1"))
+    return count_in("PADDLE_TRAINERS_NUM") or 1
 
 
 def processes_here() -> int:
     """How many of them run on this machine and share its cores."""
-    return int(os.environ.get("PADDLE_LOCAL_SIZE") or launched_processes())
+    return count_in("PADDLE_LOCAL_SIZE") or launched_processes()
+
+
+def count_in(variable: str) -> int | None:
+    """The whole number, at least 1, that a variable of the environment holds; None where it is not set, or empty.
+
+    Raises:
+        ValueError: it holds something else.
+    """
+    text = os.environ.get(variable, "").strip()
+    if not text:
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"${variable} is {text!r}, and should be the number of processes; for one: unset {variable}")
+    return int(text)
 
 
 def mkl_code_path(cpuinfo: str) -> str | None:
@@ -81,13 +96,16 @@ def keep_freed_memory() -> None:
 def prepare() -> None:
     """Set this process up for Paddle. What the user has set in the environment stays."""
     try:
-        path = mkl_code_path(Path("/proc/cpuinfo").read_text())
+        path = mkl_code_path(CPUINFO.read_text())
     except OSError:  # not Linux
         path = None
-    if path and "MKL_DEBUG_CPU_TYPE" not in os.environ and os.environ.get(OFF_SWITCH, "") in ("", "0"):
+    if path and not os.environ.get("MKL_DEBUG_CPU_TYPE") and os.environ.get(OFF_SWITCH, "") in ("", "0"):
         os.environ["MKL_DEBUG_CPU_TYPE"] = path
 
     keep_freed_memory()
+
+    for name in [name for name, value in os.environ.items() if name.startswith("PADDLE_") and not value.strip()]:
+        del os.environ[name]  # Paddle takes an empty one for a number
 
     # Paddle's own, on a normal run: 3.x looks for a compiler cache at import, 2.6 reminds of how its BatchNorm trains.
     warnings.filterwarnings("ignore", message="No ccache found")
