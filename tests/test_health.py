@@ -12,6 +12,7 @@ from common.run.health import SAMPLES_WARM_UP, WARM_UP, WINDOW, Health, pixel_st
 from common.run.runs import load_troubles
 from common.train import run
 from tests import toy
+from tests.conftest import here
 from tests.sick import g_frozen, labels_swapped
 
 import numpy as np
@@ -163,6 +164,25 @@ def test_a_slow_start_is_no_collapse(digits):
     assert resumed.check_samples(1100, 0.29 * digits[:64]) == []  # 0.26 two hundred steps ago
     (found,) = resumed.check_samples(1200, 0.29 * digits[:64])
     assert found["trouble"] == "the samples collapse"
+
+
+@pytest.mark.parametrize(("judged_from", "said"), [(0, ["the samples collapse"]), (1000, [])])
+def test_it_looks_at_samples_and_not_at_the_grid(judged_from, said, tmp_path, monkeypatch):
+    """BiGAN's grid is half real images; and what draws may not be trained from the start, as StackGAN's."""
+
+    def build(**settings: float) -> GAN:
+        gan = toy.build(**settings)
+        gan.generator[-2].weight.set_value(0 * gan.generator[-2].weight)  # one grey picture, whatever the noise
+        gan.optimizers["generator"].set_lr(0.0)
+        gan.show = lambda batch: batch.images.numpy()
+        gan.judged_from = judged_from
+        return gan
+
+    monkeypatch.setattr("common.run.health.SAMPLES_WARM_UP", 10)
+    monkeypatch.setattr("common.run.health.WINDOW", 10)
+    flags = ["--dataset", "digits", "--max-steps", 25, "--sample-every", 10, "--threads", 1, "--output-dir", tmp_path]
+    assert here(lambda given: run("lsgan", build, given), *flags) == 0
+    assert [line["trouble"] for line in load_troubles(tmp_path)] == said
 
 
 def test_missing_digits():
