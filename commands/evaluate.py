@@ -34,7 +34,8 @@ def judge_runs(
         data_dir: where the data set's files are, as `--data-dir`.
 
     Returns:
-        The data set's name; a row of metrics under each name, for `table`; the yardsticks of each run that has some.
+        The data set's name; a row of metrics under each name, for `table`; the yardsticks of each run that has some, of
+        the raw weights alone where pictures are made of pictures.
 
     Raises:
         UserError: the runs saw different data, or one cannot be read.
@@ -48,7 +49,9 @@ def judge_runs(
                 if "generator" in game.networks:
                     latent = game.latent(np.random.default_rng(seed), samples)
                     rows[f"{run_dir} {name}"] = reference.judge_images(game.sample(latent))
-                if name == "best":  # an epoch's generator; the other networks are those of the last step
+                # The other networks are those of the last step, and no average: an encoder does not belong to any but
+                # the raw weights.
+                if name == "best" or (name == "EMA" and game.reconstructs):
                     continue
                 measured = {**game.measure(reference, run_dir), **reconstructions(game, reference)}
                 if measured and measured != yardsticks.get(f"{run_dir} raw"):  # some depend on the run's logs alone

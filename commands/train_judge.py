@@ -12,19 +12,21 @@ import sys
 from common import data
 from common.data import as_float
 from common.errors import DONE, Parser, command, number_between, seed_number, user_path, whole_number
-from common.judging.judge import FOLDER, Judge, classify
+from common.judging.judge import FEATURES, FOLDER, Judge, classify
 from common.run import artifacts
 from common.run.flags import DATA_DIR_HELP
 
 import numpy as np
 import paddle
 from paddle import nn
+from scipy.ndimage import gaussian_filter
 from tqdm import tqdm
 
 BATCH_SIZE = 128
 SHIFT = 2  # pixels of random translation, each way
 EPOCHS = {"mnist": 8, "fashion-mnist": 12, "kmnist": 8, "digits": 80, "cifar10": 15}
-MIRRORED = ("cifar10",)  # a dog looks either way; a digit, a shoe's tip do not
+PHOTOGRAPHS = ("cifar10",)  # a dog looks either way; a digit, a shoe's tip do not
+DEGRADED = BATCH_SIZE // 8  # of a batch of photographs are blurred, and as many images of noise are added
 
 
 @command
@@ -48,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
         images, labels, checksum = data.load_labelled(dataset, "train", flags.data_dir)
         unseen, answers, _ = data.load_labelled(dataset, "test", flags.data_dir)
         epochs = flags.epochs or EPOCHS[dataset]
-        judge = train(images, labels, epochs, flags.learning_rate, flags.seed, dataset in MIRRORED)
+        judge = train(images, labels, epochs, flags.learning_rate, flags.seed, dataset in PHOTOGRAPHS)
         accuracy = float((classify(judge, unseen).classes == answers).mean())
         print(f"{dataset}: {accuracy:.2%} of {len(unseen):,} unseen images", flush=True)
 
@@ -72,16 +74,23 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def train(
-    images: np.ndarray, labels: np.ndarray, epochs: int, learning_rate: float, seed: int, mirrored: bool = False
+    images: np.ndarray, labels: np.ndarray, epochs: int, learning_rate: float, seed: int, photographs: bool = False
 ) -> Judge:
     """A judge trained on `images [N, C, 32, 32]`, float32 in [-1, 1] or uint8, with `labels [N]`, each shifted at
-    random by up to two pixels; where they may be `mirrored`, half of them are."""
+    random by up to two pixels.
+
+    Of `photographs` half are mirrored, and the features learn what is none. A judge that has seen nothing but
+    photographs is unsure of noise, and unsure features lie in the midst of all classes, near everything. So a second
+    head, which is not kept, has to tell how far each image is from a photograph: 0 as it is, ½ blurred, 1 noise.
+    """
     paddle.seed(seed)
     rng = np.random.default_rng(seed)
     judge, criterion = Judge(images.shape[1]), nn.CrossEntropyLoss()
+    degree, degree_criterion = nn.Linear(FEATURES, 1), nn.BCEWithLogitsLoss()
     steps = epochs * -(-len(images) // BATCH_SIZE)
     schedule = paddle.optimizer.lr.CosineAnnealingDecay(learning_rate, steps)
-    adam = paddle.optimizer.Adam(schedule, parameters=judge.parameters())
+    parameters = judge.parameters() + (degree.parameters() if photographs else [])
+    adam = paddle.optimizer.Adam(schedule, parameters=parameters)
     border = ((0, 0), (0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT))
     size = images.shape[2]
     with tqdm(total=steps, disable=None) as bar:
@@ -92,10 +101,15 @@ def train(
                 padded = np.pad(as_float(images[chosen]), border, constant_values=-1)
                 top, left = rng.integers(0, 2 * SHIFT + 1, 2)  # one shift a batch
                 batch = padded[:, :, top : top + size, left : left + size]
-                if mirrored:
+                if photographs:
                     batch = np.where(rng.random(len(batch)) < 0.5, batch.T, batch[..., ::-1].T).T
-                _, logits = judge(paddle.to_tensor(np.ascontiguousarray(batch)))
-                loss = criterion(logits, paddle.to_tensor(labels[chosen]))
+                    parts = blurred(batch[:DEGRADED], rng), batch[DEGRADED:], noise(batch[:DEGRADED].shape, rng)
+                    batch = np.concatenate(parts)
+                features, logits = judge(paddle.to_tensor(np.ascontiguousarray(batch)))
+                loss = criterion(logits[: len(chosen)], paddle.to_tensor(labels[chosen]))
+                if photographs:
+                    wanted = np.repeat(np.float32([0.5, 0, 1]), [len(part) for part in parts])[:, None]
+                    loss = loss + degree_criterion(degree(features), paddle.to_tensor(wanted))
                 loss.backward()
                 adam.step()
                 adam.clear_grad()
@@ -103,6 +117,21 @@ def train(
                 bar.update()
     judge.eval()
     return judge
+
+
+def blurred(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Images `[N, C, H, W]` under a Gaussian of 1 to 3 pixels."""
+    sigma = rng.uniform(1, 3)
+    return gaussian_filter(images, (0, 0, sigma, sigma))
+
+
+def noise(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Images of noise in [-1, 1], float32 of `shape [N, C, H, W]`, each of a brightness and a contrast of its own: in
+    two batches of five pixel by pixel, else in patches of up to 3 pixels."""
+    sigma = max(0.0, rng.uniform(-2, 3))
+    drawn = gaussian_filter(rng.standard_normal(shape, np.float32), (0, 0, sigma, sigma))
+    contrast, brightness = rng.uniform(0, 1, (len(drawn), 1, 1, 1)), rng.uniform(-0.5, 0.5, (len(drawn), 1, 1, 1))
+    return np.clip(brightness + contrast * drawn / drawn.std(), -1, 1).astype(np.float32)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,8 @@ class EMA:
         They are measured instead, as for stochastic weight averaging (Izmailov et al. 2018, arXiv 1803.05407,
         section 3.2): the plain mean over the batches.
         """
-        norms = [layer for layer in self.network.sublayers() if isinstance(layer, (nn.BatchNorm1D, nn.BatchNorm2D))]
+        kinds = nn.BatchNorm1D, nn.BatchNorm2D, nn.SyncBatchNorm
+        norms = [layer for layer in self.network.sublayers() if isinstance(layer, kinds)]
         momenta = [norm._momentum for norm in norms]
         self.network.train()
         for index, batch in enumerate(batches):

@@ -101,8 +101,9 @@ class Game:
         labelled: whether `update` reads `batch.labels`.
         batches: batches of real images that one update takes; where more than one, an epoch's remainder is left out.
         scores: what D is taught to answer for fake and for real images; None where it has no such scale.
+        chance: `loss_d` where D cannot tell real from fake; None where `scores` is.
         latent_dim: how many numbers of noise a latent vector begins with; a label or a code may follow.
-        noise: which numbers these are: `normal`, or `uniform` in [-1, 1).
+        noise: which numbers these are: `normal`, or `uniform` in [-1, 1). A `latent` of one's own keeps to it.
         judged_from: updates before which the generator is not judged: what draws is not trained from the start.
         condition: what `label` in `latent` chooses: `digit`, `code`, or nothing.
         keep_epochs: whether the generator of every epoch is kept, as `generator_0001.params` and so on.
@@ -115,6 +116,7 @@ class Game:
     labelled: bool = False
     batches: int = 1
     scores: tuple[float, float] | None = (0.0, 1.0)
+    chance: float | None = None
     latent_dim: int = LATENT_DIM
     noise: Literal["normal", "uniform"] = "normal"
     judged_from: int = 0
@@ -123,7 +125,8 @@ class Game:
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """One update of every player. Returns 0-D tensors, left on the device: a row of `losses.csv`, the same names
-        each time, `loss_*` first."""
+        each time, `loss_*` first. `loss_d` is the loss of D's scores; what D minimises besides has columns of its own.
+        """
         raise NotImplementedError
 
     @contextlib.contextmanager
@@ -170,12 +173,15 @@ class Game:
         return sides
 
     def latent(self, rng: np.random.Generator, count: int, label: int | None = None) -> np.ndarray:
-        """What `sample` turns into `count` images: here standard normal vectors `[count, latent_dim, 1, 1]`.
+        """What `sample` turns into `count` images: here vectors of `noise`, `[count, latent_dim, 1, 1]`.
 
         Args:
             label: which digit, or which code, for a family that has such a `condition`.
         """
-        return rng.standard_normal((count, self.latent_dim, 1, 1), dtype=np.float32)
+        shape = (count, self.latent_dim, 1, 1)
+        if self.noise == "uniform":
+            return rng.uniform(-1, 1, shape).astype(np.float32)
+        return rng.standard_normal(shape, dtype=np.float32)
 
     def sample(self, z: np.ndarray | Tensor, ema: bool = False) -> np.ndarray:
         """Images `[N, C, H, W]`, float32 in [-1, 1], of the generator or of its moving average."""

@@ -58,7 +58,7 @@ class GAN(Game):
             name: Adam(rate, beta1, beta2, parameters=self.networks[name].parameters())
             for name, rate in learning_rates.items()
         }
-        self.penalty, self.penalty_every = penalty, penalty_every
+        self.penalty, self.penalty_every, self.chance = penalty, penalty_every, self.loss.chance
         self.ema = EMA(generator, ema_decay)
 
     def shown(self, scores: Tensor) -> Tensor:

@@ -17,6 +17,6 @@ def weights_init(layer: nn.Layer) -> None:
     """
     if isinstance(layer, (nn.Conv2D, nn.Conv2DTranspose)):
         layer.weight.set_value(paddle.normal(0.0, STD, layer.weight.shape))
-    elif isinstance(layer, nn.BatchNorm2D):
+    elif isinstance(layer, (nn.BatchNorm2D, nn.SyncBatchNorm)):
         layer.weight.set_value(paddle.normal(1.0, STD, layer.weight.shape))
         layer.bias.set_value(paddle.zeros(layer.bias.shape))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Callable, NamedTuple
 
 import paddle
 from paddle import Tensor
 from paddle.nn.functional import softplus
+
+LOG2 = math.log(2)  # the cross-entropy of an answer of ½, whatever the target
 
 
 class Loss(NamedTuple):
@@ -14,6 +17,12 @@ class Loss(NamedTuple):
 
     discriminator: Callable[[Tensor, Tensor], Tensor]  # of the scores of real and of fake images
     generator: Callable[[Tensor], Tensor]  # of the scores of fake images
+    chance: float | None = None  # D's loss where it answers ½ to everything; None where ½ is no answer of its
+
+    def halved(self) -> Loss:
+        """The same pair, D's loss halved."""
+        chance = None if self.chance is None else self.chance / 2
+        return Loss(lambda real, fake: self.discriminator(real, fake) / 2, self.generator, chance)
 
 
 def to_targets(criterion: Callable[[Tensor, Tensor], Tensor], target: float = 1.0) -> Loss:
@@ -24,7 +33,9 @@ def to_targets(criterion: Callable[[Tensor, Tensor], Tensor], target: float = 1.
     def pull(scores: Tensor, to: float) -> Tensor:
         return criterion(scores, paddle.full_like(scores, to))
 
-    return Loss(lambda real, fake: pull(real, target) + pull(fake, 0.0), lambda fake: pull(fake, 1.0))
+    undecided = paddle.full([1, 1, 1, 1], 0.5)
+    chance = (pull(undecided, target) + pull(undecided, 0.0)).item()
+    return Loss(lambda real, fake: pull(real, target) + pull(fake, 0.0), lambda fake: pull(fake, 1.0), chance)
 
 
 def cross_entropy(real: Tensor, fake: Tensor) -> Tensor:
@@ -37,5 +48,5 @@ def squares(real: Tensor, fake: Tensor) -> Tensor:
     return (real - 1).square().mean() / 2 + fake.square().mean() / 2
 
 
-non_saturating = Loss(cross_entropy, lambda fake: softplus(-fake).mean())  # -E log D(G(z)); arXiv 1406.2661, section 3
-least_squares = Loss(squares, lambda fake: (fake - 1).square().mean() / 2)
+non_saturating = Loss(cross_entropy, lambda fake: softplus(-fake).mean(), 2 * LOG2)  # -E log D(G(z)); ibid., section 3
+least_squares = Loss(squares, lambda fake: (fake - 1).square().mean() / 2, 1 / 4)

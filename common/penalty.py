@@ -19,7 +19,7 @@ def steepness(discriminator: nn.Layer, images: Tensor) -> Tensor:
     x.stop_gradient = False
     scores = x
     for layer in getattr(discriminator, "dis", discriminator):
-        if isinstance(layer, nn.BatchNorm2D):
+        if isinstance(layer, (nn.BatchNorm2D, nn.SyncBatchNorm)):
             scores = normalised(layer, scores)
         elif not isinstance(layer, nn.Sigmoid):
             scores = layer(scores)
@@ -27,9 +27,10 @@ def steepness(discriminator: nn.Layer, images: Tensor) -> Tensor:
     return slopes.square().sum(axis=[1, 2, 3]).mean()
 
 
-def normalised(layer: nn.BatchNorm2D, x: Tensor) -> Tensor:
+def normalised(layer: nn.BatchNorm2D | nn.SyncBatchNorm, x: Tensor) -> Tensor:
     """What `layer` makes of `x [N, C, H, W]`, in single steps: the second derivative of Paddle's BatchNorm takes forty
-    times as long in training, and there is none in evaluation. Its running statistics stay as they are."""
+    times as long in training, and there is none in evaluation. Its running statistics stay as they are. A
+    SyncBatchNorm's, too, are of the images of this process alone: no derivative leads through another process."""
     centred = x - per_channel(channel_mean(x) if layer.training else layer._mean, x.shape)
     variance = channel_mean(centred.square()) if layer.training else layer._variance
     scale = (variance + layer._epsilon).rsqrt() * layer.weight

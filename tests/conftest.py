@@ -132,6 +132,14 @@ def batch_of(step: int, count: int = 8) -> Batch:
     return Batch(data, np.arange(count), random_numbers(0, LATENT, step), step)
 
 
+def batch_of_noise(game: Game, count: int, step: int) -> Batch:
+    """The same for any family: `count` images for each of the batches that an update takes."""
+    count *= game.batches
+    images = np.random.default_rng(step).uniform(-1, 1, (count, *game.image)).astype(np.float32)
+    data = paddle.to_tensor(images), paddle.arange(count) % 10
+    return Batch(data, np.arange(count), random_numbers(0, LATENT, step), step)
+
+
 def idx_images(count: int = 40, seed: int = 0) -> bytes:
     """The content of an IDX image file, not yet gzipped."""
     pixels = np.random.default_rng(seed).integers(0, 256, (count, 28, 28), dtype=np.uint8)

@@ -15,7 +15,7 @@ from common.run import checkpoint
 from common.run.families import builder, families, image_of, title
 from common.run.recorder import Recorder
 from common.run.runs import load_config, load_game, load_losses
-from tests.conftest import train
+from tests.conftest import batch_of_noise, train
 from tests.runs import result, steps_written
 
 import numpy as np
@@ -195,3 +195,32 @@ def test_the_same_noise_gives_the_same_latent_vectors(name):
     np.testing.assert_array_equal(first[:7], game.latent(np.random.default_rng(5), 7))
     assert first.dtype == np.float32
     assert isinstance(first, np.ndarray)
+
+
+def test_the_noise_is_what_the_family_says(name):
+    """`commands.sample --interpolate` walks on a sphere if it is normal, and straight, staying inside, if it is not."""
+    game = builder(name)()
+    noise = game.latent(np.random.default_rng(0), 500)[:, : game.latent_dim]
+    if game.noise == "uniform":
+        assert -1 <= noise.min() < -0.99 < 0.99 < noise.max() < 1
+        assert noise.var() == pytest.approx(1 / 3, rel=0.05)
+    else:
+        assert np.abs(noise).max() > 3
+        assert noise.var() == pytest.approx(1, rel=0.05)
+
+
+def test_the_loss_of_d_is_chance_where_d_cannot_tell(name):
+    """`loss_d` is of the scores alone, whatever D pays besides."""
+    game = builder(name)()
+    assert (game.chance is None) == (game.scores is None)
+    if game.chance is None:
+        return
+    for network_name, network in game.networks.items():
+        if network_name.startswith("discriminator"):
+            last = [layer for layer in network.sublayers() if list(layer.parameters(include_sublayers=False))][-1]
+            last.register_forward_post_hook(lambda layer, inputs, score: 0 * score + undecided)
+    found = []
+    for undecided in (0.0, 0.5):  # a half of logits, and of scores
+        found.append({key: value.item() for key, value in game.update(batch_of_noise(game, 4, 0)).items()})
+    (values,) = (one for one in found if one["score_real"] == one["score_fake"] == np.mean(game.scores))
+    assert values["loss_d"] == pytest.approx(game.chance, rel=1e-5)

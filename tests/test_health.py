@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Callable
 
@@ -11,11 +12,20 @@ from common.run.health import SAMPLES_WARM_UP, WARM_UP, WINDOW, Health, pixel_st
 from common.run.runs import load_troubles
 from common.train import run
 from tests import toy
+from tests.conftest import here
 from tests.sick import g_frozen, labels_swapped
 
 import numpy as np
 import pytest
 from visualdl import LogReader
+
+CHANCE = {"dcgan": 1.386, "lsgan": 0.5}
+
+
+def watch(
+    real_spread: float = 1.0, scores: tuple[float, float] | None = (0.0, 1.0), chance: float | None = CHANCE["dcgan"]
+) -> Health:
+    return Health(real_spread, scores, chance)
 
 
 @pytest.fixture(scope="module")
@@ -70,11 +80,11 @@ def troubles(health: Health, parts: list[list[float]], start: int = 0) -> list[l
 
 def test_each_trouble_is_said_when_it_begins_and_when_it_is_back_and_then_no_more():
     parts = [HEALTHY, WON, HEALTHY, WON, HEALTHY, WON, HEALTHY, WON]
-    assert troubles(Health(1.0), parts) == [[], ["D has won"], [], ["D has won"], [], [], [], []]
+    assert troubles(watch(), parts) == [[], ["D has won"], [], ["D has won"], [], [], [], []]
 
 
 def test_a_trouble_is_said_at_the_step_it_begins():
-    health = Health(1.0)
+    health = watch()
     health.check_steps(rows(HEALTHY))
     (said,) = health.check_steps(rows(WON, start=400))
     # the median turns in the middle of the window
@@ -83,60 +93,101 @@ def test_a_trouble_is_said_at_the_step_it_begins():
 
 def test_a_resumed_run_remembers_what_was_said():
     """What goes on is no news, and what was said twice before is not said a third time."""
-    first = Health(1.0)
+    first = watch()
     said = [line for i, part in enumerate((HEALTHY, WON)) for line in first.check_steps(rows(part, start=400 * i))]
-    second = Health(1.0)
-    second.resume(rows(WON, start=400), sorted(first.ongoing), said)
+    second = watch()
+    second.resume(rows(WON, start=400), sorted(first.ongoing), said, first.spreads)
     assert troubles(second, [WON, HEALTHY, WON, HEALTHY, WON], 800) == [[], [], ["D has won"], [], []]
 
 
 def test_a_critic_without_a_scale_is_not_misread(digits):
     """Its scores may lie anywhere and its loss is no distance from chance; but a collapse is a collapse."""
-    health = Health(pixel_std(digits[:1000]), None)
+    health = watch(pixel_std(digits[:1000]), None, None)
     for losses in (WON, [-40.0] * 400, HEALTHY):
         assert health.check_steps(rows(losses * 2, real=-7.0, fake=900.0)) == []
-    assert health.check_samples(SAMPLES_WARM_UP, np.repeat(digits[:1], 64, axis=0)) != []
+    one = np.repeat(digits[:1], 64, axis=0)
+    assert health.check_samples(SAMPLES_WARM_UP, one) == []
+    assert health.check_samples(SAMPLES_WARM_UP + WINDOW, one) != []
 
 
 def test_no_scores_are_no_trouble():
     """A family may leave the scores out, whatever scale it has."""
     bare = [{key: row[key] for key in ("step", "epoch", "batch", "loss_d", "loss_g")} for row in rows(WON)]
-    assert Health(1.0).check_steps(bare) == []
+    assert watch().check_steps(bare) == []
 
 
 def test_the_gap_is_measured_on_the_familys_scale():
     """Targets of -1 and 1: a gap of 1 is half of it, and healthy."""
     half = rows(HEALTHY, real=0.5, fake=-0.5)
-    assert troubles(Health(1.0), [HEALTHY]) == [[]]
-    assert Health(1.0, (-1.0, 1.0)).check_steps(half) == []
-    assert [line["trouble"] for line in Health(1.0, (0.0, 1.0)).check_steps(half)] == ["D has won"]
+    assert troubles(watch(), [HEALTHY]) == [[]]
+    assert watch(scores=(-1.0, 1.0)).check_steps(half) == []
+    assert [line["trouble"] for line in watch().check_steps(half)] == ["D has won"]
 
 
 @pytest.mark.parametrize(("real", "fake", "said"), [(0.52, 0.48, []), (0.95, 0.05, ["D has won"])])
 def test_a_small_gradient_means_that_d_has_won_only_where_d_can_tell(real, fake, said):
     """With `--penalty` D is nearly flat and answers nearly a half: G's gradient is small, and nobody has won."""
     small = [{**row, "grad_g": 0.05} for row in rows(list(np.linspace(1.2, 1.4, 400)), real=real, fake=fake)]
-    assert [line["trouble"] for line in Health(1.0).check_steps(small)] == said
+    assert [line["trouble"] for line in watch().check_steps(small)] == said
 
 
-def test_a_loss_that_stands_still():
-    found = Health(1.0).check_steps(rows([0.5] * (WARM_UP + 10), real=0.5, fake=0.49))
-    assert [line["trouble"] for line in found] == ["the loss stands still"]
-    assert "0.500" in found[0]["advice"]
+@pytest.mark.parametrize("chance", [1.386, 0.693, 0.5])
+def test_a_loss_is_measured_by_chance_which_the_family_says(chance):
+    """What holds for DCGAN's cross-entropy holds for half of it, FC-GAN's, and for LSGAN's squares."""
+    still, small, leaping = np.ones(600), np.tile([0.001, 0.003], 300), np.tile([0.8, 0.8, 0.8, 0.8, 2.0], 120)
+    for share, trouble in ((still, "the loss stands still"), (small, "D has won"), (leaping, "D's loss leaps")):
+        (found,) = watch(chance=chance).check_steps(rows(list(chance * share), real=0.5, fake=0.49))
+        assert found["trouble"] == trouble
+        if share is not small:
+            assert re.search(rf"(chance is {chance:.3f}|a coin makes {chance:.1f})\b", found["advice"])
 
 
 def test_collapsed_samples(digits):
-    health = Health(pixel_std(digits[:1000]))
+    health = watch(pixel_std(digits[:1000]))
     one = np.repeat(digits[:1], 64, axis=0)
     blurred = one + np.random.default_rng(0).normal(0, 0.05, one.shape).astype(np.float32)
     assert health.check_samples(100, blurred) == []  # the first steps of any run look like this
     assert health.check_samples(SAMPLES_WARM_UP, digits[:64]) == []
-    (found,) = health.check_samples(SAMPLES_WARM_UP + 100, blurred)
+    (found,) = health.check_samples(SAMPLES_WARM_UP + WINDOW, blurred)
     assert found["trouble"] == "the samples collapse"
 
 
+def test_a_slow_start_is_no_collapse(digits):
+    """LSGAN's samples are grey for a thousand steps, and less alike at each look. Once they stay alike, it is said; a
+    run that was resumed in between knows what they were."""
+    health = watch(pixel_std(digits[:1000]))
+    steps, shares = range(0, 1100, 100), [0.01, 0.1, 0.12, 0.14, 0.16, 0.18, 0.2, 0.22, 0.24, 0.26, 0.28]
+    assert [
+        line for step, share in zip(steps, shares) for line in health.check_samples(step, share * digits[:64])
+    ] == []
+    resumed = watch(pixel_std(digits[:1000]))
+    resumed.resume([], [], [], health.spreads)
+    assert resumed.check_samples(1100, 0.29 * digits[:64]) == []  # 0.26 two hundred steps ago
+    (found,) = resumed.check_samples(1200, 0.29 * digits[:64])
+    assert found["trouble"] == "the samples collapse"
+
+
+@pytest.mark.parametrize(("judged_from", "said"), [(0, ["the samples collapse"]), (1000, [])])
+def test_it_looks_at_samples_and_not_at_the_grid(judged_from, said, tmp_path, monkeypatch):
+    """BiGAN's grid is half real images; and what draws may not be trained from the start, as StackGAN's."""
+
+    def build(**settings: float) -> GAN:
+        gan = toy.build(**settings)
+        gan.generator[-2].weight.set_value(0 * gan.generator[-2].weight)  # one grey picture, whatever the noise
+        gan.optimizers["generator"].set_lr(0.0)
+        gan.show = lambda batch: batch.images.numpy()
+        gan.judged_from = judged_from
+        return gan
+
+    monkeypatch.setattr("common.run.health.SAMPLES_WARM_UP", 10)
+    monkeypatch.setattr("common.run.health.WINDOW", 10)
+    flags = ["--dataset", "digits", "--max-steps", 25, "--sample-every", 10, "--threads", 1, "--output-dir", tmp_path]
+    assert here(lambda given: run("lsgan", build, given), *flags) == 0
+    assert [line["trouble"] for line in load_troubles(tmp_path)] == said
+
+
 def test_missing_digits():
-    health = Health(1.0)
+    health = watch()
     assert health.check_classes(56, [1.0] + [0.0] * 9) == []  # the first epoch of digits
     assert health.check_classes(5000, [0.1] * 10) == []
     (found,) = health.check_classes(7000, [0.2] * 5 + [0.0] * 5)
@@ -149,7 +200,7 @@ def replay(name: str) -> list[dict]:
         columns = {key: recorded[key] for key in recorded.files}
     spreads = {int(step): ratio for step, ratio in columns.pop("spread")}
     classes = {int(step): shares for step, *shares in columns.pop("classes", [])}
-    health, said = Health(1.0), []
+    health, said = watch(chance=CHANCE[name.split("-")[1]]), []
     for step, values in enumerate(zip(*columns.values())):
         said += health.check_steps([{"step": step, "epoch": 0, "batch": 0, **dict(zip(columns, values))}])
         if step in spreads:

@@ -57,6 +57,7 @@ class BiGAN(Game):
     image = (1, 28, 28)
     latent_dim = CODE
     noise = "uniform"
+    chance = non_saturating.chance
 
     def __init__(self, learning_rate: Rate = 2e-4, beta1: Decay = 0.5) -> None:
         self.generator = nn.Sequential(*normed(CODE, PIXELS), nn.Unflatten(1, [1, 28, 28]))
@@ -83,10 +84,6 @@ class BiGAN(Game):
             loss_g.backward()
         values = {"loss_d": loss_d, "loss_g": loss_g, "score_real": sigmoid(real), "score_fake": sigmoid(fake)}
         return {name: value.detach().mean() for name, value in values.items()}
-
-    def latent(self, rng: np.random.Generator, count: int, label: int | None = None) -> np.ndarray:
-        """`[count, 50, 1, 1]`, uniform in [-1, 1)."""
-        return rng.uniform(-1, 1, (count, CODE, 1, 1)).astype(np.float32)
 
     def reconstruct(self, images: np.ndarray) -> list[np.ndarray]:
         """x and G(E(x)), `[N, 1, 28, 28]`."""

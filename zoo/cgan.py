@@ -95,6 +95,7 @@ class CGAN(Game):
 
     labelled = True
     condition = "digit"
+    chance = non_saturating.chance
 
     def __init__(
         self,

@@ -33,7 +33,7 @@ from common.gan import GAN
 from common.init import weights_init
 from common.judging.reference import Reference
 from common.layers import Generator
-from common.losses import Loss, cross_entropy, non_saturating
+from common.losses import non_saturating
 from common.settings import Decay, Rate, Weight
 from common.train import run
 from zoo.wgan_gp import critic_layers, gradient_penalty, uniform
@@ -44,7 +44,6 @@ from paddle import Tensor
 from paddle.nn.functional import sigmoid
 
 MEASURED = 2000  # samples judged
-halved = Loss(lambda real, fake: cross_entropy(real, fake) / 2, non_saturating.generator)
 
 
 class CIFARGAN(GAN):
@@ -64,7 +63,9 @@ class CIFARGAN(GAN):
         self, learning_rate: Rate = 2e-4, beta1: Decay = 0.5, beta2: Decay = 0.999, penalty: Weight = 10.0
     ) -> None:
         generator, discriminator = Generator(out_channels=3).apply(weights_init), critic_layers(in_channels=3)
-        super().__init__(generator, discriminator, halved, learning_rate, beta1, beta2, penalty=penalty)
+        super().__init__(
+            generator, discriminator, non_saturating.halved(), learning_rate, beta1, beta2, penalty=penalty
+        )
 
     def shown(self, scores: Tensor) -> Tensor:
         """Probabilities of logits."""

@@ -87,6 +87,7 @@ class CoGAN(Game):
     """
 
     batches = 2  # one for each domain
+    chance = non_saturating.chance
 
     def __init__(
         self,

@@ -77,6 +77,7 @@ class DCGANMaxPool(GAN):
 
     image = (1, 28, 28)
     latent_dim = NOISE
+    noise = "uniform"
 
     def __init__(
         self,
@@ -104,9 +105,10 @@ class DCGANMaxPool(GAN):
             return {}
         logged = load_losses(run_dir)
         losses = logged["loss_d"][(first <= logged["step"]) & (logged["step"] <= last)]
-        chance = 0.25 if self.squares else 2 * float(np.log(2))
         meaning = f"mean D loss at steps {first:,} to {last:,}; the notes print {printed}, the floor is chance"
-        return {"D's loss, as in the notes": Yardstick(float(losses.mean()), chance, meaning)} if len(losses) else {}
+        return (
+            {"D's loss, as in the notes": Yardstick(float(losses.mean()), self.chance, meaning)} if len(losses) else {}
+        )
 
 
 build = DCGANMaxPool

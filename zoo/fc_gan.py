@@ -32,7 +32,7 @@ if __name__ == "__main__":
 from common.game import Yardstick
 from common.gan import GAN
 from common.judging.reference import Reference
-from common.losses import Loss, non_saturating, to_targets
+from common.losses import non_saturating, to_targets
 from common.settings import Decay, Rate
 from common.train import run
 
@@ -47,11 +47,6 @@ def layers(*widths: int) -> list[nn.Layer]:
     """Linear layers of these widths with LeakyReLU(0.2) between them."""
     pairs = zip(widths, widths[1:])
     return [layer for a, b in pairs for layer in (nn.Linear(a, b), nn.LeakyReLU(0.2))][:-1]
-
-
-def halved(loss: Loss) -> Loss:
-    """The same pair, D's loss halved."""
-    return Loss(lambda real, fake: loss.discriminator(real, fake) / 2, loss.generator)
 
 
 class FCGAN(GAN):
@@ -74,7 +69,7 @@ class FCGAN(GAN):
         generator = nn.Sequential(*pixels)
         discriminator = nn.Sequential(*verdict, *([] if with_logits else [nn.Sigmoid()]))
         loss = non_saturating if with_logits else to_targets(nn.BCELoss())
-        super().__init__(generator, discriminator, halved(loss), learning_rate, beta1, beta2)
+        super().__init__(generator, discriminator, loss.halved(), learning_rate, beta1, beta2)
         self.with_logits = with_logits
 
     def shown(self, scores: Tensor) -> Tensor:

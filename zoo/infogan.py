@@ -57,6 +57,7 @@ class InfoGAN(Game):
     latent_dim = NOISE
     noise = "uniform"
     condition = "code"
+    chance = non_saturating.chance
 
     def __init__(self, learning_rate: Rate = 1e-3, learning_rate_d: Rate = 2e-4, beta1: Decay = 0.5) -> None:
         self.generator = Generator(NOISE + CATEGORIES + NUMBERS).apply(weights_init)
@@ -79,13 +80,13 @@ class InfoGAN(Game):
         with self.turn("discriminator"):
             (real, _), (fake, read) = self.look(batch.images), self.look(self.generator(z_d))
             category, numbers = misread(read, z_d)
-            loss_d = non_saturating.discriminator(real, fake) + category + 0.1 * numbers
-            loss_d.backward()
+            loss_d = non_saturating.discriminator(real, fake)
+            (loss_d + category + 0.1 * numbers).backward()
         with self.turn("generator"):
             fooled, read = self.look(self.generator(z_g))
             category, numbers = misread(read, z_g)
-            loss_g = non_saturating.generator(fooled) + category + 0.1 * numbers
-            loss_g.backward()
+            loss_g = non_saturating.generator(fooled)
+            (loss_g + category + 0.1 * numbers).backward()
         values = {"loss_d": loss_d, "loss_g": loss_g, "category": category, "numbers": numbers}
         values |= {"score_real": sigmoid(real), "score_fake": sigmoid(fake)}
         return {name: value.detach().mean() for name, value in values.items()}

@@ -40,7 +40,7 @@ import paddle
 from paddle import Tensor, nn
 from paddle.nn.functional import sigmoid, softplus
 
-minimax = Loss(cross_entropy, lambda fake: -softplus(fake).mean())  # E log(1 - D(G(z)))
+minimax = Loss(cross_entropy, lambda fake: -softplus(fake).mean(), non_saturating.chance)  # E log(1 - D(G(z)))
 LOSSES = {"mm": minimax, "ns": non_saturating}
 
 

@@ -32,7 +32,7 @@ from common.ema import EMA
 from common.game import Batch, Yardstick, adams
 from common.init import weights_init
 from common.judging import metrics
-from common.judging.reference import Reference
+from common.judging.reference import Reference, some
 from common.layers import LATENT_DIM, Generator, score_layers
 from common.losses import non_saturating
 from common.machine.activations import ReLU
@@ -149,7 +149,8 @@ class StackGAN(CGAN):
         def frechet(images: np.ndarray) -> float:
             return metrics.frechet_distance(*reference.moments, *metrics.moments(reference.see(images).features))
 
-        z, real = self.latent(np.random.default_rng(0), MEASURED), reference.unseen[:MEASURED]
+        z, real = self.latent(np.random.default_rng(0), MEASURED), reference.unseen
+        real = real[some(len(real), MEASURED)]
         floor = frechet(enlarged(avg_pool2d(paddle.to_tensor(real), 2).numpy()))
         what = f"Fréchet distance of {MEASURED:,}; floor: {len(real):,} real unseen images made 16x16 and enlarged"
         return {

@@ -86,6 +86,8 @@ class VAEGAN(Game):
         learning_rate: Adam's step size, all networks
     """
 
+    chance = non_saturating.chance
+
     def __init__(
         self, model: Literal["ae", "vae", "vae-gan"] = "vae-gan", gamma: Weight = 1e-3, learning_rate: Rate = 2e-4
     ) -> None:
@@ -99,6 +101,7 @@ class VAEGAN(Game):
             players = self.networks
         else:
             players, self.scores = {"autoencoder": nn.LayerList([self.encoder, self.generator])}, None
+            self.chance = None
         self.optimizers = adams(players, learning_rate, 0.5, 0.999)
         # The average's BatchNorm is measured on noise, which is not what the codes of `ae` look like.
         self.ema = None if model == "ae" else EMA(self.generator)

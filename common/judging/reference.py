@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 
 from common import data
 from common.data import CLASSES
@@ -23,7 +24,7 @@ class Reference:
     """The real side of every comparison: a judge, and what it sees in the training images.
 
     Looking at 60,000 images takes a while, so that it is kept in `$XDG_CACHE_HOME` (else `~/.cache`) under the
-    checksums of judge and data.
+    checksums of judge and data, and the shape that these have here.
 
     Args:
         dataset: its name.
@@ -53,8 +54,7 @@ class Reference:
         if not known and not record.get("copies"):
             raise UserError(f"{stranger}; {how_to_train(dataset)}")
         self.dataset, self.judge = dataset, load_judge(dataset)
-        key = hashlib.sha256(f"{record['sha256']} {checksum} {len(images)}".encode()).hexdigest()[:16]
-        self.cached = cache_folder() / f"{dataset}-{key}.npz"
+        self.cached = cache_folder() / f"{dataset}-{digest(record['sha256'], checksum, images.shape)}.npz"
         self.seen = self._see_or_recall(images)
         self.moments = metrics.moments(self.seen.features)
         self.shares = metrics.class_shares(self.seen.classes)
@@ -111,20 +111,32 @@ class Reference:
 def floor_and_ceiling(reference: Reference, unseen: np.ndarray, samples: int) -> dict[str, dict]:
     """What the figures mean: those of unseen real images, of a perfect drawer of one class, and of noise.
 
-    Kept in the cache, since they depend on the judge, the data and the number of samples only.
+    The real ones are `samples` drawn at random: the first half of MNIST's test images are easier to read than the
+    second. Kept in the cache under all that the figures depend on, these formulas among it.
     """
-    path = reference.cached.with_name(f"{reference.cached.stem}-anchors-{samples}.json")
+    code = [Path(file).read_bytes() for file in (__file__, metrics.__file__)]
+    path = reference.cached.with_name(f"{reference.cached.stem}-anchors-{digest(samples, unseen.shape, *code)}.json")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         pass  # not there, or damaged: made anew below
 
     noise = np.random.default_rng(0).uniform(-1, 1, (min(samples, len(unseen)), *unseen.shape[1:])).astype(np.float32)
-    one = reference.seen[np.flatnonzero(reference.seen.classes == 1)[:samples]]
+    one = reference.seen[np.flatnonzero(reference.seen.classes == 1)]
     found = {
-        "real, unseen": reference.compare(reference.see(unseen[:samples])),
-        f"real, only {ONES.get(reference.dataset, '1s')}": reference.compare(one),
+        "real, unseen": reference.compare(reference.see(unseen[some(len(unseen), samples)])),
+        f"real, only {ONES.get(reference.dataset, '1s')}": reference.compare(one[some(len(one), samples)]),
         "noise": reference.compare(reference.see(noise)),
     }
     keep(path, lambda file: file.write(json.dumps(found).encode()))
     return found
+
+
+def some(count: int, samples: int) -> np.ndarray:
+    """Which of `count` images to take where no more than `samples` are wanted: at random, the same each time."""
+    return np.random.default_rng(0).permutation(count)[:samples]
+
+
+def digest(*parts: object) -> str:
+    """Part of a file's name that depends on all of `parts`."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

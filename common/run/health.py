@@ -13,15 +13,17 @@ import numpy as np
 
 WINDOW = 200  # steps looked at together
 WARM_UP = 300  # steps before the first look: the first ones are wild in any run
-WON_LOSS = 0.004  # of D, median: it tells nearly every fake; healthy windows stay above 0.008
+# D's loss is measured in units of `Game.chance`, where D cannot tell: then one limit holds for every loss.
+WON_LOSS = 0.003  # the median: it tells nearly every fake; healthy windows stay above 0.006
 WON_GAP = 0.995  # D's score of real less that of fake; 1 is the target, healthy windows stay below 0.99
 NO_GRADIENT = 0.1  # the norm that reaches G, median; healthy windows stay above 0.7
 WRONG_WAY = 0.0  # D's score of real less that of fake; healthy windows stay above 0.2
 STILL = 0.01  # standard deviation of D's loss over its mean; healthy windows stay above 0.18
-LEAP = 2.5  # D's loss in the worst twentieth of the steps; a coin makes 1.39, healthy windows stay below 2.2
+LEAP = 1.8  # D's loss in the worst twentieth of the steps; healthy windows stay below 1.6
 LEAP_WARM_UP = 400  # the first windows leap in any run
-SPREAD = 0.35  # of the samples, against that of real images; healthy ones stay above 0.45 from this step on:
+SPREAD = 0.35  # of the samples, against that of real images; healthy ones pass 0.45 sooner or later
 SAMPLES_WARM_UP = 500
+GROWTH = 1.1  # of that spread over `WINDOW` steps: samples that are alike because they are still grey grow apart
 CLASSES_WARM_UP = 1000  # and before it the first epochs of a small data set lack digits
 TIMES = 2  # a trouble is reported: when it begins, and when it is back
 FEW_CLASSES, RARE = 5, 0.01  # digits that make up less than 1% of the samples; healthy epochs have none
@@ -35,26 +37,40 @@ class Health:
         real_spread: `pixel_std` of real images.
         scores: what D is taught to answer for fake and for real images. None, a critic without such a scale: then
             only the samples are watched, since losses and scores have no right size.
+        chance: D's loss where it cannot tell real from fake; None where `scores` is.
         classes: what the ten classes are, `digits` or just `classes`.
     """
 
     def __init__(
-        self, real_spread: float, scores: tuple[float, float] | None = (0.0, 1.0), classes: str = "digits"
+        self,
+        real_spread: float,
+        scores: tuple[float, float] | None,
+        chance: float | None,
+        classes: str = "digits",
     ) -> None:
-        self.real_spread, self.scores, self.classes = real_spread, scores, classes
+        self.real_spread, self.scores, self.chance, self.classes = real_spread, scores, chance, classes
+        self.spreads: list[tuple[int, float]] = []  # of the samples: the step, and how much of `real_spread`
         self._rows: deque[dict[str, float]] = deque(maxlen=WINDOW)
         self.ongoing: set[str] = set()
         self._times_said: Counter[str] = Counter()
 
-    def resume(self, rows: list[dict[str, float]], ongoing: list[str], said: list[dict]) -> None:
-        """Go on after the steps in `rows`, with the troubles `ongoing`, and `said` what was reported until then."""
+    def resume(
+        self,
+        rows: list[dict[str, float]],
+        ongoing: list[str],
+        said: list[dict],
+        spreads: list[tuple[int, float]],
+    ) -> None:
+        """Go on after the steps in `rows`, with the troubles `ongoing`, `said` what was reported until then, and the
+        `spreads` seen."""
+        self.spreads = list(spreads)
         self._rows.extend(rows)
         self.ongoing = set(ongoing)
         self._times_said.update(line["trouble"] for line in said)
 
     def check_steps(self, rows: list[dict[str, float]]) -> list[dict]:
         """What begins to be wrong with these steps' losses and scores: a row of `step`, `trouble` and `advice` each."""
-        if self.scores is None or not {"loss_d", "score_real", "score_fake"} <= set(rows[0]):
+        if self.scores is None or self.chance is None or not {"loss_d", "score_real", "score_fake"} <= set(rows[0]):
             return []
         if self._rows and self._rows[-1].keys() != rows[0].keys():  # of a `losses.csv` that somebody changed
             self._rows.clear()
@@ -64,7 +80,7 @@ class Health:
             if row["step"] < WARM_UP or len(self._rows) < WINDOW or row["step"] % 10:
                 continue
             window = {name: np.array([past[name] for past in self._rows]) for name in row if "_" in name}
-            loss_d = window["loss_d"]
+            loss_d = window["loss_d"] / self.chance
             scale = self.scores[1] - self.scores[0]
             gap = (window["score_real"].mean() - window["score_fake"].mean()) / scale
             gradient = np.median(window.get("grad_g", np.inf))
@@ -72,7 +88,7 @@ class Health:
             won = np.median(loss_d) < WON_LOSS or gap > WON_GAP or starved
             found += self._report(
                 row["step"], "D has won", won,
-                f"its loss is {np.median(loss_d):.4f}, its score of real images {gap:.3f} above that of fakes, and the "
+                f"its loss is {np.median(window['loss_d']):.4f}, its score of real images {gap:.3f} above that of fakes, and the "
                 f"gradient that reaches G is {gradient:.2g}. Take earlier weights, or give D a smaller learning rate",
             )  # fmt: skip
             found += self._report(
@@ -81,22 +97,27 @@ class Health:
             )  # fmt: skip
             found += self._report(
                 row["step"], "the loss stands still", loss_d.std() < STILL * abs(loss_d.mean()),
-                f"D's loss has been {loss_d.mean():.3f} for {WINDOW} steps (chance is 1.386 for DCGAN, 0.5 for LSGAN): "
+                f"D's loss has been {window['loss_d'].mean():.3f} for {WINDOW} steps (chance is {self.chance:.3f}): "
                 "nothing is being learnt. Check the learning rate and the data",
             )  # fmt: skip
             worst = np.quantile(loss_d, 0.95)
             found += self._report(
                 row["step"], "D's loss leaps", row["step"] >= LEAP_WARM_UP and worst > LEAP,
-                f"one step in twenty is above {worst:.1f}, where tossing a coin makes 1.4 (DCGAN) or 0.5 (LSGAN): each "
-                "update throws D over. Give D a smaller learning rate",
+                f"one step in twenty is above {worst * self.chance:.1f}, where tossing a coin makes {self.chance:.1f}: "
+                "each update throws D over. Give D a smaller learning rate",
             )  # fmt: skip
         return found
 
     def check_samples(self, step: int, images: np.ndarray) -> list[dict]:
-        """What begins to be wrong with a batch of samples `[N, C, H, W]`."""
+        """What begins to be wrong with a batch of samples `[N, C, H, W]`, all drawn from noise."""
         ratio = pixel_std(images) / self.real_spread
+        self.spreads.append((step, ratio))
+        while len(self.spreads) > 1 and self.spreads[1][0] <= step - WINDOW:  # the first is the last that old
+            self.spreads.pop(0)
+        before, then = self.spreads[0]
+        stays = before <= step - WINDOW and ratio <= GROWTH * then
         return self._report(
-            step, "the samples collapse", step >= SAMPLES_WARM_UP and ratio < SPREAD,
+            step, "the samples collapse", step >= SAMPLES_WARM_UP and ratio < SPREAD and stays,
             f"they differ from each other {ratio:.0%} as much as real images do: G draws nearly the same for every "
             "latent vector. Take earlier weights, or another seed",
         )  # fmt: skip

@@ -63,9 +63,11 @@ class Recorder:
                 artifacts.remove_later_grids(self.folder / "samples", start, place["sample_every"], steps_per_epoch)
         with self.shows.only("metrics.jsonl"):
             said, self.best = load_troubles(self.folder), best_distance(self.folder)
-        self.health = Health(pixel_std(as_float(dataset.images[:1000])), game.scores, what_classes(dataset.name))
+        some = as_float(dataset.images[:: max(1, len(dataset.images) // 1000)])  # a folder's are sorted by class
+        self.health = Health(pixel_std(some), game.scores, game.chance, what_classes(dataset.name))
         if place:
-            self.health.resume(load_rows(self.folder), place["troubles"], said)
+            spreads = place.get("spreads", [])  # earlier versions kept none
+            self.health.resume(load_rows(self.folder), place["troubles"], said, spreads)
         self.examiner = Examiner(dataset)
         self._measured_at: int | None = None
         self.progress = Progress(total - start, len(dataset.images) / steps_per_epoch, flags.epochs, flags.sample_every)
@@ -99,16 +101,22 @@ class Recorder:
             first = paddle.to_tensor(images), None if labels is None else paddle.to_tensor(labels[: len(chosen)])
             whole = lambda count: slice(None)  # noqa: E731  only this process draws
             samples = self.game.show(Batch(first, chosen, random_numbers(self.flags.seed, FIXED), step, whole))
-            self._warn(self.health.check_samples(step, samples))
             grid = artifacts.grid(samples)
             if show:
                 self.logs.board.image("samples", grid.convert("RGB"), step)
             if keep:
                 artifacts.save_image(self.folder / "samples" / f"{epoch:04d}_{batch:04d}.png", grid)
+            if self._draws_from_noise(step):  # not the grid, which may show real images too
+                latent = on_device(self.game.latent(random_numbers(self.flags.seed, FIXED), len(chosen)))
+                self._warn(self.health.check_samples(step, self.game.sample(latent)))
+
+    def _draws_from_noise(self, step: int) -> bool:
+        """Whether there is a generator, and its training has begun."""
+        return "generator" in self.game.networks and step >= self.game.judged_from
 
     def judge(self, step: int, epoch: int) -> None:
         """Judge the generator and its average, and keep the better one's weights if none were better before."""
-        if "generator" not in self.game.networks or step < self.game.judged_from:
+        if not self._draws_from_noise(step):
             return
         self._measure_statistics(step)
         found = None
@@ -131,7 +139,7 @@ class Recorder:
         for name, network in checkpoint.all_networks(self.game).items():
             artifacts.save_params(self.folder / f"{name}.params", network.state_dict())
         place = {"step": step + 1, "logs": self.logs.flush(), "sample_every": self.flags.sample_every}
-        place["troubles"] = sorted(self.health.ongoing)
+        place |= {"troubles": sorted(self.health.ongoing), "spreads": self.health.spreads}
         checkpoint.save(self.folder, self.game, {**place, "identity": self.identity})
 
     def keep(self, epoch: int) -> None:

@@ -9,6 +9,7 @@ from common.game import Batch, Game, Yardstick
 from common.judging.judge import Judge
 from common.judging.metrics import psnr
 from common.judging.reference import Reference
+from common.losses import least_squares
 from zoo.shared.domains import Images, two_domains, unseen_of
 
 import numpy as np
@@ -24,6 +25,7 @@ class Translation(Game):
     """
 
     batches = 2  # one for each domain
+    chance = 2 * least_squares.chance  # a discriminator for each, too
     domains: str
 
     def to_b(self, images: Images) -> Images:
