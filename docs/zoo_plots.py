@@ -19,8 +19,8 @@ from common.run.artifacts import save_figure
 from zoo.f_gan import loss_of
 from zoo.mm_ns import LOSSES, MMNS
 from zoo.shared.gaussians import estimate
+from zoo.shared.slopes import gradient_penalty, uniform
 from zoo.wgan import clip_weights
-from zoo.wgan_gp import gradient_penalty, uniform
 
 import numpy as np
 import paddle

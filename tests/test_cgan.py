@@ -9,7 +9,8 @@ from common import data
 from common.run.families import builder
 from tests.conftest import batch_of, make_gan, train
 from tests.runs import TOY
-from zoo.cgan import CGAN, CLASSES
+from zoo.cgan import CGAN
+from zoo.shared.labels import CLASSES
 
 import numpy as np
 import paddle

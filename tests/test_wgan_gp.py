@@ -6,7 +6,7 @@ from common.machine import convolutions
 from common.machine.activations import LeakyReLU
 from common.run.families import builder
 from tests.conftest import batch_of
-from zoo.wgan_gp import gradient_penalty, uniform
+from zoo.shared.slopes import gradient_penalty, uniform
 
 import numpy as np
 import paddle

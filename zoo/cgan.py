@@ -40,14 +40,12 @@ from common.machine.activations import LeakyReLU
 from common.machine.convolutions import Conv2D
 from common.settings import Decay, Rate
 from common.train import run
+from zoo.shared.labels import CLASSES, beside, obeys, with_label
 
 import numpy as np
 import paddle
 from paddle import Tensor, nn
 from paddle.nn.functional import one_hot, sigmoid, softplus
-
-CLASSES = 10
-MEASURED = 2000  # digits asked for when the judge reads them
 
 
 class Discriminator(nn.Layer):
@@ -75,11 +73,6 @@ class Discriminator(nn.Layer):
             return [self.dis(beside(x, y))]
         features = self.trunk(x)
         return [self.fits(beside(features, y)), self.real(features)]
-
-
-def beside(x: Tensor, y: Tensor) -> Tensor:
-    """`x [N, C, H, W]` with ten more channels, all 0 but that of the label."""
-    return paddle.concat([x, y.expand([-1, -1, *x.shape[2:]])], axis=1)
 
 
 class CGAN(Game):
@@ -134,9 +127,7 @@ class CGAN(Game):
 
     def latent(self, rng: np.random.Generator, count: int, label: int | None = None) -> np.ndarray:
         """`[count, 110, 1, 1]`: noise, then the label one-hot; without a label the digits in turn."""
-        labels = np.arange(count) % CLASSES if label is None else np.full(count, label)
-        ones = np.eye(CLASSES, dtype=np.float32)[labels]
-        return np.concatenate([super().latent(rng, count), ones[:, :, None, None]], axis=1)
+        return with_label(super().latent(rng, count), label)
 
     def show(self, batch: Batch) -> np.ndarray:
         """A row for each digit, `[80, 1, 32, 32]`."""
@@ -144,10 +135,7 @@ class CGAN(Game):
 
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
         """Whether G draws the digit that it is asked for."""
-        seen = reference.see(self.sample(self.latent(np.random.default_rng(0), MEASURED)))
-        right = float((seen.classes == np.arange(MEASURED) % CLASSES).mean())
-        meaning = f"share of {MEASURED:,} digits that the judge reads as the digit asked for; MNIST's own 0.993"
-        return {"obeys the label": Yardstick(right, 1 / CLASSES, meaning)}
+        return obeys(self, reference)
 
 
 def shift(rng: np.random.Generator, count: int) -> np.ndarray:

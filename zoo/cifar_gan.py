@@ -36,7 +36,8 @@ from common.layers import Generator
 from common.losses import Loss, cross_entropy, non_saturating
 from common.settings import Decay, Rate, Weight
 from common.train import run
-from zoo.wgan_gp import critic_layers, gradient_penalty, uniform
+from zoo.shared.layers import critic_layers
+from zoo.shared.slopes import gradient_penalty, uniform
 
 import numpy as np
 import paddle

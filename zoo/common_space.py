@@ -44,8 +44,8 @@ from common.machine.activations import LeakyReLU, ReLU
 from common.machine.convolutions import Conv2D, Conv2DTranspose
 from common.settings import Decay, Rate, Weight
 from common.train import run
-from zoo.cyclegan import patches
 from zoo.shared.domains import two_domains, unseen_of
+from zoo.shared.layers import patches
 from zoo.shared.likeness import LIKENESS, l2
 from zoo.shared.translation import MEASURED, Translation
 

@@ -44,14 +44,14 @@ from common.game import Batch, adams
 from common.init import weights_init
 from common.layers import score_layers
 from common.losses import least_squares
-from common.machine.activations import LeakyReLU, ReLU
-from common.machine.convolutions import Conv2D, Conv2DTranspose
+from common.machine.activations import ReLU
+from common.machine.convolutions import Conv2DTranspose
 from common.settings import Decay, Rate, Weight
 from common.train import run
 from zoo.shared.domains import two_domains
+from zoo.shared.layers import Residual, convolution, patches
 from zoo.shared.likeness import LIKENESS
 from zoo.shared.translation import Translation
-from zoo.stackgan import Residual, convolution
 
 import numpy as np
 import paddle
@@ -69,18 +69,6 @@ def translator(in_channels: int, out_channels: int) -> nn.Sequential:
         *[Conv2DTranspose(inside, WIDTH, 4, stride=2, padding=1, bias_attr=False), nn.BatchNorm2D(WIDTH), ReLU()],
         *[Conv2DTranspose(WIDTH, out_channels, 4, stride=2, padding=1), nn.Tanh()],
     )
-
-
-def patches(layers: int, channels: int) -> nn.Sequential:
-    """Pictures to a map of scores, one for each patch: `layers` of stride 2 and two of stride 1, without any norm."""
-    widths = [channels, *(WIDTH * 2**i for i in range(layers + 1))]
-    strides = [2] * layers + [1]
-    body = [
-        layer
-        for inside, outside, stride in zip(widths, widths[1:], strides)
-        for layer in (Conv2D(inside, outside, kernel_size=4, stride=stride, padding=1), LeakyReLU(0.2))
-    ]
-    return nn.Sequential(*body, Conv2D(widths[-1], 1, kernel_size=4, padding=1))
 
 
 class CycleGAN(Translation):

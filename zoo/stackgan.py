@@ -29,7 +29,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common.ema import EMA
-from common.game import Batch, Yardstick, adams
+from common.game import Batch, Game, Yardstick, adams
 from common.init import weights_init
 from common.judging import metrics
 from common.judging.reference import Reference
@@ -39,31 +39,19 @@ from common.machine.activations import ReLU
 from common.machine.convolutions import Conv2D, Conv2DTranspose
 from common.settings import Count, Rate
 from common.train import run
-from zoo.cgan import CGAN, CLASSES, MEASURED, beside
+from zoo.shared.digits import MEASURED
+from zoo.shared.labels import CLASSES, beside, obeys, with_label
+from zoo.shared.layers import Residual, convolution
 
 import numpy as np
 import paddle
 from paddle import Tensor, nn
-from paddle.nn.functional import avg_pool2d, one_hot, relu, sigmoid
+from paddle.nn.functional import avg_pool2d, one_hot, sigmoid
 
 
 def enlarged(pictures: np.ndarray) -> np.ndarray:
     """`[N, 1, 16, 16]` as `[N, 1, 32, 32]`, every pixel four times."""
     return pictures.repeat(2, axis=2).repeat(2, axis=3)
-
-
-class Residual(nn.Sequential):
-    """x + F(x), so that doing nothing is easy (He et al. 2015, arXiv 1512.03385)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """`[N, C, H, W]` to the same shape."""
-        return relu(x + super().forward(x))
-
-
-def convolution(in_channels: int, out_channels: int, stride: int = 1) -> list[nn.Layer]:
-    """A convolution that keeps the size, or halves it with a stride of 2; BatchNorm."""
-    conv = Conv2D(in_channels, out_channels, kernel_size=2 + stride, stride=stride, padding=1, bias_attr=False)
-    return [conv, nn.BatchNorm2D(out_channels)]
 
 
 class Stack(nn.Layer):
@@ -86,13 +74,16 @@ class Stack(nn.Layer):
         return decoder(beside(encoder(self.first(z)), z[:, LATENT_DIM:]))
 
 
-class StackGAN(CGAN):
-    """CGAN's latent vectors; G₁ and G₂ in `generator`, a discriminator for each, and one stage after the other.
+class StackGAN(Game):
+    """G₁ and G₂ in `generator`, a discriminator for each, and one stage after the other.
 
     Args:
         first_updates: updates of stage I; all that follow are stage II's
         learning_rate: Adam's step size, all networks
     """
+
+    labelled = True
+    condition = "digit"
 
     def __init__(self, first_updates: Count = 2000, learning_rate: Rate = 2e-4) -> None:
         self.first_updates = self.judged_from = first_updates
@@ -117,22 +108,25 @@ class StackGAN(CGAN):
         if stage == 2:
             self.generator.first.eval()  # BatchNorm's statistics are frozen, too
 
-        def drawn() -> Tensor:
-            z = paddle.concat([batch.draw(self.latent)[:, :LATENT_DIM], y], axis=1)
-            return beside(generator(z), y)
+        def drawn(noise: Tensor) -> Tensor:
+            return beside(generator(paddle.concat([noise, y], axis=1)), y)
 
         with self.turn(f"discriminator_{stage}"):
-            real, fake = discriminator(beside(x, y)), discriminator(drawn())
+            real, fake = discriminator(beside(x, y)), discriminator(drawn(batch.draw(super().latent)))
             loss_d = non_saturating.discriminator(real, fake)
             loss_d.backward()
 
         with self.turn(f"generator_{stage}"):
-            loss_g = non_saturating.generator(discriminator(drawn()))
+            loss_g = non_saturating.generator(discriminator(drawn(batch.draw(super().latent))))
             loss_g.backward()
 
         values = {"loss_d": loss_d, "loss_g": loss_g, "score_real": sigmoid(real), "score_fake": sigmoid(fake)}
         values["stage"] = paddle.full([], float(stage))
         return {name: value.detach().mean() for name, value in values.items()}
+
+    def latent(self, rng: np.random.Generator, count: int, label: int | None = None) -> np.ndarray:
+        """`[count, 110, 1, 1]`: noise, then the label one-hot; without a label the digits in turn."""
+        return with_label(super().latent(rng, count), label)
 
     def begin(self, z: np.ndarray) -> np.ndarray:
         """What stage I draws from latent vectors `[N, 110, 1, 1]`, enlarged: `[N, 1, 32, 32]`."""
@@ -155,7 +149,7 @@ class StackGAN(CGAN):
         return {
             "stage I": Yardstick(frechet(self.begin(z)), floor, f"{what} like these"),
             "stage II": Yardstick(frechet(self.sample(z)), floor, f"{what}; less means more detail"),
-            **super().measure(reference, run_dir),
+            **obeys(self, reference),
         }
 
 

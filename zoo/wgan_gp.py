@@ -32,45 +32,13 @@ from common.game import Batch, Game, Yardstick, adams
 from common.init import weights_init
 from common.judging.reference import Reference
 from common.layers import Generator
-from common.machine.activations import LeakyReLU
-from common.machine.convolutions import Conv2D
 from common.settings import Count, Decay, Rate, Weight
 from common.train import run
 from zoo.shared.curves import loss_tells_quality
+from zoo.shared.layers import critic_layers
+from zoo.shared.slopes import gradient_penalty, uniform
 
-import numpy as np
-import paddle
-from paddle import Tensor, nn
-from paddle.nn.functional import relu
-
-
-def critic_layers(in_channels: int = 1) -> nn.Layer:
-    """DCGAN's discriminator without normalisation: `[N, in_channels, 32, 32]` to unbounded scores `[N, 1, 1, 1]`."""
-    return nn.Sequential(
-        Conv2D(in_channels, 64, kernel_size=4, stride=2, padding=1),
-        LeakyReLU(0.2),
-        Conv2D(64, 128, kernel_size=4, stride=2, padding=1),
-        LeakyReLU(0.2),
-        Conv2D(128, 256, kernel_size=4, stride=2, padding=1),
-        LeakyReLU(0.2),
-        Conv2D(256, 1, kernel_size=4),
-    )
-
-
-def gradient_penalty(critic: nn.Layer, real: Tensor, fake: Tensor, alpha: Tensor, one_sided: bool = False) -> Tensor:
-    """E (‖∇f(x̂)‖ - 1)² between pairs of images; `alpha [N, 1, 1, 1]` says where on its line each x̂ lies. `one_sided`
-    counts only slopes above 1."""
-    between = alpha * real + (1 - alpha) * fake
-    between.stop_gradient = False
-    (slopes,) = paddle.grad(critic(between).sum(), between, create_graph=True)  # without the graph its gradient is 0
-    norms = (slopes.square().sum(axis=list(range(1, slopes.ndim))) + 1e-12).sqrt()  # the root's slope at 0 is infinite
-    excess = norms - 1
-    return (relu(excess) if one_sided else excess).square().mean()
-
-
-def uniform(rng: np.random.Generator, count: int) -> np.ndarray:
-    """α for each image: `[count, 1, 1, 1]` in [0, 1)."""
-    return rng.random((count, 1, 1, 1), dtype=np.float32)
+from paddle import Tensor
 
 
 class WGANGP(Game):
