@@ -105,7 +105,6 @@ class Game:
         noise: which numbers these are: `normal`, or `uniform` in [-1, 1).
         judged_from: updates before which the generator is not judged: what draws is not trained from the start.
         condition: what `label` in `latent` chooses: `digit`, `code`, or nothing.
-        keep_epochs: whether the generator of every epoch is kept, as `generator_0001.params` and so on.
     """
 
     networks: dict[str, nn.Layer]
@@ -119,7 +118,6 @@ class Game:
     noise: Literal["normal", "uniform"] = "normal"
     judged_from: int = 0
     condition: Literal["digit", "code"] | None = None
-    keep_epochs: bool = False
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """One update of every player. Returns 0-D tensors, left on the device: a row of `losses.csv`, the same names

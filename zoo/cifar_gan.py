@@ -10,7 +10,7 @@ The formulas, s for D's raw score, sp the softplus, x̂ = αx + (1 - α)G(z), α
     G   min  E sp(-s(G(z)))
 
 (Goodfellow et al. 2014, arXiv 1406.2661, section 3, on raw scores; the penalty of Gulrajani et al. 2017, arXiv
-1704.00028, equation 3.) The generator of each epoch is kept: `generator_0001.params`, and so on.
+1704.00028, equation 3.)
 
 What differs from the course notes: their listing cannot train, for seven reasons, which `docs/seven-faults.md` shows
 one by one. All seven are mended here. The networks are half as wide as theirs; the penalty is on D's raw score.
@@ -59,7 +59,6 @@ class CIFARGAN(GAN):
     """
 
     image = (3, 32, 32)
-    keep_epochs = True
 
     def __init__(
         self, learning_rate: Rate = 2e-4, beta1: Decay = 0.5, beta2: Decay = 0.999, penalty: Weight = 10.0

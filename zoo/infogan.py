@@ -131,8 +131,8 @@ class InfoGAN(Game):
 
     @paddle.no_grad()
     def categories(self, images: np.ndarray) -> np.ndarray:
-        """The category `[N]` that Q reads from each image. BatchNorm takes the statistics of these images, in a copy: the
-        running ones are mostly the fakes', and Q would find real images strange."""
+        """The category `[N]` that Q reads from each image. BatchNorm takes the statistics of these images, in a copy:
+        the running ones are mostly the fakes', and Q would find real images strange."""
         reader = copy.deepcopy(nn.Sequential(self.discriminator[:-1], self.reader))
         reader.train()
         parts = [on_device(images[start : start + AT_ONCE]) for start in range(0, len(images), AT_ONCE)]
