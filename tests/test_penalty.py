@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from common.game import Batch
 from common.machine.activations import LeakyReLU
 from common.machine.convolutions import Conv2D
-from common.penalty import normalised, pooled, steepness
+from common.penalty import lazily, normalised, pooled, steepness
+from common.rng import LATENT, random_numbers
 from common.run.families import builder, families
 from common.settings import settings_of
 from tests.conftest import batch_of, make_gan, real, train
@@ -102,6 +104,36 @@ def test_pooling_in_single_steps_is_pooling_and_has_a_second_derivative():
                 ends.append(steepness(d, x).item())
             layer.weight.set_value(paddle.to_tensor(kept))
             assert found[place] == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-3)
+
+
+@pytest.mark.parametrize("family", LAZY)
+def test_a_family_pays_in_every_fourth_step_and_the_loss_of_the_scores_is_without(family):
+    rows = {}
+    for penalty in (2.0, 0.0):
+        paddle.seed(0)
+        game = builder(family)(penalty=penalty)
+        rng = np.random.default_rng(0)
+        images = rng.uniform(-1, 1, (8 * game.batches, *game.image)).astype(np.float32)
+        data, chosen = (paddle.to_tensor(images), paddle.arange(len(images)) % 10), np.arange(len(images))
+        rows[penalty] = [game.update(Batch(data, chosen, random_numbers(0, LATENT, step), step)) for step in range(5)]
+    paid = [row["penalty"].item() for row in rows[2.0]]
+    assert paid[1:4] == [0, 0, 0]
+    assert 0 < paid[4] != paid[0] > 0
+    assert all(row.get("penalty", paddle.zeros([])).item() == 0 for row in rows[0.0])
+    assert rows[2.0][0]["loss_d"].item() == rows[0.0][0]["loss_d"].item()
+    assert rows[2.0][0]["loss_g"].item() != rows[0.0][0]["loss_g"].item()  # D has moved otherwise
+
+
+def test_a_lazy_penalty_weighs_as_many_times_as_it_is_rare():
+    d, x = small(), images()
+    due = steepness(d, x).item()
+    for every in (1, 4):
+        d.clear_gradients()
+        assert lazily(lambda: steepness(d, x), 2.0, 8, every).item() == pytest.approx(every * due, rel=1e-5)
+        assert d[0].weight.grad.numpy().any()
+    d.clear_gradients()
+    assert lazily(lambda: steepness(d, x), 2.0, 7, 4).item() == lazily(lambda: steepness(d, x), 0.0, 8, 4).item() == 0
+    assert not d[0].weight.grad.numpy().any()
 
 
 @pytest.mark.parametrize("family", ["dcgan", "lsgan"])
