@@ -2,14 +2,17 @@
 
 The idea. G makes a picture of a latent vector, but nothing leads back. Here an encoder E does, and D sees pairs: a real
 picture with its code, (x, E(x)), or a latent vector with its picture, (G(z), z). Only if both sorts of pairs look alike
-can D not tell them apart, and then E undoes G. No loss compares x with G(E(x)): likeness comes from the game alone.
+can D not tell them apart, and then E undoes G. No loss compares x with G(E(x)): likeness comes from the game.
 
 The formulas (Donahue et al. 2016, arXiv 1605.09782, equation 3), in logits s = D(x, z), with sp the softplus:
 
     D        min  E sp(-s(x, E(x))) + E sp(s(G(z), z))
     G and E  min  E sp(s(x, E(x))) + E sp(-s(G(z), z))        the same, the two sorts of pairs swapped; in one step
 
-What differs from the paper: D has no BatchNorm, which hides how bright a batch is; weights and rate do not decay.
+What differs from the paper: D has no BatchNorm, which hides how bright a batch is; weights and rate do not decay. Three
+changes make G(E(x)) the same digit as x (`docs/search.md`): a penalty on D's slope at real pairs, five times the
+paper's step size, and E also learns to read z from G(z), which moves E alone (the authors' code can do so too,
+`--encode_weight`). The game alone: `--penalty 0 --regress 0 --learning-rate 0.0002`.
 
 What to look at. The grid has rows of originals, below each their reconstructions: at best other pictures of the digits.
 `commands.evaluate` measures that, and how well codes tell digits apart: a *random* encoder's do it nearly as well.

@@ -12,8 +12,9 @@ The formulas, s for D's raw score, sp the softplus, x̂ = αx + (1 - α)G(z), α
 (Goodfellow et al. 2014, arXiv 1406.2661, section 3, on raw scores; the penalty of Gulrajani et al. 2017, arXiv
 1704.00028, equation 3.)
 
-What differs from the course notes: their listing cannot train, for seven reasons, which `docs/seven-faults.md` shows
-one by one. All seven are mended here. The networks are half as wide as theirs; the penalty is on D's raw score.
+What differs from the course notes: their listing has seven faults, three of which stop it and four of which spoil what
+it learns: `docs/seven-faults.md`. All seven are mended here. The networks are half as wide as theirs; the penalty is on
+D's raw score; they keep the generator of every epoch, a run here the last, its average and the best.
 
 What to look at. `penalty`, weighted by λ, stays small: D's slope is held near 1. `loss_d` does not go to 0, as it does
 where D has won. `commands.evaluate` shows the Fréchet distance beside that of a generator that has not been trained,

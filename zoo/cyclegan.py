@@ -23,7 +23,8 @@ PatchGAN (Isola et al. 2016, arXiv 1611.07004, section 3.2.2). With `--patch 1` 
 16x16 pixels of it, the mean of many verdicts; 2 and 3 layers see 34 and 70 pixels, which here is all there is.
 
 What differs from the paper: BatchNorm in place of InstanceNorm, which would take from a digit how thick it is, and none
-in a PatchGAN: a norm over the picture lets each verdict see all of it. Two residual blocks. No store of 50 old fakes.
+in a PatchGAN: a norm over the picture lets each verdict see all of it. Two residual blocks; no store of 50 old fakes.
+Batches of 32, theirs of 1; their D always judges patches, of 70x70 pixels.
 
 What to look at. Rows: pictures of A, what G makes of them, the way back, twice; then the same from B. For pictures that
 no training saw: `python -m commands.sample work/cyclegan --reconstruct --out back.png`. `commands.evaluate` has them

@@ -13,7 +13,8 @@ logits s, sp the softplus; x₁₆ is x with each 2x2 pixels averaged:
 Stage I is trained first; then it is frozen, its BatchNorm too, and stage II is trained on what it draws.
 
 What differs from the paper: a one-hot digit in place of a sentence's embedding and its augmentation; 16 and 32 pixels
-in place of 64 and 256; DCGAN's networks, two residual blocks in G₂; no real images with wrong labels.
+in place of 64 and 256; DCGAN's networks, two residual blocks in G₂; the non-saturating loss of G, where the equations
+have the game's own.
 
 What to look at. The grid has a row for each digit: four times stage I, enlarged, and stage II beside it. `stage` in
 `losses.csv` says whose losses these are; while it is 1, G₂ draws grey. `commands.evaluate` has the Fréchet distance of

@@ -13,7 +13,8 @@ The formulas (Gulrajani et al. 2017, arXiv 1704.00028, equation 3 and algorithm 
 The best f has slope 1 nearly everywhere between the two sets, hence a penalty there, and to both sides of 1.
 
 What differs from the paper: DCGAN's networks; the critic has biases and He's initialisation in place of BatchNorm,
-with which one image's slope would depend on the others; 32 images a move where the paper has 50.
+with which one image's slope would depend on the others (`docs/seven-faults.md`, fault 6); 32 images a move where
+algorithm 1 has 64 and the authors' code for MNIST 50.
 
 What to look at. `distance` = E f(x) - E f(G(z)) falls as the pictures improve, which no curve of DCGAN does; how well
 it tells, `commands.evaluate` shows. `penalty` should stay small. `loss_g` alone means nothing: f has no zero.
