@@ -1,8 +1,9 @@
 """The notes' other DCGAN: 28x28, max-pooling, dense layers. `python zoo/dcgan_maxpool.py`; `--help` lists the flags.
 
 The idea. The third lesson takes convolutions into the GAN as one takes them into a classifier: D pools, both networks
-have dense layers, and G applies ReLU before BatchNorm. DCGAN's paper has strides in place of pooling and no hidden dense
-layers (section 3), and its code ReLU after BatchNorm. Trained with the same loss it shows what those rules are worth.
+have dense layers, and G applies ReLU before BatchNorm. DCGAN's paper has strides in place of pooling and no hidden
+dense layers (section 3), and its code ReLU after BatchNorm. Trained with the same loss it shows what those rules are
+worth.
 
 The formulas, s for D's raw score, σ the sigmoid:
 
@@ -11,12 +12,13 @@ The formulas, s for D's raw score, σ the sigmoid:
 
 (Mao et al. 2016, arXiv 1611.04076, equation 9; Goodfellow et al. 2014, arXiv 1406.2661.) z ~ U(-1, 1)⁹⁶.
 
-What differs from the notes: D's update and G's each draw noise of their own, where the notes use one z for both. And two
-changes that make it draw (`docs/search.md`): a penalty on D's slope at real images, which for max-pooling takes it in
-single steps (`common/penalty.py`), and with it a larger step size. The notes' own: `--penalty 0 --learning-rate 0.0003`.
+What differs from the notes: D's update and G's each draw noise of their own, where the notes use one z for both. And
+two changes that make it draw (`docs/search.md`): a penalty on D's slope at real images, for which max-pooling is taken
+in single steps (`common/penalty.py`), and with it a larger step size. The notes' own: `--penalty 0 --learning-rate
+0.0003`.
 
-What to look at. Each digit is well drawn either way; without the penalty some are drawn twice as often as others.
-`commands.evaluate` shows the share of the rarest.
+What to look at. The notes' own game draws each digit well (its precision and recall were better than DCGAN's), but not
+all as often. `commands.evaluate` shows the share of the rarest.
 """
 
 from __future__ import annotations

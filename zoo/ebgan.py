@@ -14,7 +14,7 @@ The repelling term PT keeps the fakes of a batch from having one code. m is in t
 pixels of images in [-1, 1], where real digits come down to 0.04 in 600 updates. A larger m lets D win: with m = 1 the
 fakes of 1,600 updates stay at the margin and are grey patterns; with m = 0.1 there are digits after 600.
 
-What differs from the paper: E is a mean of squares, theirs the norm ‖Dec(Enc(x)) - x‖ (equation 5); DCGAN's networks, its
+What differs from the paper: E is a mean of squares, theirs the norm ‖Dec(Enc(x)) - x‖; DCGAN's networks, its
 discriminator's layers as the encoder, with a code of 32 numbers.
 
 What to look at. `energy_real` falls, `energy_fake` is pushed up by D and pulled down by G. `commands.evaluate` asks
