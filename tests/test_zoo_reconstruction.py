@@ -84,13 +84,13 @@ def test_an_autoencoders_code_is_exact_and_a_variational_ones_is_drawn():
 def test_losses_of_vae_gan_by_hand():
     """D's, from the scores of a twin that has not moved: a coin has 2 log 2, however many kinds of fakes there are."""
     paddle.seed(0)
-    game = VAEGAN()
+    game = VAEGAN(penalty=0.0)
     paddle.seed(0)
     twin = VAEGAN()
     batch, again = batch_of(0), batch_of(0)
     noise, drawn = again.draw(twin.latent), again.draw(twin.latent)
     code, _ = twin.encode(again.images, noise)
-    kinds = again.images, twin.generator(code), twin.generator(drawn)
+    kinds = again.images, *twin.decode(code, drawn)
     real, copied, made = (twin.discriminator(images)[1] for images in kinds)
     for player in ("discriminator", "encoder"):
         game.optimizers[player].set_lr(0.0)
@@ -98,8 +98,8 @@ def test_losses_of_vae_gan_by_hand():
     expected = softplus(-real).mean() + (softplus(copied).mean() + softplus(made).mean()) / 2
     assert float(values["loss_d"]) == pytest.approx(float(expected), rel=1e-4)
     code, kl = twin.encode(again.images, noise)
-    wrong = error(twin.discriminator(twin.generator(code))[0], twin.discriminator(again.images)[0])
-    assert float(values["loss_e"]) == pytest.approx(float(kl + wrong), rel=1e-4)
+    wrong = error(twin.discriminator(twin.decode(code, drawn)[0])[0], twin.discriminator(again.images)[0])
+    assert float(values["loss_e"]) == pytest.approx(float(kl + 0.02 * wrong), rel=1e-4)
     expected = 1e-3 * wrong + (softplus(-copied).mean() + softplus(-made).mean()) / 2
     assert float(values["loss_g"]) == pytest.approx(float(expected), rel=1e-4)
 

@@ -81,7 +81,7 @@ class Judges(nn.Layer):
 
     def steepness(self, pictures: list[Tensor]) -> Tensor:
         """E ‖∇s_A(a)‖² + E ‖∇s_B(b)‖²."""
-        return sum(steepness(nn.Sequential(begin, *self.shared), x) for begin, x in zip(self.begins, pictures))
+        return sum(steepness([begin, *self.shared], x) for begin, x in zip(self.begins, pictures))
 
 
 class CoGAN(Game):
