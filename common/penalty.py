@@ -11,15 +11,15 @@ from paddle import Tensor, nn
 from paddle.nn.functional import relu
 
 
-def steepness(discriminator: nn.Layer | list[nn.Layer], images: Tensor) -> Tensor:
+def steepness(discriminator: nn.Layer | list[Callable[[Tensor], Tensor]], images: Tensor) -> Tensor:
     """E ‖∇s(x)‖² over `images [N, ...]`, s being D's raw score; it can be differentiated by D's weights.
 
     Where D has BatchNorm, a score depends on the whole batch, and ∇ is that of the sum of the batch's scores: not the
     slope of one image's score as the equation means it. It works all the same (`docs/search.md`).
 
     Args:
-        discriminator: a Sequential or a list of layers, or a layer whose `dis` is one, as the course's. A Sigmoid in it
-            is left out: where it is flat, D has no slope to punish, however steep its raw score.
+        discriminator: a Sequential or a list of layers and functions, or a layer whose `dis` is one, as the course's. A
+            Sigmoid in it is left out: where it is flat, D has no slope to punish, however steep its raw score.
     """
     x = images.detach()
     x.stop_gradient = False

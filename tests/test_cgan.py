@@ -40,7 +40,7 @@ def test_each_half_is_told_the_labels_of_the_batch(monkeypatch):
     assert (len(asked), len(told)) == (2, 3)
     for y in (*asked, *told):
         np.testing.assert_array_equal(y, expected)
-    assert list(values) == ["loss_d", "loss_g", "score_real", "score_fake"]
+    assert list(values) == ["loss_d", "loss_g", "penalty", "score_real", "score_fake"]
 
 
 def test_losses_by_hand():

@@ -17,12 +17,15 @@ z = μ(x) + σ(x)·ε the code of x, x̃ = G(z), n ~ N(0, 1) noise:
 
 The balance. Σ adds up all numbers of an image: 100 of a code, 1,024 pixels, 8,192 of D_l; over the batch everything is
 the mean. So R is some thousand times larger than D's verdict, and γ says how much it counts: 0 leaves a GAN that
-ignores the codes, a large one leaves the blur.
+ignores the codes, a large one leaves the blur. R is larger than KL, too. With w = 1, as in the paper, codes end far from
+N(0, 1), and noise falls between them; w says how near they have to come.
 
-What differs from the paper: DCGAN's networks, D_l after the second of four convolutions; the non-saturating loss for
-the decoder; the mean over both kinds of fakes, where the paper adds them up. D sees x, x̃ and G(n) as a batch each; in
-the authors' code they are one batch, with which BatchNorm lets D win at once (after 100 updates its loss is 0.01).
-Theirs also lets the player rest who is too far ahead.
+What differs from the paper: DCGAN's networks, D_l after the second of four convolutions; Adam in place of RMSProp; D
+moves first, then the encoder, then the decoder, where algorithm 1 moves them together; the non-saturating loss for the
+decoder; the mean over both kinds of fakes, where the paper adds them up; w; a penalty on D's slope at real images. D
+sees x, x̃ and G(n) as a batch each; in the authors' code they are one batch, with which BatchNorm lets D win at once
+(after 100 updates its loss is 0.01). Theirs also lets the player rest who is too far ahead. Without w and the penalty:
+`--weight 1 --penalty 0 --learning-rate 0.0002`.
 
 What to look at. Three pairs of rows: digits above their reconstructions; then two rows drawn from noise, which `ae`
 was never taught. `commands.evaluate` measures reconstructions of unseen digits, and the Fréchet distance of the

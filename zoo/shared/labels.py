@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from common.game import Game, Yardstick
+from common.game import Batch, Game, Yardstick
 from common.judging.reference import Reference
 from zoo.shared.digits import MEASURED
 
 import numpy as np
 import paddle
 from paddle import Tensor
+from paddle.nn.functional import one_hot
 
 CLASSES = 10
 
 
+def hot(labels: Tensor) -> Tensor:
+    """`[N]` to one-hot `[N, 10, 1, 1]`."""
+    return one_hot(labels, CLASSES).unsqueeze([2, 3])
+
+
+def wrong_labels(batch: Batch) -> Tensor:
+    """A label for each image that is not its own, `[N]`."""
+    return (batch.labels + batch.draw(lambda rng, count: rng.integers(1, CLASSES, count))) % CLASSES
+
+
 def beside(x: Tensor, y: Tensor) -> Tensor:
     """`x [N, C, H, W]` with ten more channels, all 0 but that of the label; `y [N, 10, 1, 1]` is one-hot."""
-    return paddle.concat([x, y.expand([-1, -1, *x.shape[2:]])], axis=1)
+    maps = y.expand([-1, -1, *x.shape[2:]])
+    maps.stop_gradient = False  # or Paddle has no second derivative of `concat`
+    return paddle.concat([x, maps], axis=1)
 
 
 def with_label(noise: np.ndarray, label: int | None) -> np.ndarray:
