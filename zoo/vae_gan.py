@@ -17,8 +17,8 @@ z = μ(x) + σ(x)·ε the code of x, x̃ = G(z), n ~ N(0, 1) noise:
 
 The balance. Σ adds up all numbers of an image: 100 of a code, 1,024 pixels, 8,192 of D_l; over the batch everything is
 the mean. So R is some thousand times larger than D's verdict, and γ says how much it counts: 0 leaves a GAN that
-ignores the codes, a large one leaves the blur. R is larger than KL, too. With w = 1, as in the paper, codes end far from
-N(0, 1), and noise falls between them; w says how near they have to come.
+ignores the codes, a large one leaves the blur. R is larger than KL, too. With w = 1, as in the paper, codes end far
+from N(0, 1), and noise falls between them; w says how near they have to come.
 
 What differs from the paper: DCGAN's networks, D_l after the second of four convolutions; Adam in place of RMSProp; D
 moves first, then the encoder, then the decoder, where algorithm 1 moves them together; the non-saturating loss for the
