@@ -46,7 +46,7 @@ from common.run.runs import load_config, load_game, load_losses, load_troubles
 import numpy as np
 
 DOCS = ROOT / "docs"
-SEVERAL = ("dcgan", "lsgan", "r1", "wgan_gp", "cgan")  # the families that are trained with three seeds
+SEVERAL = ("dcgan", "lsgan", "wgan_gp", "cgan")  # the families that are trained with three seeds
 
 
 class Run(NamedTuple):

@@ -106,7 +106,6 @@ class Game:
         noise: which numbers these are: `normal`, or `uniform` in [-1, 1). A `latent` of one's own keeps to it.
         judged_from: updates before which the generator is not judged: what draws is not trained from the start.
         condition: what `label` in `latent` chooses: `digit`, `code`, or nothing.
-        keep_epochs: whether the generator of every epoch is kept, as `generator_0001.params` and so on.
     """
 
     networks: dict[str, nn.Layer]
@@ -121,7 +120,6 @@ class Game:
     noise: Literal["normal", "uniform"] = "normal"
     judged_from: int = 0
     condition: Literal["digit", "code"] | None = None
-    keep_epochs: bool = False
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """One update of every player. Returns 0-D tensors, left on the device: a row of `losses.csv`, the same names

@@ -52,13 +52,17 @@ def settings_of(build: Callable) -> list[Setting]:
             part = next((p for p in get_args(hint) if get_origin(p) is Annotated), hint)
             bare, *extras = get_args(part) if get_origin(part) is Annotated else (str if choices else part,)
             limits = next((extra for extra in extras if isinstance(extra, Range)), None)
-            documented = help_of(parameter.name, build.__doc__ or "")
+            documented = help_of(parameter.name, build)
             found.append(Setting(parameter.name, bare, limits, choices, parameter.default, documented))
     return found
 
 
-def help_of(name: str, docstring: str) -> str:
-    """What the `Args:` of a docstring say of an argument, on one line."""
-    entries = re.findall(r"^( +)([a-z_0-9, ]+): (.*(?:\n\1 +.*)*)", docstring, re.MULTILINE)
-    texts = {part.strip(): " ".join(text.split()) for _, names, text in entries for part in names.split(",")}
-    return texts.get(name, "").rstrip(".")
+def help_of(name: str, build: Callable) -> str:
+    """What the `Args:` of a docstring say of an argument, on one line: of `build`, or of the nearest class that it is
+    derived from and that names it."""
+    for documented in inspect.getmro(build) if inspect.isclass(build) else (build,):
+        entries = re.findall(r"^( +)([a-z_0-9, ]+): (.*(?:\n\1 +.*)*)", documented.__doc__ or "", re.MULTILINE)
+        texts = {part.strip(): " ".join(text.split()) for _, names, text in entries for part in names.split(",")}
+        if name in texts:
+            return texts[name].rstrip(".")
+    return ""

@@ -214,8 +214,6 @@ def train(game: Game, dataset: Dataset, flags: argparse.Namespace, config: dict)
                 recorder.draw_samples(step, epoch, batch, keep=draws, show=epoch_ends)
             if epoch_ends and flags.eval_every > 0 and (epoch + 1) % flags.eval_every == 0:
                 recorder.judge(step, epoch)
-            if epoch_ends and game.keep_epochs:
-                recorder.keep(epoch)
             if saves:
                 recorder.save(step)
                 saved_at = time.monotonic()

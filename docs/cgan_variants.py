@@ -21,7 +21,8 @@ from common.machine import convolutions
 from common.rng import LATENT, SHUFFLE, random_numbers
 from common.run import artifacts
 from common.run.flags import DATA_DIR_HELP
-from zoo.cgan import CGAN, CLASSES
+from zoo.cgan import CGAN
+from zoo.shared.labels import CLASSES
 
 import numpy as np
 import paddle

@@ -17,7 +17,7 @@ from common.errors import DONE, Parser, command
 from common.init import weights_init
 from common.layers import LATENT_DIM, Generator, score_layers
 from common.run.artifacts import save_params
-from zoo.wgan_gp import gradient_penalty, uniform
+from zoo.shared.slopes import gradient_penalty, uniform
 
 import numpy as np
 import paddle

@@ -9,7 +9,8 @@ from common import data
 from common.run.families import builder
 from tests.conftest import batch_of, make_gan, train
 from tests.runs import TOY
-from zoo.cgan import CGAN, CLASSES
+from zoo.cgan import CGAN
+from zoo.shared.labels import CLASSES
 
 import numpy as np
 import paddle
@@ -39,7 +40,7 @@ def test_each_half_is_told_the_labels_of_the_batch(monkeypatch):
     assert (len(asked), len(told)) == (2, 3)
     for y in (*asked, *told):
         np.testing.assert_array_equal(y, expected)
-    assert list(values) == ["loss_d", "loss_g", "score_real", "score_fake"]
+    assert list(values) == ["loss_d", "loss_g", "penalty", "score_real", "score_fake"]
 
 
 def test_losses_by_hand():

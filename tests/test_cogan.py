@@ -62,7 +62,7 @@ def test_cogans_losses_are_those_of_the_page():
     fake = twin.discriminator(twin.generator.pair(z))
     expected = sum(float(softplus(-r).mean() + softplus(f).mean()) for r, f in zip(real, fake))
     assert float(values["loss_d"]) == pytest.approx(expected / 2, rel=1e-4)  # the mean over the domains
-    assert list(values) == ["loss_d", "loss_g", "score_real", "score_fake"]
+    assert list(values) == ["loss_d", "loss_g", "penalty", "score_real", "score_fake"]
 
 
 def test_pairs_stand_side_by_side():

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from tests.conftest import batch_of
 from tests.players import check_each_parameter_has_one_optimizer, movers, trained
-from zoo.common_space import CODE, FIRST, LAST, CommonSpace, confusion, three_quarters, told_apart, whole_way
+from zoo.common_space import CODE, FIRST, LAST, CommonSpace, confusion, nearest_of, three_quarters, whole_way
 from zoo.shared.domains import two_domains
 from zoo.shared.likeness import l1, l2, perceptual
+from zoo.shared.translation import Translation
 
 import numpy as np
 import paddle
@@ -110,9 +111,19 @@ def test_the_common_spaces_losses_are_those_of_the_page(constraint, likeness):
     assert list(values) == [*judges, "loss_g", "rebuilt", "constraint", "score_real", "score_fake"]
 
 
-def test_domains_are_told_apart_where_they_differ():
+def test_a_code_is_nearest_to_its_partner_whatever_the_order():
     rng = np.random.default_rng(0)
-    a, b = (rng.standard_normal((200, CODE, 1, 1)).astype(np.float32) for _ in range(2))
-    assert told_apart(a, b) == pytest.approx(0.5, abs=0.1)
-    b[:, 0] += 10
-    assert told_apart(a, b[:150]) == 1
+    a = rng.standard_normal((20, CODE, 1, 1)).astype(np.float32)
+    order = rng.permutation(20)
+    assert (order[nearest_of(a, a[order] + rng.normal(0, 0.1, a.shape))] == np.arange(20)).all()
+
+
+@pytest.mark.parametrize(("codes", "partner"), [(np.eye(2000), 1), (np.zeros((2000, 4)), 0.001)])
+def test_the_common_spaces_yardstick_at_its_ceiling_and_its_floor(codes, partner, reference, tmp_path, monkeypatch):
+    """Codes that are the picture's place: every partner is found; codes that are all alike: the first's alone."""
+    game = CommonSpace()
+    monkeypatch.setattr(game, "apply", lambda net, x: codes[: len(x)])
+    monkeypatch.setattr(Translation, "measure", lambda *_: {})
+    found = game.measure(reference, tmp_path)
+    assert found["codes know the partner"].figure == pytest.approx(partner, abs=0.01)
+    assert (found["codes know the digit"].figure == 1) == (partner == 1)

@@ -6,8 +6,9 @@ from common.errors import UserError
 from docs import permuted_classes
 from tests.conftest import batch_of, make_gan, train
 from tests.players import check_each_parameter_has_one_optimizer, movers, players_of, trained
-from zoo.cyclegan import CycleGAN, patches
+from zoo.cyclegan import CycleGAN
 from zoo.shared.domains import outlines, two_domains
+from zoo.shared.layers import patches
 from zoo.shared.likeness import l1
 from zoo.shared.translation import Translation, in_one_colour
 

@@ -89,7 +89,7 @@ def test_without_recipes_every_grey_family_is_meant():
     wanted = results.everything()
     assert len(wanted) == len({results.name_of(*each) for each in wanted})
     assert {recipe.split()[0] for recipe, _ in wanted} == set(families()) - {"cifar_gan"}
-    assert [seed for recipe, seed in wanted if recipe == "r1 --batch-size 64 --max-steps 5000"] == [0, 1, 2]
+    assert [seed for recipe, seed in wanted if recipe == "cgan --batch-size 64 --max-steps 5000"] == [0, 1, 2]
     assert [seed for recipe, seed in wanted if recipe.startswith("bigan ")] == [0]
     assert results.name_of(*wanted[0]) == "dcgan-0"
 

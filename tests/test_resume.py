@@ -37,20 +37,6 @@ def test_resume_after_the_end_goes_on_with_more(tmp_path, undisturbed, say):
     assert result(folder) == undisturbed
 
 
-def test_each_epochs_generator_is_kept_and_resumed_alike(tmp_path, monkeypatch):
-    """57 updates of 32 digits are an epoch; the second epoch's end lies in the resumed part."""
-    monkeypatch.setattr(GAN, "keep_epochs", True)
-    flags = [*TOY, "--max-steps", 120, "--output-dir"]
-    assert train("toy", *flags, tmp_path / "whole") == 0
-    assert train("toy", *flags, tmp_path / "parts", "--max-steps", 90) == 0
-    assert train("toy", *flags, tmp_path / "parts", "--resume") == 0
-    whole, parts = (result(tmp_path / name) for name in ("whole", "parts"))
-    kept = sorted(name for name in whole if name.startswith("generator_0"))
-    assert kept == ["generator_0001.params", "generator_0002.params"]
-    assert whole == parts
-    assert whole[kept[0]] != whole[kept[1]]
-
-
 def test_nothing_there_starts_new(tmp_path, say):
     said = say(train, "toy", *FLAGS, tmp_path / "run", "--max-steps", 3, "--resume")
     assert said.status == 0

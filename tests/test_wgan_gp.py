@@ -6,7 +6,7 @@ from common.machine import convolutions
 from common.machine.activations import LeakyReLU
 from common.run.families import builder
 from tests.conftest import batch_of
-from zoo.wgan_gp import gradient_penalty, uniform
+from zoo.shared.slopes import gradient_penalty, uniform
 
 import numpy as np
 import paddle
@@ -96,14 +96,14 @@ def test_the_critic_moves_as_often_as_asked_each_time_on_other_images():
 
 
 def test_its_yardstick_ranks_the_loss_with_the_quality(tmp_path):
-    """A loss that falls as the pictures get better is worth 1, whatever its scale; of two epochs nothing is said."""
+    """A loss that falls as the pictures get better is worth 1, whatever its scale; of three epochs nothing is said."""
     game = builder("wgan_gp")()
     steps, judged = np.arange(400), [49, 149, 249, 349]
     rows = [f"{step},0,0,{-100 / (1 + step)},0,0,0" for step in steps]
     header = "step,epoch,batch,loss_d,loss_g,distance,penalty"
     (tmp_path / "losses.csv").write_text("\n".join([header, *rows]) + "\n")
     lines = [{"step": step, "epoch": i, "raw": {"frechet": 1000 / (1 + step)}} for i, step in enumerate(judged)]
-    for count, order, expected in ((4, 1, 1.0), (4, -1, -1.0), (2, 1, None)):
+    for count, order, expected in ((4, 1, 1.0), (4, -1, -1.0), (3, 1, None)):
         distances = [line["raw"]["frechet"] for line in lines][::order]
         text = "".join(
             f'{{"step": {line["step"]}, "epoch": 0, "raw": {{"frechet": {distance}}}}}\n'
@@ -111,5 +111,22 @@ def test_its_yardstick_ranks_the_loss_with_the_quality(tmp_path):
         )
         (tmp_path / "metrics.jsonl").write_text(text)
         measured = game.measure(None, tmp_path)
-        assert [one.figure for one in measured.values()] == ([] if expected is None else [pytest.approx(expected)])
-        assert all(one.floor == 0 for one in measured.values())
+        assert list(measured) == ([] if expected is None else ["the loss tells the quality", "it tells each change"])
+        if expected is not None:
+            whole, changes = measured.values()
+            assert whole.figure == pytest.approx(expected)
+            assert whole.floor == pytest.approx(order)  # the clock knows it, too
+            assert changes.floor == 0
+
+
+def test_that_both_fall_says_nothing_of_the_changes(tmp_path):
+    """Two curves that fall in every epoch, one most where the other does least."""
+    distances, losses = np.cumsum([0, -1, -2, -3, -4]) + 20.0, np.cumsum([0, 4, 3, 2, 1]) - 20.0
+    (tmp_path / "losses.csv").write_text(
+        "step,loss_d\n" + "".join(f"{i + 1},{loss}\n" for i, loss in enumerate(losses))
+    )
+    lines = [f'{{"step": {i + 1}, "epoch": {i}, "raw": {{"frechet": {one}}}}}\n' for i, one in enumerate(distances)]
+    (tmp_path / "metrics.jsonl").write_text("".join(lines))
+    whole, changes = builder("wgan_gp")().measure(None, tmp_path).values()
+    assert (whole.figure, whole.floor) == (pytest.approx(1), pytest.approx(1))
+    assert changes.figure == pytest.approx(-1)

@@ -2,14 +2,17 @@
 
 The idea. G makes a picture of a latent vector, but nothing leads back. Here an encoder E does, and D sees pairs: a real
 picture with its code, (x, E(x)), or a latent vector with its picture, (G(z), z). Only if both sorts of pairs look alike
-can D not tell them apart, and then E undoes G. No loss compares x with G(E(x)): likeness comes from the game alone.
+can D not tell them apart, and then E undoes G. No loss compares x with G(E(x)): likeness comes from the game.
 
 The formulas (Donahue et al. 2016, arXiv 1605.09782, equation 3), in logits s = D(x, z), with sp the softplus:
 
     D        min  E sp(-s(x, E(x))) + E sp(s(G(z), z))
     G and E  min  E sp(s(x, E(x))) + E sp(-s(G(z), z))        the same, the two sorts of pairs swapped; in one step
 
-What differs from the paper: D has no BatchNorm, which hides how bright a batch is; weights and rate do not decay.
+What differs from the paper: D has no BatchNorm, which hides how bright a batch is; weights and rate do not decay. Three
+changes make G(E(x)) the same digit as x (`docs/search.md`): a penalty on D's slope at real pairs, five times the
+paper's step size, and E also learns to read z from G(z), which moves E alone (the authors' code can do so too,
+`--encode_weight`). The game alone: `--penalty 0 --regress 0 --learning-rate 0.0002`.
 
 What to look at. The grid has rows of originals, below each their reconstructions: at best other pictures of the digits.
 `commands.evaluate` measures that, and how well codes tell digits apart: a *random* encoder's do it nearly as well.
@@ -27,23 +30,17 @@ from common.ema import EMA
 from common.game import Batch, Game, Yardstick, adams
 from common.judging.reference import Reference
 from common.losses import non_saturating
-from common.settings import Decay, Rate
+from common.penalty import lazily, steepness
+from common.settings import Count, Decay, Rate, Weight
 from common.train import run
-from zoo.fc_gan import layers
+from zoo.shared.layers import dense
 
 import numpy as np
 import paddle
 from paddle import Tensor, nn
-from paddle.nn.functional import sigmoid
+from paddle.nn.functional import mse_loss, sigmoid
 
 PIXELS, CODE, WIDTH = 784, 50, 1024
-
-
-def normed(inputs: int, outputs: int) -> list[nn.Layer]:
-    """Two hidden layers with BatchNorm, and a last one that ends in a Tanh."""
-    widths = inputs, WIDTH
-    one, two = ([nn.Linear(n, WIDTH, bias_attr=False), nn.BatchNorm1D(WIDTH), nn.LeakyReLU(0.2)] for n in widths)
-    return [nn.Flatten(), *one, *two, nn.Linear(WIDTH, outputs), nn.Tanh()]
 
 
 class BiGAN(Game):
@@ -52,6 +49,9 @@ class BiGAN(Game):
     Args:
         learning_rate: Adam's step size, all networks
         beta1: Adam's first decay rate, all networks
+        penalty: γ, half of which weighs the squared slope of D at real pairs; 0 is off
+        penalty_every: steps between penalties, each weighted by as many
+        regress: weight of E's error in reading z from G(z), which moves E alone; 0 is off
     """
 
     image = (1, 28, 28)
@@ -59,30 +59,41 @@ class BiGAN(Game):
     noise = "uniform"
     chance = non_saturating.chance
 
-    def __init__(self, learning_rate: Rate = 2e-4, beta1: Decay = 0.5) -> None:
-        self.generator = nn.Sequential(*normed(CODE, PIXELS), nn.Unflatten(1, [1, 28, 28]))
-        self.encoder = nn.Sequential(*normed(PIXELS, CODE), nn.Unflatten(1, [CODE, 1, 1]))
-        self.discriminator = nn.Sequential(*layers(PIXELS + CODE, WIDTH, WIDTH, 1))
+    def __init__(
+        self,
+        learning_rate: Rate = 1e-3,
+        beta1: Decay = 0.5,
+        penalty: Weight = 1.0,
+        penalty_every: Count = 4,
+        regress: Weight = 10.0,
+    ) -> None:
+        drawn = [nn.Flatten(), *dense(CODE, WIDTH, WIDTH, PIXELS, norm=True), nn.Tanh(), nn.Unflatten(1, [1, 28, 28])]
+        read = [nn.Flatten(), *dense(PIXELS, WIDTH, WIDTH, CODE, norm=True), nn.Tanh(), nn.Unflatten(1, [CODE, 1, 1])]
+        self.generator, self.encoder = nn.Sequential(*drawn), nn.Sequential(*read)
+        self.discriminator = nn.Sequential(*dense(PIXELS + CODE, WIDTH, WIDTH, 1))
         self.networks = {"generator": self.generator, "encoder": self.encoder, "discriminator": self.discriminator}
         self.ema, both = EMA(self.generator), nn.LayerList([self.generator, self.encoder])
         self.optimizers = adams({"both": both, "discriminator": self.discriminator}, learning_rate, beta1, 0.999)
-
-    def judge(self, x: Tensor, z: Tensor) -> Tensor:
-        """D's logits `[N, 1]` of pairs of `x [N, 1, 28, 28]` and `z [N, 50, 1, 1]`."""
-        return self.discriminator(paddle.concat([x.flatten(1), z.flatten(1)], axis=1))
+        self.penalty, self.penalty_every, self.regress = penalty, penalty_every, regress
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """D tells the two sorts of pairs apart; then G and E together make each look like the other."""
         x, z_d, z_g = batch.images, batch.draw(self.latent), batch.draw(self.latent)
         with self.turn("discriminator"):
-            real, fake = self.judge(x, self.encoder(x)), self.judge(self.generator(z_d), z_d)
+            encoded, drawn = pairs(x, self.encoder(x)), pairs(self.generator(z_d), z_d)
+            real, fake = self.discriminator(encoded), self.discriminator(drawn)
             loss_d = non_saturating.discriminator(real, fake)
             loss_d.backward()
+            steep = lambda: steepness(self.discriminator, encoded)  # noqa: E731
+            penalty = lazily(steep, self.penalty, batch.step, self.penalty_every)
         with self.turn("both"):
-            encoded, drawn = self.judge(x, self.encoder(x)), self.judge(self.generator(z_g), z_g)
+            images = self.generator(z_g)
+            encoded, drawn = self.discriminator(pairs(x, self.encoder(x))), self.discriminator(pairs(images, z_g))
             loss_g = non_saturating.discriminator(drawn, encoded)  # swapped
-            loss_g.backward()
-        values = {"loss_d": loss_d, "loss_g": loss_g, "score_real": sigmoid(real), "score_fake": sigmoid(fake)}
+            misread = mse_loss(self.encoder(images.detach()), z_g)
+            (loss_g + self.regress * misread).backward()
+        values = {"loss_d": loss_d, "loss_g": loss_g, "misread": misread, "penalty": penalty}
+        values |= {"score_real": sigmoid(real), "score_fake": sigmoid(fake)}
         return {name: value.detach().mean() for name, value in values.items()}
 
     def reconstruct(self, images: np.ndarray) -> list[np.ndarray]:
@@ -105,6 +116,11 @@ class BiGAN(Game):
             "G(E(x)) is near x": Yardstick(*(relative_distance(x, self.sample(z)) for z in codes), near),
             "codes know the digit": Yardstick(*(same_as_neighbour(z, digits) for z in codes), kind),
         }
+
+
+def pairs(x: Tensor, z: Tensor) -> Tensor:
+    """What D judges: `x [N, 1, 28, 28]` and `z [N, 50, 1, 1]` in one row each, `[N, 834]`."""
+    return paddle.concat([x.flatten(1), z.flatten(1)], axis=1)
 
 
 def relative_distance(x: np.ndarray, again: np.ndarray) -> float:

@@ -10,10 +10,11 @@ The formulas, s for D's raw score, sp the softplus, x̂ = αx + (1 - α)G(z), α
     G   min  E sp(-s(G(z)))
 
 (Goodfellow et al. 2014, arXiv 1406.2661, section 3, on raw scores; the penalty of Gulrajani et al. 2017, arXiv
-1704.00028, equation 3.) The generator of each epoch is kept: `generator_0001.params`, and so on.
+1704.00028, equation 3.)
 
-What differs from the course notes: their listing cannot train, for seven reasons, which `docs/seven-faults.md` shows
-one by one. All seven are mended here. The networks are half as wide as theirs; the penalty is on D's raw score.
+What differs from the course notes: their listing has seven faults, three of which stop it and four of which spoil what
+it learns: `docs/seven-faults.md`. All seven are mended here. The networks are half as wide as theirs; the penalty is on
+D's raw score; they keep the generator of every epoch, a run here the last, its average and the best.
 
 What to look at. `penalty`, weighted by λ, stays small: D's slope is held near 1. `loss_d` does not go to 0, as it does
 where D has won. `commands.evaluate` shows the Fréchet distance beside that of a generator that has not been trained,
@@ -36,7 +37,8 @@ from common.layers import Generator
 from common.losses import non_saturating
 from common.settings import Decay, Rate, Weight
 from common.train import run
-from zoo.wgan_gp import critic_layers, gradient_penalty, uniform
+from zoo.shared.layers import critic_layers
+from zoo.shared.slopes import gradient_penalty, uniform
 
 import numpy as np
 import paddle
@@ -57,7 +59,6 @@ class CIFARGAN(GAN):
     """
 
     image = (3, 32, 32)
-    keep_epochs = True
 
     def __init__(
         self, learning_rate: Rate = 2e-4, beta1: Decay = 0.5, beta2: Decay = 0.999, penalty: Weight = 10.0

@@ -23,7 +23,8 @@ PatchGAN (Isola et al. 2016, arXiv 1611.07004, section 3.2.2). With `--patch 1` 
 16x16 pixels of it, the mean of many verdicts; 2 and 3 layers see 34 and 70 pixels, which here is all there is.
 
 What differs from the paper: BatchNorm in place of InstanceNorm, which would take from a digit how thick it is, and none
-in a PatchGAN: a norm over the picture lets each verdict see all of it. Two residual blocks. No store of 50 old fakes.
+in a PatchGAN: a norm over the picture lets each verdict see all of it. Two residual blocks; no store of 50 old fakes.
+Batches of 32, theirs of 1; their D always judges patches, of 70x70 pixels.
 
 What to look at. Rows: pictures of A, what G makes of them, the way back, twice; then the same from B. For pictures that
 no training saw: `python -m commands.sample work/cyclegan --reconstruct --out back.png`. `commands.evaluate` has them
@@ -44,14 +45,14 @@ from common.game import Batch, adams
 from common.init import weights_init
 from common.layers import score_layers
 from common.losses import least_squares
-from common.machine.activations import LeakyReLU, ReLU
-from common.machine.convolutions import Conv2D, Conv2DTranspose
+from common.machine.activations import ReLU
+from common.machine.convolutions import Conv2DTranspose
 from common.settings import Decay, Rate, Weight
 from common.train import run
 from zoo.shared.domains import two_domains
+from zoo.shared.layers import Residual, convolution, patches
 from zoo.shared.likeness import LIKENESS
 from zoo.shared.translation import Translation
-from zoo.stackgan import Residual, convolution
 
 import numpy as np
 import paddle
@@ -69,18 +70,6 @@ def translator(in_channels: int, out_channels: int) -> nn.Sequential:
         *[Conv2DTranspose(inside, WIDTH, 4, stride=2, padding=1, bias_attr=False), nn.BatchNorm2D(WIDTH), ReLU()],
         *[Conv2DTranspose(WIDTH, out_channels, 4, stride=2, padding=1), nn.Tanh()],
     )
-
-
-def patches(layers: int, channels: int) -> nn.Sequential:
-    """Pictures to a map of scores, one for each patch: `layers` of stride 2 and two of stride 1, without any norm."""
-    widths = [channels, *(WIDTH * 2**i for i in range(layers + 1))]
-    strides = [2] * layers + [1]
-    body = [
-        layer
-        for inside, outside, stride in zip(widths, widths[1:], strides)
-        for layer in (Conv2D(inside, outside, kernel_size=4, stride=stride, padding=1), LeakyReLU(0.2))
-    ]
-    return nn.Sequential(*body, Conv2D(widths[-1], 1, kernel_size=4, padding=1))
 
 
 class CycleGAN(Translation):

@@ -17,9 +17,10 @@ keeps T where f* is defined:
 The first of G's losses is flat where D is sure of the fakes: for KL it is -e^(v-1). The paper therefore trains G on the
 second, which has the same goal, as in `mm_ns.py`.
 
-What differs from the paper: DCGAN's networks; the exponentials of KL, reverse KL and Hellinger are cut off at e³⁰.
+What differs from the paper: DCGAN's networks; the exponentials of KL, reverse KL and Hellinger are cut off at e³⁰. A
+penalty on D's slope and a larger step size, as in `docs/search.md`; without: `--penalty 0 --learning-rate 0.0002`.
 
-What to look at. -loss_d is the estimate of the divergence: the less the better, but a weak D estimates too little.
+What to look at. -loss_d is the estimate of the divergence: the less the better, but a D held flat estimates too little.
 Whether the functions are right, `commands.evaluate` shows where the exact value is known: two Gaussians in one
 dimension.
 """
@@ -40,7 +41,7 @@ from common.init import weights_init
 from common.judging.reference import Reference
 from common.layers import Generator, score_layers
 from common.losses import Loss
-from common.settings import Decay, Rate
+from common.settings import Count, Decay, Rate, Weight
 from common.train import run
 from zoo.shared.gaussians import estimate
 
@@ -93,9 +94,6 @@ class FGAN(GAN):
     Args:
         divergence: which f
         saturating: train G on the formula of the game
-        learning_rate: Adam's step size, both networks
-        beta1: Adam's first decay rate, both networks
-        beta2: Adam's second decay rate, both networks
     """
 
     scores = None  # what D answers for real and for fake images depends on f
@@ -104,13 +102,17 @@ class FGAN(GAN):
         self,
         divergence: Literal["kl", "reverse-kl", "pearson", "hellinger", "js", "gan"] = "kl",
         saturating: bool = False,
-        learning_rate: Rate = 2e-4,
+        learning_rate: Rate = 1e-3,
         beta1: Decay = 0.5,
         beta2: Decay = 0.999,
+        penalty: Weight = 1.0,
+        penalty_every: Count = 4,
+        ema_decay: Decay = 0.999,
     ) -> None:
         self.divergence = divergence
         networks = Generator().apply(weights_init), nn.Sequential(*score_layers()).apply(weights_init)
-        super().__init__(*networks, loss_of(divergence, saturating), learning_rate, beta1, beta2)
+        regularised = {"penalty": penalty, "penalty_every": penalty_every, "ema_decay": ema_decay}
+        super().__init__(*networks, loss_of(divergence, saturating), learning_rate, beta1, beta2, **regularised)
 
     def shown(self, scores: Tensor) -> Tensor:
         """T, whose mean over real images is the first term of the estimate."""

@@ -11,10 +11,11 @@ The formulas (Goodfellow et al. 2014, arXiv 1406.2661, equation 1 and section 3)
     MM   log(1 - D) = -sp(s)     |dL/ds| = D         0 where D is sure of the fake
     NS   -log D     = sp(-s)     |dL/ds| = 1 - D     1 where D is sure of the fake
 
-What differs from the paper: DCGAN's networks, on raw scores, since log(1 - σ(s)) is lost in float32 beyond |s| = 17.
+What differs from the paper: DCGAN's networks, on raw scores, since log(1 - σ(s)) is lost in float32 beyond |s| = 17. A
+penalty on D's slope and a larger step size, as in `docs/search.md`; without: `--penalty 0 --learning-rate 0.0002`.
 
-What to look at. While the players are balanced, D ≈ ½, the two losses train alike, and with this recipe they mostly
-do. `commands.evaluate` shows how much of the gradient is left at the end of a run, under either loss.
+What to look at. While the players are balanced, D ≈ ½, the two losses train alike; the penalty keeps them so.
+`commands.evaluate` shows how much of the gradient is left at the end of a run, under either loss.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from common.init import weights_init
 from common.judging.reference import Reference
 from common.layers import Generator, score_layers
 from common.losses import Loss, cross_entropy, non_saturating
-from common.settings import Decay, Rate
+from common.settings import Count, Decay, Rate, Weight
 from common.train import run
 
 import numpy as np
@@ -49,17 +50,21 @@ class MMNS(GAN):
 
     Args:
         loss: mm, minimax, or ns, non-saturating
-        learning_rate: Adam's step size, both networks
-        beta1: Adam's first decay rate, both networks
-        beta2: Adam's second decay rate, both networks
     """
 
     def __init__(
-        self, loss: Literal["mm", "ns"] = "ns", learning_rate: Rate = 2e-4, beta1: Decay = 0.5, beta2: Decay = 0.999
+        self,
+        loss: Literal["mm", "ns"] = "ns",
+        learning_rate: Rate = 1e-3,
+        beta1: Decay = 0.5,
+        beta2: Decay = 0.999,
+        penalty: Weight = 1.0,
+        penalty_every: Count = 4,
+        ema_decay: Decay = 0.999,
     ) -> None:
-        generator, discriminator = Generator(), nn.Sequential(*score_layers())
-        generator.apply(weights_init), discriminator.apply(weights_init)
-        super().__init__(generator, discriminator, LOSSES[loss], learning_rate, beta1, beta2)
+        networks = Generator().apply(weights_init), nn.Sequential(*score_layers()).apply(weights_init)
+        regularised = {"penalty": penalty, "penalty_every": penalty_every, "ema_decay": ema_decay}
+        super().__init__(*networks, LOSSES[loss], learning_rate, beta1, beta2, **regularised)
 
     def shown(self, scores: Tensor) -> Tensor:
         """Probabilities of logits."""

@@ -11,18 +11,21 @@ z = μ(x) + σ(x)·ε the code of x, x̃ = G(z), n ~ N(0, 1) noise:
     KL = -½ Σ (1 + log σ² - μ² - σ²)            how far the codes of x are from N(0, 1), from which one draws
     ae         min  ½ Σ (x - x̃)²                σ = 0: only μ is used
     vae        min  KL + ½ Σ (x - x̃)²           Kingma and Welling 2013, arXiv 1312.6114, equation 10
-    vae-gan    encoder  min  KL + R,   R = ½ Σ (D_l(x) - D_l(x̃))²
+    vae-gan    encoder  min  KL + w R,   R = ½ Σ (D_l(x) - D_l(x̃))²
                decoder  min  γ R + (sp(-s(x̃)) + sp(-s(G(n)))) / 2
                D        min  sp(-s(x)) + (sp(s(x̃)) + sp(s(G(n)))) / 2
 
 The balance. Σ adds up all numbers of an image: 100 of a code, 1,024 pixels, 8,192 of D_l; over the batch everything is
 the mean. So R is some thousand times larger than D's verdict, and γ says how much it counts: 0 leaves a GAN that
-ignores the codes, a large one leaves the blur.
+ignores the codes, a large one leaves the blur. R is larger than KL, too. With w = 1, as in the paper, codes end far
+from N(0, 1), and noise falls between them; w says how near they have to come.
 
-What differs from the paper: DCGAN's networks, D_l after the second of four convolutions; the non-saturating loss for
-the decoder; the mean over both kinds of fakes, where the paper adds them up. D sees x, x̃ and G(n) as a batch each; in
-the authors' code they are one batch, with which BatchNorm lets D win at once (after 100 updates its loss is 0.01).
-Theirs also lets the player rest who is too far ahead.
+What differs from the paper: DCGAN's networks, D_l after the second of four convolutions; Adam in place of RMSProp; D
+moves first, then the encoder, then the decoder, where algorithm 1 moves them together; the non-saturating loss for the
+decoder; the mean over both kinds of fakes, where the paper adds them up; w; a penalty on D's slope at real images. D
+sees x, x̃ and G(n) as a batch each; in the authors' code they are one batch, with which BatchNorm lets D win at once
+(after 100 updates its loss is 0.01). Theirs also lets the player rest who is too far ahead. Without w and the penalty:
+`--weight 1 --penalty 0 --learning-rate 0.0002`.
 
 What to look at. Three pairs of rows: digits above their reconstructions; then two rows drawn from noise, which `ae`
 was never taught. `commands.evaluate` measures reconstructions of unseen digits, and the Fréchet distance of the
@@ -44,7 +47,8 @@ from common.init import weights_init
 from common.layers import LATENT_DIM, Generator, score_layers
 from common.losses import non_saturating
 from common.machine.convolutions import Conv2D
-from common.settings import Rate, Weight
+from common.penalty import lazily, steepness
+from common.settings import Count, Rate, Weight
 from common.train import run
 
 import numpy as np
@@ -82,16 +86,26 @@ class VAEGAN(Game):
 
     Args:
         model: what is trained on the same layers: autoencoder, variational autoencoder, or that with D
-        gamma: γ, the weight of the reconstruction against D's verdict in the decoder's loss; vae-gan only
+        weight: w, of the reconstruction against the divergence in the encoder's loss; vae-gan only
+        gamma: γ, of the reconstruction against D's verdict in the decoder's loss; vae-gan only
         learning_rate: Adam's step size, all networks
+        penalty: γ of R1, half of which weighs the squared slope of D at real images; 0 is off
+        penalty_every: steps between penalties, each weighted by as many
     """
 
     chance = non_saturating.chance
 
     def __init__(
-        self, model: Literal["ae", "vae", "vae-gan"] = "vae-gan", gamma: Weight = 1e-3, learning_rate: Rate = 2e-4
+        self,
+        model: Literal["ae", "vae", "vae-gan"] = "vae-gan",
+        weight: Weight = 0.02,
+        gamma: Weight = 1e-3,
+        learning_rate: Rate = 5e-4,
+        penalty: Weight = 1.0,
+        penalty_every: Count = 4,
     ) -> None:
-        self.model, self.gamma = model, gamma
+        self.model, self.weight, self.gamma = model, weight, gamma
+        self.penalty, self.penalty_every = penalty, penalty_every
         code = Conv2D(256, 2 * LATENT_DIM, kernel_size=4)  # 4x4 -> 1x1: μ and log σ²
         self.encoder = nn.Sequential(*score_layers()[:-1], code).apply(weights_init)
         self.generator = Generator().apply(weights_init)
@@ -113,6 +127,10 @@ class VAEGAN(Game):
             return mean, paddle.zeros([])
         return mean + (log_variance / 2).exp() * noise, divergence(mean, log_variance)
 
+    def decode(self, code: Tensor, noise: Tensor) -> list[Tensor]:
+        """x̃ and G(n), one batch to the decoder: BatchNorm's running statistics are then those of its batches."""
+        return self.generator(paddle.concat([code, noise])).chunk(2)
+
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """D, then the encoder, then the decoder; without D the last two move as one."""
         x, noise, drawn = batch.images, batch.draw(self.latent), batch.draw(self.latent)
@@ -125,26 +143,29 @@ class VAEGAN(Game):
 
         with self.turn("discriminator"):
             code, _ = self.encode(x, noise)
-            scores = [self.discriminator(one)[1] for one in (x, self.generator(code), self.generator(drawn))]
+            scores = [self.discriminator(one)[1] for one in (x, *self.decode(code, drawn))]
             loss_d = sum(non_saturating.discriminator(scores[0], fake) for fake in scores[1:]) / 2
             loss_d.backward()
+            steep = lambda: steepness([*self.discriminator.middle, *self.discriminator.end], x)  # noqa: E731
+            penalty = lazily(steep, self.penalty, batch.step, self.penalty_every)
 
         with self.turn("encoder"):
             code, kl = self.encode(x, noise)
             wanted, _ = self.discriminator(x)  # D has moved, so this holds for the decoder's turn too
-            loss_e = kl + error(self.discriminator(self.generator(code))[0], wanted)
+            loss_e = kl + self.weight * error(self.discriminator(self.decode(code, drawn)[0])[0], wanted)
             loss_e.backward()
 
         with self.turn("generator"):
-            features, verdict = self.discriminator(self.generator(code.detach()))
-            _, other_verdict = self.discriminator(self.generator(drawn))
+            copies, made = self.decode(code.detach(), drawn)
+            (features, verdict), (_, other_verdict) = self.discriminator(copies), self.discriminator(made)
             wrong = error(features, wanted)
             verdicts = non_saturating.generator(verdict) + non_saturating.generator(other_verdict)
             loss_g = self.gamma * wrong + verdicts / 2
             loss_g.backward()
 
         values = {"loss_d": loss_d, "loss_e": loss_e, "loss_g": loss_g, "wrong": wrong, "divergence": kl}
-        values |= {"score_real": sigmoid(scores[0]).mean(), "score_fake": sigmoid(paddle.stack(scores[1:])).mean()}
+        probabilities = [sigmoid(one).mean() for one in scores]
+        values |= {"penalty": penalty, "score_real": probabilities[0], "score_fake": sum(probabilities[1:]) / 2}
         return {name: value.detach() for name, value in values.items()}
 
     def reconstruct(self, images: np.ndarray) -> list[np.ndarray]:

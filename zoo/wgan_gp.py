@@ -13,7 +13,8 @@ The formulas (Gulrajani et al. 2017, arXiv 1704.00028, equation 3 and algorithm 
 The best f has slope 1 nearly everywhere between the two sets, hence a penalty there, and to both sides of 1.
 
 What differs from the paper: DCGAN's networks; the critic has biases and He's initialisation in place of BatchNorm,
-with which one image's slope would depend on the others; 32 images a move where the paper has 50.
+with which one image's slope would depend on the others (`docs/seven-faults.md`, fault 6); 32 images a move where
+algorithm 1 has 64 and the authors' code for MNIST 50.
 
 What to look at. `distance` = E f(x) - E f(G(z)) falls as the pictures improve, which no curve of DCGAN does; how well
 it tells, `commands.evaluate` shows. `penalty` should stay small. `loss_g` alone means nothing: f has no zero.
@@ -32,45 +33,13 @@ from common.game import Batch, Game, Yardstick, adams
 from common.init import weights_init
 from common.judging.reference import Reference
 from common.layers import Generator
-from common.machine.activations import LeakyReLU
-from common.machine.convolutions import Conv2D
 from common.settings import Count, Decay, Rate, Weight
 from common.train import run
 from zoo.shared.curves import loss_tells_quality
+from zoo.shared.layers import critic_layers
+from zoo.shared.slopes import gradient_penalty, uniform
 
-import numpy as np
-import paddle
-from paddle import Tensor, nn
-from paddle.nn.functional import relu
-
-
-def critic_layers(in_channels: int = 1) -> nn.Layer:
-    """DCGAN's discriminator without normalisation: `[N, in_channels, 32, 32]` to unbounded scores `[N, 1, 1, 1]`."""
-    return nn.Sequential(
-        Conv2D(in_channels, 64, kernel_size=4, stride=2, padding=1),
-        LeakyReLU(0.2),
-        Conv2D(64, 128, kernel_size=4, stride=2, padding=1),
-        LeakyReLU(0.2),
-        Conv2D(128, 256, kernel_size=4, stride=2, padding=1),
-        LeakyReLU(0.2),
-        Conv2D(256, 1, kernel_size=4),
-    )
-
-
-def gradient_penalty(critic: nn.Layer, real: Tensor, fake: Tensor, alpha: Tensor, one_sided: bool = False) -> Tensor:
-    """E (‖∇f(x̂)‖ - 1)² between pairs of images; `alpha [N, 1, 1, 1]` says where on its line each x̂ lies. `one_sided`
-    counts only slopes above 1."""
-    between = alpha * real + (1 - alpha) * fake
-    between.stop_gradient = False
-    (slopes,) = paddle.grad(critic(between).sum(), between, create_graph=True)  # without the graph its gradient is 0
-    norms = (slopes.square().sum(axis=list(range(1, slopes.ndim))) + 1e-12).sqrt()  # the root's slope at 0 is infinite
-    excess = norms - 1
-    return (relu(excess) if one_sided else excess).square().mean()
-
-
-def uniform(rng: np.random.Generator, count: int) -> np.ndarray:
-    """α for each image: `[count, 1, 1, 1]` in [0, 1)."""
-    return rng.random((count, 1, 1, 1), dtype=np.float32)
+from paddle import Tensor
 
 
 class WGANGP(Game):

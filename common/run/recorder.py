@@ -1,4 +1,4 @@
-"""What a training run writes: `log` after each step; `draw`, `judge`, `keep` and `save` now and then."""
+"""What a training run writes: `log` after each step; `draw`, `judge` and `save` now and then."""
 
 from __future__ import annotations
 
@@ -141,11 +141,6 @@ class Recorder:
         place = {"step": step + 1, "logs": self.logs.flush(), "sample_every": self.flags.sample_every}
         place |= {"troubles": sorted(self.health.ongoing), "spreads": self.health.spreads}
         checkpoint.save(self.folder, self.game, {**place, "identity": self.identity})
-
-    def keep(self, epoch: int) -> None:
-        """Keep the generator as it is at the end of an epoch. Epochs count from 0, the names of the files from 1."""
-        path = self.folder / f"generator_{epoch + 1:04d}.params"
-        artifacts.save_params(path, self.game.networks["generator"].state_dict())
 
     def close(self) -> None:
         """End the bar and join the grids to a GIF."""

@@ -1,0 +1,46 @@
+"""Labels beside noise and beside pictures, for families that draw the digit that they are asked for."""
+
+from __future__ import annotations
+
+from common.game import Batch, Game, Yardstick
+from common.judging.reference import Reference
+from zoo.shared.digits import MEASURED
+
+import numpy as np
+import paddle
+from paddle import Tensor
+from paddle.nn.functional import one_hot
+
+CLASSES = 10
+
+
+def hot(labels: Tensor) -> Tensor:
+    """`[N]` to one-hot `[N, 10, 1, 1]`."""
+    return one_hot(labels, CLASSES).unsqueeze([2, 3])
+
+
+def wrong_labels(batch: Batch) -> Tensor:
+    """A label for each image that is not its own, `[N]`."""
+    return (batch.labels + batch.draw(lambda rng, count: rng.integers(1, CLASSES, count))) % CLASSES
+
+
+def beside(x: Tensor, y: Tensor) -> Tensor:
+    """`x [N, C, H, W]` with ten more channels, all 0 but that of the label; `y [N, 10, 1, 1]` is one-hot."""
+    maps = y.expand([-1, -1, *x.shape[2:]])
+    maps.stop_gradient = False  # or Paddle has no second derivative of `concat`
+    return paddle.concat([x, maps], axis=1)
+
+
+def with_label(noise: np.ndarray, label: int | None) -> np.ndarray:
+    """`noise [N, C, 1, 1]`, then the label one-hot, `[N, C + 10, 1, 1]`; without a label the digits in turn."""
+    labels = np.arange(len(noise)) % CLASSES if label is None else np.full(len(noise), label)
+    ones = np.eye(CLASSES, dtype=np.float32)[labels]
+    return np.concatenate([noise, ones[:, :, None, None]], axis=1)
+
+
+def obeys(game: Game, reference: Reference) -> dict[str, Yardstick]:
+    """Whether G draws the digit that it is asked for."""
+    seen = reference.see(game.sample(game.latent(np.random.default_rng(0), MEASURED)))
+    right = float((seen.classes == np.arange(MEASURED) % CLASSES).mean())
+    meaning = f"share of {MEASURED:,} digits that the judge reads as the digit asked for; MNIST's own 0.993"
+    return {"obeys the label": Yardstick(right, 1 / CLASSES, meaning)}
