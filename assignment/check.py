@@ -1,4 +1,4 @@
-"""What is left to do of the assignment: `python docs/check_assignment.py my_lsgan`.
+"""What is left to do of the assignment: `python assignment/check.py my_lsgan`.
 
 It imports and runs the code of the folder, as `python my_lsgan/train.py` would: for your own code, on your own machine.
 """
@@ -37,15 +37,19 @@ class NotYet(Exception):  # noqa: N818  it is no error
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status: 0 where all checks pass, 1 where one does not, 2 for a wrong folder."""
     parser = Parser(
-        prog="python docs/check_assignment.py",
+        prog="python assignment/check.py",
         description="Say what is left to do of the assignment. It imports and runs the code of the folder: your own "
         "code, on your own machine.",
     )
-    parser.add_argument("folder", metavar="FOLDER", type=user_path, help="what docs/starter.py made, such as my_lsgan")
+    parser.add_argument(
+        "folder", metavar="FOLDER", type=user_path, help="what assignment/starter.py made, such as my_lsgan"
+    )
     folder = parser.parse_args(arguments).folder
     for file in ("model.py", "train.py"):
         if not (folder / file).is_file():
-            raise UserError(f"{folder}: no {file} in it; name the folder that docs/starter.py made, such as my_lsgan")
+            raise UserError(
+                f"{folder}: no {file} in it; name the folder that assignment/starter.py made, such as my_lsgan"
+            )
     paddle.set_device("cpu")  # where a criterion refuses a score by an error; a GPU would stop the whole program
     try:
         train = import_train(folder.resolve())
