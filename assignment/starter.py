@@ -59,7 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
     if who:
         add_papers(folder, who)
     for script in ("dcgan/train.py", typed(folder / "train.py", ROOT)) if who else ():
-        print(f"next     {in_the_repository(f'{script} {' '.join(command_flags(who))}')}")
+        arguments = " ".join([script, *command_flags(who)])
+        print(f"next     {in_the_repository(arguments)}")
     print(f"next     {in_the_repository(f'assignment/check.py {typed(folder, ROOT)}')}")
     return DONE
 

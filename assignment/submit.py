@@ -109,7 +109,7 @@ def picture(runs: dict[str, Path], configs: dict[str, dict]) -> bytes:
         last = grids[-1] if grids else None
         drawn.append(compare.Run(name, name, load_losses(folder), last, load_metrics(folder), scores))
     buffer = io.BytesIO()
-    compare.draw(drawn, SMOOTHING).savefig(buffer, format="png", dpi=110)
+    compare.draw_runs(drawn, SMOOTHING).savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()
 
 
