@@ -1,4 +1,4 @@
-"""Every family, and every setting that changes what its updates compute, on a last batch of one image, two and three."""
+"""Every family, and every setting that changes what its updates compute, on a last batch of one to three images."""
 
 from __future__ import annotations
 

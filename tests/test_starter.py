@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from docs import check_assignment, starter
-from docs.check_assignment import CHECKS
+from assignment import check, starter
+from assignment.check import CHECKS
 from tests.conftest import ROOT, call
 
 import pytest
@@ -74,7 +74,7 @@ def test_the_starter_trains_from_anywhere(folder, tmp_path):
 
 
 def test_the_starter_fails_what_is_to_do(folder, say):
-    found = left(say(check_assignment.main, folder))
+    found = left(say(check.main, folder))
     assert list(found) == [SCORES, GRADIENT, CRITERION]
     assert ["TODO 1" in found[SCORES], "TODO 1" in found[GRADIENT], "TODO 2" in found[CRITERION]] == [True] * 3
 
@@ -82,14 +82,14 @@ def test_the_starter_fails_what_is_to_do(folder, say):
 def test_the_solution_passes(folder, say):
     todo_1(folder)
     todo_2(folder)
-    said = say(check_assignment.main, folder)
+    said = say(check.main, folder)
     assert left(said) == {}
     assert said.out.endswith("all done: this is LSGAN\n")
 
 
 def test_without_the_sigmoid_the_criterion_is_left(folder, say):
     todo_1(folder)
-    found = left(say(check_assignment.main, folder))
+    found = left(say(check.main, folder))
     assert list(found) == [GRADIENT, CRITERION, RUN]
     assert "TODO 2" in found[GRADIENT]
     assert "TODO 2" in found[CRITERION]
@@ -97,7 +97,7 @@ def test_without_the_sigmoid_the_criterion_is_left(folder, say):
 
 def test_behind_the_sigmoid_squares_are_flat(folder, say):
     todo_2(folder)
-    found = left(say(check_assignment.main, folder))
+    found = left(say(check.main, folder))
     assert list(found) == [SCORES, GRADIENT]
     assert all("TODO 1" in advice for advice in found.values())
 
@@ -105,7 +105,7 @@ def test_behind_the_sigmoid_squares_are_flat(folder, say):
 def test_a_leaky_relu_in_its_place_is_not_lsgan(folder, say):
     change(folder / "model.py", SIGMOID, "            nn.LeakyReLU(0.2),\n")
     todo_2(folder)
-    found = left(say(check_assignment.main, folder))
+    found = left(say(check.main, folder))
     assert list(found) == [SCORES]
     assert "last convolution" in found[SCORES]
 
@@ -113,32 +113,32 @@ def test_a_leaky_relu_in_its_place_is_not_lsgan(folder, say):
 def test_logits_are_not_lsgan(folder, say):
     todo_1(folder)
     change(folder / "train.py", "nn.BCELoss()", "nn.BCEWithLogitsLoss()")
-    found = left(say(check_assignment.main, folder))
+    found = left(say(check.main, folder))
     assert list(found) == [GRADIENT, CRITERION]
     assert all("TODO 2" in advice for advice in found.values())
 
 
 def test_code_that_python_cannot_read_is_named(folder, say):
     change(folder / "train.py", "nn.BCELoss()", "nn.MSELoss(")
-    (advice,) = left(say(check_assignment.main, folder)).values()
+    (advice,) = left(say(check.main, folder)).values()
     assert advice.startswith("SyntaxError")
 
 
 def test_a_renamed_folder_is_no_other(folder, say):
     folder.rename(folder.with_name("my_lsgan_2"))
-    (advice,) = left(say(check_assignment.main, folder.with_name("my_lsgan_2"))).values()
+    (advice,) = left(say(check.main, folder.with_name("my_lsgan_2"))).values()
     assert "No module named 'my_lsgan'" in advice
 
 
 def test_networks_from_elsewhere_are_refused(folder, say):
     change(folder / "train.py", "from my_lsgan.model", "from lsgan.model")
-    (advice,) = left(say(check_assignment.main, folder)).values()
+    (advice,) = left(say(check.main, folder)).values()
     assert str(ROOT / "lsgan/model.py") in advice
 
 
 def test_a_wrong_folder(tmp_path, say):
     for path in (tmp_path, tmp_path / "nowhere"):
-        said = say(check_assignment.main, path)
+        said = say(check.main, path)
         assert (said.status, said.out, said.err.count("\n")) == (2, "", 1)
 
 
@@ -159,10 +159,10 @@ def test_nothing_is_overwritten(folder, say):
 
 def test_the_page_says_what_each_half_passes():
     """The rows of its two tables are the checks in their order, with what the tests above expect."""
-    text = (ROOT / "docs/assignment.md").read_text(encoding="utf-8")
+    text = (ROOT / "assignment/README.md").read_text(encoding="utf-8")
     rows = [line.strip("| ").split(" | ")[1:] for line in text.splitlines() if line.endswith(("| ok |", "| not yet |"))]
     expected = [[SCORES, GRADIENT, CRITERION], [GRADIENT, CRITERION, RUN], [SCORES, GRADIENT], []]
     table = [["not yet" if check in column else "ok" for column in expected] for check in CHECKS]
     assert rows == table * 2
-    for count in check_assignment.PARAMETERS.values():
+    for count in check.PARAMETERS.values():
         assert text.count(f"{count:,}") == 2

@@ -1,4 +1,4 @@
-"""Make the starter of the assignment: `python docs/starter.py my_lsgan`; `assignment.md` is the page for teachers."""
+"""Make the starter of the assignment: `python assignment/starter.py my_lsgan --number 20231234 --name 王小明`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ ROOT = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
     sys.path[0] = str(ROOT)
 
+from assignment.student import LANGUAGES, REPORT, Student, blank_report, student, write_card
+from assignment.student import flags as command_flags
 from common.errors import DONE, Parser, UserError, command, user_path
 from common.run.words import in_the_repository, typed
 
@@ -19,11 +21,11 @@ from common.run.words import in_the_repository, typed
 TASKS = {
     "model.py": (
         "            *score_layers(),\n",
-        "            # TODO 1: D's score shall be any number, of any size. What stands in its way here?\n",
+        "            # TODO 1: D must return an unbounded score. What stands in its way here?\n",
     ),
     "train.py": (
         "    criterion = nn.BCELoss()\n",
-        "    # TODO 2: pull each score to its target by the squared distance. Which loss of Paddle is that?\n",
+        "    # TODO 2: take the mean squared error of score and target. Which loss of Paddle is that?\n",
     ),
 }
 PATH = "sys.path[0] = str(Path(__file__).resolve().parents[1])  # `common` is found with nothing installed"
@@ -33,23 +35,43 @@ PATH = "sys.path[0] = str(Path(__file__).resolve().parents[1])  # `common` is fo
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = Parser(
-        prog="python docs/starter.py",
+        prog="python assignment/starter.py",
         description="Make the starter of the assignment: DCGAN as a folder of its own, with two TODOs that make LSGAN "
-        "of it. It trains as DCGAN does until they are done.",
+        "of it, and the report to fill in. It trains as DCGAN does until they are done.",
     )
     parser.add_argument("folder", metavar="FOLDER", type=user_path, help="the new folder, such as my_lsgan")
-    folder = parser.parse_args(arguments).folder
-    check_name(folder)
-    files = {name: starter_of(name, folder) for name in TASKS}
-    folder.mkdir(parents=True)
-    (folder / "__init__.py").touch()
-    for name, text in files.items():
-        (folder / name).write_text(text, encoding="utf-8")
-    print(f"{folder}: {' and '.join(files)}, with a TODO each; until they are done it is DCGAN")
-    train, check = typed(folder / "train.py", ROOT), f"docs/check_assignment.py {typed(folder, ROOT)}"
-    print(f"next     {in_the_repository(f'{train} --dataset digits --max-steps 60')}")
-    print(f"next     {in_the_repository(check)}")
+    parser.add_argument("--number", help="your student number; your seed and your questions come from it")
+    parser.add_argument("--name", default="", help="your name")
+    parser.add_argument("--language", choices=LANGUAGES, default="zh", help="of the report")
+    flags = parser.parse_args(arguments)
+    folder = flags.folder
+    who = student(flags.number, flags.name, flags.language) if flags.number else None
+    if who and all((folder / name).is_file() for name in TASKS):
+        print(f"{folder}: it is there already; only what is missing is added, for {who.number}")
+    else:
+        check_name(folder)
+        files = {name: starter_of(name, folder) for name in TASKS}
+        folder.mkdir(parents=True)
+        (folder / "__init__.py").touch()
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="utf-8")
+        print(f"{folder}: {' and '.join(files)}, with a TODO each")
+    if who:
+        add_papers(folder, who)
+    for script in ("dcgan/train.py", typed(folder / "train.py", ROOT)) if who else ():
+        arguments = " ".join([script, *command_flags(who)])
+        print(f"next     {in_the_repository(arguments)}")
+    print(f"next     {in_the_repository(f'assignment/check.py {typed(folder, ROOT)}')}")
     return DONE
+
+
+def add_papers(folder: Path, who: Student) -> None:
+    """Write whose folder it is, and the report to fill in where there is none yet."""
+    write_card(folder, who)
+    report = folder / REPORT
+    if not report.exists():
+        report.write_text(blank_report(who), encoding="utf-8")
+    print(f"{report}: your report, with your two questions; your seed is {who.seed}")
 
 
 def check_name(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What is left to do of the assignment: `python docs/check_assignment.py my_lsgan`.
+"""What is left to do of the assignment: `python assignment/check.py my_lsgan`.
 
 It imports and runs the code of the folder, as `python my_lsgan/train.py` would: for your own code, on your own machine.
 """
@@ -37,15 +37,19 @@ class NotYet(Exception):  # noqa: N818  it is no error
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status: 0 where all checks pass, 1 where one does not, 2 for a wrong folder."""
     parser = Parser(
-        prog="python docs/check_assignment.py",
+        prog="python assignment/check.py",
         description="Say what is left to do of the assignment. It imports and runs the code of the folder: your own "
         "code, on your own machine.",
     )
-    parser.add_argument("folder", metavar="FOLDER", type=user_path, help="what docs/starter.py made, such as my_lsgan")
+    parser.add_argument(
+        "folder", metavar="FOLDER", type=user_path, help="what assignment/starter.py made, such as my_lsgan"
+    )
     folder = parser.parse_args(arguments).folder
     for file in ("model.py", "train.py"):
         if not (folder / file).is_file():
-            raise UserError(f"{folder}: no {file} in it; name the folder that docs/starter.py made, such as my_lsgan")
+            raise UserError(
+                f"{folder}: no {file} in it; name the folder that assignment/starter.py made, such as my_lsgan"
+            )
     paddle.set_device("cpu")  # where a criterion refuses a score by an error; a GPU would stop the whole program
     try:
         train = import_train(folder.resolve())
@@ -141,7 +145,7 @@ def gradient(game: GAN) -> None:
     game.networks["discriminator"].eval()
     found = game.networks["discriminator"](images)
     try:
-        loss = game.criterion(found, paddle.ones_like(found))
+        loss = game.loss.generator(found)
     except Exception:
         raise NotYet("the criterion refuses scores outside of 0 to 1; it must take any score (TODO 2)") from None
     loss.backward()
@@ -155,12 +159,14 @@ def gradient(game: GAN) -> None:
 def criterion(game: GAN) -> None:
     """It is the mean squared error; the ½ of the paper is fine, too."""
     rng = np.random.default_rng(0)
-    score, target = (rng.uniform(0.1, 0.9, (8, 1, 1, 1)).astype(np.float32) for _ in range(2))
-    found = float(game.criterion(paddle.to_tensor(score), paddle.to_tensor(target)))
-    wanted = float(np.square(score - target).mean())
-    if not np.isclose([found, 2 * found], wanted, rtol=1e-4).any():
+    real, fake = (rng.uniform(0.1, 0.9, (8, 1, 1, 1)).astype(np.float32) for _ in range(2))
+    scores = paddle.to_tensor(real), paddle.to_tensor(fake)
+    found = np.array([float(game.loss.discriminator(*scores)), float(game.loss.generator(scores[1]))])
+    wanted = np.array([np.square(real - 1).mean() + np.square(fake).mean(), np.square(fake - 1).mean()])
+    if not (np.allclose(found, wanted, rtol=1e-4) or np.allclose(2 * found, wanted, rtol=1e-4)):
         raise NotYet(
-            f"it gives {found:.4f} where the mean squared error is {wanted:.4f}; change it in train.py (TODO 2)"
+            f"D's and G's losses are {found[0]:.4f} and {found[1]:.4f} where the mean squared errors are "
+            f"{wanted[0]:.4f} and {wanted[1]:.4f}; change it in train.py (TODO 2)"
         )
 
 

@@ -1,0 +1,302 @@
+"""Grade a class: `python assignment/grade.py FOLDER` reads every zip and folder in FOLDER and writes one table.
+
+A submission is read, its syntax trees are compared with DCGAN's, and where nothing in it reaches beyond the task its
+code runs in `sandbox.py`: the self-check, and the first steps again. Code in that process could lie about itself, so
+the lines that were changed stand in the table, and what changes more than the two lines is marked for a person to read.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import sys
+import tempfile
+from collections import defaultdict
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from assignment.check import CHECKS, criterion, parameters, scores
+from assignment.replay import LOSSES, REPLAYED, TOLERANCE, distance
+from assignment.sandbox import Sandbox
+from assignment.student import (
+    CODE,
+    MANIFEST,
+    PICTURE,
+    QUESTIONS,
+    REPORT,
+    RUNS,
+    STEPS,
+    Student,
+    answers,
+    flags,
+    is_answered,
+    pool,
+    student,
+    troubles,
+)
+from assignment.syntax import RIGHT_CRITERIA, RIGHT_LAYERS
+from assignment.unpack import Refused, submission, text
+from common.errors import DONE, Parser, UserError, command, user_path, whole_number
+from common.files.atomic import atomic
+
+TODO, UNCHANGED, AS_REQUIRED, OWN_CURVES = 12, 6, 4, 6  # points: for each TODO; nothing else; each run; its curves
+COLUMNS = {
+    "file": "文件", "number": "学号", "name": "姓名", "points": "自动评分（满分 50）", "code": "代码（30）",
+    "runs": "训练（20）", "report": "报告（50，人工）", "by_hand": "需人工复核", "reasons": "说明", "layers": "TODO 1",
+    "criterion": "TODO 2", "questions": "题号", "answered": "已答题数",
+}  # fmt: skip
+TITLES = {check: title for title, check in CHECKS.items()}
+DATASETS = ("mnist", "digits")
+COPIED = 40  # letters from which on equal answers are no coincidence
+
+
+class Handed:
+    """One submission, and what is found out about it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.files, self.rows = path, {}, {}
+        self.who = Student("", "")
+        self.folder = ""
+        self.reasons: list[str] = []
+        self.by_hand: list[str] = []
+        self.code = self.runs = 0
+        self.layers = self.criterion = ""
+
+    @property
+    def answers(self) -> dict[int, str]:
+        """The report's."""
+        return answers(text(self.files.get(REPORT, b"")))
+
+
+class Rules(NamedTuple):
+    """What a teacher may choose."""
+
+    steps: int
+    replayed: int
+
+
+@command
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    parser = Parser(
+        prog="python assignment/grade.py",
+        description="Grade a class: points and reasons for every zip and folder in FOLDER, as one table for Excel. The "
+        "report's points are left to you.",
+    )
+    add = parser.add_argument
+    add("folder", metavar="FOLDER", type=user_path, help="with what was handed in")
+    add(
+        "--out", type=user_path, default=Path("grades.csv"), help="the table, UTF-8 with a mark by which Excel knows it"
+    )
+    add("--steps", type=whole_number(1), default=STEPS, help="that each run must have")
+    add("--replay", type=whole_number(1), default=REPLAYED, help="first steps that are made again")
+    add("--seconds", type=whole_number(1), default=180, help="that a submission may take")
+    given = parser.parse_args(arguments)
+    if not given.folder.is_dir():
+        raise UserError(f"{given.folder}: no folder; name the one with what was handed in")
+    if not hasattr(os, "fork"):
+        raise UserError("grading needs Linux or macOS: on Windows take WSL, or a terminal of AI Studio")
+    paths = sorted(p for p in given.folder.iterdir() if p.name[0] != "." and p.resolve() != given.out.resolve())
+    if not paths:
+        raise UserError(f"{given.folder}: nothing in it")
+
+    handed = [opened(path) for path in paths]
+    say_who_copied(handed)
+    datasets = sorted({name for one in handed for name in data_names(one) if name in DATASETS})
+    with tempfile.TemporaryDirectory() as box, closing(sandbox(Path(box), datasets, given.seconds)) as examiner:
+        print(f"fence    {examiner.fence}")
+        for one in handed:
+            if one.folder:
+                with tempfile.TemporaryDirectory(dir=box) as folder:
+                    examine(one, examiner, Path(folder), Rules(given.steps, given.replay))
+            print(
+                f"{one.code + one.runs:3} of 50  {one.path.name}: {'; '.join(one.by_hand + one.reasons) or 'all right'}"
+            )
+    with atomic(given.out) as file:
+        file.write(table(handed).encode("utf-8-sig"))
+    print(f"{given.out}: {len(handed)} submissions")
+    return DONE
+
+
+def sandbox(box: Path, datasets: list[str], seconds: int) -> Sandbox:
+    """Where the code runs; of the user's variables it sees where MNIST is."""
+    mnist = os.environ.get("MNIST_DIR") or str(Path.home() / ".cache/paddle/dataset/mnist")
+    there = {"MNIST_DIR": mnist} if Path(mnist).is_dir() else {}
+    return Sandbox(["assignment.examine", *datasets], box, seconds, there)
+
+
+def opened(path: Path) -> Handed:
+    """Read what was handed in; what is wrong with it stands in its reasons."""
+    one = Handed(path)
+    try:
+        one.files = submission(path)
+        manifest = json.loads(one.files[MANIFEST])
+        one.who = student(str(manifest["number"]), str(manifest["name"]), str(manifest.get("language")))
+        sums, one.folder = dict(manifest["files"]), str(manifest["folder"])
+    except Refused as refusal:
+        one.by_hand.append(str(refusal))
+        return one
+    except KeyError as error:
+        one.by_hand.append(f"no {error.args[0]} in it; submit.py packs it")
+        return one
+    except (ValueError, TypeError, AttributeError, RecursionError, UserError) as error:
+        one.by_hand.append(f"{MANIFEST} is damaged ({error!s:.80})")
+        return one
+    if not one.folder.isidentifier():
+        one.by_hand.append(f"the folder's name is {one.folder!r:.40}")
+        one.folder = ""
+    changed = [name for name, content in one.files.items() if name != MANIFEST and digest(content) != sums.get(name)]
+    one.by_hand += [f"changed after it was packed: {', '.join(changed)}"] * bool(changed)
+    for name in RUNS:
+        one.rows[name] = losses(one.files.get(f"{name}/losses.csv", b""))
+    missing = [n for n in range(1, QUESTIONS + 1) if not is_answered(one.answers.get(n, ""))]
+    one.reasons += [f"report: no answer to {', '.join(map(str, missing))}"] * bool(missing)
+    one.reasons += [f"no {PICTURE}"] * (PICTURE not in one.files)
+    return one
+
+
+def digest(content: bytes) -> str:
+    """The checksum that `submit.py` writes."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def losses(content: bytes) -> list[dict[str, float]]:
+    """The losses in a `losses.csv`; none where it is no such table."""
+    try:
+        table = csv.DictReader(io.StringIO(text(content)))
+        return [{name: float(row[name]) for name in LOSSES} for row in table]
+    except (ValueError, TypeError, KeyError, csv.Error):
+        return []
+
+
+def config(one: Handed, run: str) -> dict:
+    """A run's `config.json`, {} where it is none."""
+    try:
+        found = json.loads(one.files[f"{run}/config.json"])
+    except (KeyError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def data_names(one: Handed) -> list[str]:
+    """The data sets of both runs."""
+    return [str(config(one, run).get("dataset")) for run in RUNS]
+
+
+def say_who_copied(handed: list[Handed]) -> None:
+    """Mark what is equal in two submissions and cannot be by chance: numbers, rows of losses, answers."""
+    seen: dict[tuple, set[str]] = defaultdict(set)
+    for one in handed:
+        for key in marks(one):
+            seen[key].add(one.path.name)
+    for one in handed:
+        found: dict[tuple, int] = defaultdict(int)
+        for key in marks(one):
+            others = seen[key] - {one.path.name}
+            if others:
+                found[key[0], ", ".join(sorted(others))] += 1
+        one.by_hand += [
+            f"{what} as in {others}" if what.startswith("the same") else f"{count:,} {what} as in {others}"
+            for (what, others), count in found.items()
+        ]
+
+
+def marks(one: Handed) -> set[tuple]:
+    """What no two submissions share: each a kind and a value."""
+    found = {("the same number", one.who.number)} if one.who.number else set()
+    for run, rows in one.rows.items():
+        found |= {(f"rows of {run}/losses.csv", *row.values()) for row in rows}
+    plain = {number: "".join(answer.split()) for number, answer in one.answers.items()}
+    return found | {(f"the same answer {n}", answer) for n, answer in plain.items() if len(answer) >= COPIED}
+
+
+def examine(one: Handed, examiner: Sandbox, folder: Path, rules: Rules) -> None:
+    """Read the code, run it where that is safe, and give the points."""
+    (folder / one.folder).mkdir()
+    for name in CODE:
+        if f"code/{name}" not in one.files:
+            one.by_hand.append(f"no code/{name}")
+            return
+        (folder / one.folder / name).write_text(text(one.files[f"code/{name}"]), encoding="utf-8")
+    given = examiner.ask("read", folder=str(folder), name=one.folder)
+    if "ended" in given:
+        one.by_hand.append(f"the code cannot be read: {given['ended']}")
+        return
+    one.layers, one.criterion = ", ".join(given["layers"]) or "-", given["criterion"]
+    one.reasons += given["reasons"]
+    if given["others"]:
+        one.by_hand.append(f"changed besides the two lines: {' | '.join(given['others'])[:300]}")
+    if given["beyond"]:
+        one.by_hand.append(f"not run, read it first: {', '.join(given['beyond'][:5])}")
+        return
+    names = set(data_names(one))
+    data_name = names.pop() if len(names) == 1 else ""
+    there = data_name in DATASETS
+    start = [*flags(one.who, data_name), "--max-steps", str(rules.replayed), "--threads", "1"] if there else []
+    found = examiner.ask("run", folder=str(folder), name=one.folder, flags=start, data_name=data_name if there else "")
+    if "ended" in found:
+        one.by_hand.append(f"the code does not run: {found['ended']}")
+        return
+    one.by_hand += [f"it tried {what}" for what in found["refused"][:3]]
+    give_points(one, found, given, rules)
+
+
+def give_points(one: Handed, found: dict, given: dict, rules: Rules) -> None:
+    """Points for the code and the runs, and why they are not more."""
+    checks = found["checks"]
+    passed = {check: checks.get(title) == "" for check, title in TITLES.items()}
+    one.reasons += [f"{title}: {trouble}" for title, trouble in checks.items() if trouble]
+    one.code = TODO * passed[scores] + TODO * passed[criterion]
+    one.code += UNCHANGED * (passed[parameters] and not given["others"] and not given["reasons"])
+    right = given["layers"] in RIGHT_LAYERS and given["criterion"] in RIGHT_CRITERIA
+    if one.code == 2 * TODO + UNCHANGED and not right:
+        one.by_hand.append("it passes, but the two lines are not the usual ones: read them")
+    for run in RUNS:
+        wrong = troubles(
+            config(one, run), len(one.rows[run]), "dcgan" if run == "dcgan" else one.folder, one.who, rules.steps
+        )
+        one.reasons += [f"{run}: {'; '.join(wrong)}"] * bool(wrong)
+        one.runs += AS_REQUIRED * (not wrong)
+        if isinstance(found[run], str):
+            one.by_hand.append(f"{run}: the first steps could not be made again ({found[run]})")
+            continue
+        apart = distance(one.rows[run], found[run])
+        one.runs += OWN_CURVES * (apart <= TOLERANCE)
+        if apart > TOLERANCE:
+            one.by_hand.append(
+                f"{run}: not the losses of this seed and code ({apart:.2f} apart, {TOLERANCE} is allowed)"
+            )
+
+
+def table(handed: list[Handed]) -> str:
+    """The table of the class, a row a submission."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(f"{chinese} {english}" for english, chinese in COLUMNS.items())
+    for one in handed:
+        answered = sum(map(is_answered, one.answers.values()))
+        questions = ", ".join(map(str, one.who.questions(len(pool("en"))))) if one.who.number else ""
+        reasons = "; ".join(one.by_hand + one.reasons)
+        values = (
+            one.path.name, one.who.number, one.who.name, one.code + one.runs, one.code, one.runs, "",
+            "yes" if one.by_hand else "", reasons, one.layers, one.criterion, questions, answered,
+        )  # fmt: skip
+        writer.writerow(map(cell, values))
+    return out.getvalue()
+
+
+def cell(value: object) -> str:
+    """A value as Excel shall show it: on one line, and never as a formula."""
+    shown = "".join(letter if letter.isprintable() else " " for letter in str(value))[:2000]
+    return f"'{shown}" if shown[:1] in ("=", "+", "-", "@") and len(shown) > 1 else shown
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""What a teacher gives to a class: `python assignment/handout.py handout` writes the notebook with blanks, and a zip of
+this repository without the solution and the answers, in which the starter works, too."""
+
+from __future__ import annotations
+
+import sys
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+if __name__ == "__main__":
+    sys.path[0] = str(ROOT)
+
+from assignment.notebook import write_notebook
+from common.errors import DONE, Parser, command, user_path
+from common.files.atomic import atomic
+
+NOTEBOOK, ARCHIVE = "homework.ipynb", "dcgan-lsgan.zip"
+PACKED = (
+    "common/**/*.py", "common/judging/judges/*", "commands/*", "dcgan/*", "assignment/*.py",
+    "assignment/questions*.md", "assignment/report*.md", "docs/images/saturation.png",
+    "notebooks/requirements.txt", "requirements*.txt", "Makefile", "LICENSE",
+)  # fmt: skip
+# For the teacher alone: what makes this, what grades.
+KEPT = {"handout.py", "notebook.py", "grade.py", "examine.py", "sandbox.py", "syntax.py", "unpack.py", "replay.py"}
+
+
+@command
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    parser = Parser(
+        prog="python assignment/handout.py",
+        description=f"Write what a class gets: {NOTEBOOK}, the assignment with blanks for the browser, and {ARCHIVE}, "
+        "this repository without the solution and the answers. Both are uploaded to AI Studio; on a laptop the zip is "
+        "enough.",
+    )
+    parser.add_argument("folder", metavar="FOLDER", type=user_path, help="where to write them, such as handout")
+    folder = parser.parse_args(arguments).folder
+    folder.mkdir(parents=True, exist_ok=True)
+    write_notebook(folder / NOTEBOOK)
+    paths = sorted({path for pattern in PACKED for path in ROOT.glob(pattern) if is_packed(path)})
+    with atomic(folder / ARCHIVE) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in paths:
+            archive.write(path, Path("dcgan-lsgan", path.relative_to(ROOT)).as_posix())
+        archive.write(folder / NOTEBOOK, f"dcgan-lsgan/{NOTEBOOK}")
+    print(f"{folder / NOTEBOOK}: the assignment with blanks, for the browser")
+    print(f"{folder / ARCHIVE}: {len(paths) + 1} files, without lsgan/ and the answers")
+    return DONE
+
+
+def is_packed(path: Path) -> bool:
+    """Whether a file goes to the class."""
+    return (
+        path.is_file()
+        and "__pycache__" not in path.parts
+        and not (path.parent.name == "assignment" and path.name in KEPT)
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""A class of twelve graded at once: each submission has its own line, whatever it does."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from assignment import grade
+from assignment.student import pool
+from tests.students import ANNA, STEPS, a_class, hand_in
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def right(made_once) -> Path:
+    """Anna's zip, made as a student makes it."""
+    return made_once("handed-in", hand_in) / "right.zip"
+
+
+@pytest.fixture
+def graded(right, tmp_path, monkeypatch, say):
+    """The table of the class by the submissions' names, and what the command said."""
+    folder = tmp_path / "class"
+    folder.mkdir()
+    a_class(folder, right)
+    monkeypatch.setenv("SECRET_TOKEN", "do-not-print")
+    out = tmp_path / "grades.csv"
+    said = say(grade.main, folder, "--out", out, "--steps", STEPS, "--replay", STEPS, "--seconds", 15)
+    assert (said.status, said.err) == (0, "")
+    assert out.read_bytes().startswith(b"\xef\xbb\xbf")  # by which Excel knows that it is UTF-8
+    rows = list(csv.DictReader(out.read_text(encoding="utf-8-sig").splitlines()))
+    assert all("do-not-print" not in str(row) for row in rows)
+    assert not list(tmp_path.rglob("*owned*"))
+    short = [{name.split()[-1]: value for name, value in row.items()} for row in rows]
+    return {row["file"].partition(".")[0]: row for row in short}, said.out
+
+
+def test_a_class_of_twelve(graded):
+    table, said = graded
+    assert len(table) == 12
+    assert said.count(" of 50  ") == 12
+    points = {name: (int(row["code"]), int(row["runs"]), row["by_hand"]) for name, row in table.items()}
+    assert points == {
+        "right": (30, 20, "yes"),  # somebody has copied it: who, is for a person to say
+        "half": (18, 10, "yes"),
+        "copied": (30, 8, "yes"),
+        "gbk": (30, 20, ""),
+        "rate": (24, 14, "yes"),
+        "hangs": (0, 0, "yes"),
+        "secrets": (0, 0, "yes"),
+        "system": (0, 0, "yes"),
+        "empty": (0, 0, "yes"),
+        "bomb": (0, 0, "yes"),
+        "climbs": (0, 0, "yes"),
+        "link": (0, 0, "yes"),
+    }
+    reasons = {
+        "right": "4 rows of dcgan/losses.csv as in copied.zip",
+        "half": "D's scores have no bounds: even for huge inputs",
+        "copied": "dcgan: not the losses of this seed and code",
+        "rate": "train.py sets the learning rate in the code",
+        "hangs": "the code does not run: it did not come to an end within 15 seconds",
+        "secrets": "not run, read it first: train.py imports os",
+        "system": "not run, read it first: train.py imports os",
+        "empty": "no submission.json in it",
+        "bomb": "dcgan/losses.csv has more than",
+        "climbs": "a name that leads out of the folder: '../../owned.txt'",
+        "link": "a link: 'report.md'",
+    }
+    assert {name: words for name, words in reasons.items() if words not in table[name]["reasons"]} == {}
+    assert table["gbk"]["name"] == "王小明"
+    assert table["gbk"]["answered"] == "5"  # of a report that was saved in GBK
+    assert table["gbk"]["reasons"] == ""
+    assert table["rate"]["name"] == "'=HYPERLINK(1)"  # no formula in Excel
+    assert "the same answer 1 as in copied.zip" in table["right"]["reasons"]
+    assert (table["right"]["layers"], table["right"]["criterion"]) == ("-", "nn.MSELoss()")
+    assert table["right"]["questions"] == ", ".join(map(str, ANNA.questions(len(pool("en")))))
+
+
+def test_folders_that_are_no_class(tmp_path, say):
+    for path in (tmp_path / "nowhere", tmp_path):
+        said = say(grade.main, path)
+        assert (said.status, said.err.count("\n")) == (2, 1)

@@ -1,0 +1,89 @@
+"""What code in the sandbox reaches: nothing but its own folder."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from contextlib import closing
+from pathlib import Path
+
+from assignment.sandbox import Sandbox
+from tests.conftest import ROOT
+
+import pytest
+
+HOSTILE = {
+    "environment": ("import os; raise ValueError(dict(os.environ))", "ValueError"),
+    "system": ("import os; os.system('touch OUTSIDE')", "PermissionError: os.system"),
+    "process": ("import subprocess; subprocess.run(['touch', 'OUTSIDE'])", "PermissionError: subprocess.Popen"),
+    "fork": ("import os; os.fork()", "PermissionError: os.fork"),
+    "native": ("import ctypes; ctypes.CDLL(None)", "PermissionError: ctypes.dlopen"),
+    "file": ("open('OUTSIDE', 'w')", "PermissionError: open"),
+    "link": ("import os; os.symlink('OUTSIDE', 'here')", "PermissionError: os.symlink"),
+    "removal": ("import os; os.remove('SECRET')", "PermissionError: os.remove"),
+    "other environment": ("open('/proc/1/environ')", "PermissionError: open /proc"),
+    "network": ("import socket; socket.create_connection(('127.0.0.1', 9))", "PermissionError: socket"),
+    "memory": ("bytearray(64 * 2**30)", "MemoryError"),
+    "exit": ("import os; os._exit(0)", "it ended without an answer"),
+    "crash": ("import os; os.abort()", "it crashed (SIGABRT)"),
+    "deep": ("exec('def f(): f()'); f()", "RecursionError"),
+    "own folder": ("open('mine.txt', 'w').write('x'); raise ValueError('written')", "ValueError: written"),
+}
+
+
+@pytest.fixture(params=["with namespaces", "without"])
+def sandbox(request, tmp_path):
+    """A server for hostile code; without namespaces it is Python's audit hook alone that refuses."""
+    box = tmp_path / "box"
+    box.mkdir()
+    with closing(Sandbox(["assignment.examine"], box, 20, {})) as made:
+        if request.param == "without":
+            made._fenced = []
+        elif not made._fenced:
+            pytest.skip("this system allows no namespaces")
+        yield made
+
+
+def test_it_reaches_nothing_outside(sandbox, tmp_path, monkeypatch):
+    monkeypatch.setenv("SECRET_TOKEN", "do-not-print")
+    (tmp_path / "secret").touch()
+    found = {}
+    for name, (line, _) in HOSTILE.items():
+        folder = sandbox.box / name.replace(" ", "_")
+        (folder / "my_lsgan").mkdir(parents=True)
+        line = line.replace("OUTSIDE", str(tmp_path / "owned")).replace("SECRET", str(tmp_path / "secret"))
+        for file in ("model.py", "train.py"):
+            (folder / "my_lsgan" / file).write_text(line)
+        answer = sandbox.ask("run", folder=str(folder), name="my_lsgan", flags=[], data_name="")
+        found[name] = answer.get("ended") or next(iter(answer["checks"].values()))
+        assert "do-not-print" not in json.dumps(answer)
+    assert {name: said for name, said in found.items() if not said.startswith(HOSTILE[name][1])} == {}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["box", "secret"]
+    assert (sandbox.box / "own_folder/mine.txt").read_text() == "x"
+
+
+def test_the_kernel_keeps_all_else_read_only(tmp_path):
+    """Also for code that no audit hook sees: here a program that is not Python."""
+    (tmp_path / "box").mkdir()
+    fenced = Sandbox(["assignment.examine"], tmp_path / "box", 20, {})._fenced
+    if not fenced:
+        pytest.skip("this system allows no namespaces")
+
+    def touched(path: Path) -> bool:
+        done = subprocess.run([*fenced, "touch", path], capture_output=True, check=False)
+        return done.returncode == 0 or path.exists()
+
+    assert touched(tmp_path / "box/x")
+    assert not [path for path in (tmp_path / "x", ROOT / "x", Path.home() / "x", Path("/dev/shm/x")) if touched(path)]
+    seen = subprocess.run([*fenced, "ls", "/sys/class/net"], capture_output=True, text=True, check=True).stdout
+    processes = subprocess.run([*fenced, "ls", "/proc"], capture_output=True, text=True, check=True).stdout.split()
+    assert len([name for name in processes if name.isdigit()]) <= 3, seen
+
+
+def test_a_server_that_dies_is_started_again(tmp_path):
+    with closing(Sandbox(["tests.echo"], tmp_path, 20, {})) as sandbox:
+        task = {"folder": str(tmp_path), "say": "你好"}
+        assert sandbox.ask("echo", **task) == {**task, "refused": []}
+        sandbox._server.kill()
+        assert sandbox.ask("echo", **task) == {"ended": "it took the whole examiner down"}
+        assert sandbox.ask("echo", **task) == {**task, "refused": []}

@@ -1,0 +1,183 @@
+"""What a student hands in, and what a class is given."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import zipfile
+from pathlib import Path
+
+from assignment import handout, starter, submit
+from assignment.notebook import BLANKS
+from assignment.student import (
+    LANGUAGES,
+    QUESTIONS,
+    WANTED,
+    Student,
+    answers,
+    blank_report,
+    filled,
+    is_answered,
+    pool,
+    read_card,
+    student,
+    suffix,
+    troubles,
+)
+from common.errors import UserError
+from tests.conftest import ROOT, call, check_refused
+from tests.students import ANNA, ANSWERS, change, files_of, forget, hand_in
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+
+@pytest.fixture(scope="session")
+def handed_in(made_once) -> Path:
+    """The folder in which Anna made her submission."""
+    return made_once("handed-in", hand_in)
+
+
+def test_the_zip_has_all_with_checksums(handed_in):
+    files = files_of(handed_in / "right.zip")
+    assert set(files) == set(WANTED)
+    manifest = json.loads(files.pop("submission.json"))
+    assert manifest.pop("files") == {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    assert manifest == {**ANNA._asdict(), "language": "en", "folder": "my_lsgan"}
+    assert files["code/model.py"] == (handed_in / "my_lsgan/model.py").read_bytes()
+    assert files["compare.png"].startswith(b"\x89PNG")
+    assert answers(files["report.md"].decode()) == ANSWERS
+
+
+def test_what_is_missing_is_said_and_the_rest_is_packed(handed_in, tmp_path, say):
+    mine = tmp_path / "my_lsgan"
+    assert say(starter.main, mine, "--number", "20230099", "--name", "../王 小明").status == 0
+    runs = ["--dcgan", handed_in / "dcgan", "--lsgan", handed_in / "lsgan"]
+    said = say(submit.main, mine, *runs, "--out", tmp_path / "mine.zip")
+    forget("my_lsgan")
+    assert (said.status, said.err) == (0, "")
+    for words in (
+        "the self-check does not pass yet", f"--seed is {ANNA.seed}, required is {student('20230099', '').seed}",
+        "4 steps, required are 5,625", "no answer yet to 1, 2, 3, 4, 5",
+    ):  # fmt: skip
+        assert words in said.out
+    assert set(files_of(tmp_path / "mine.zip")) == set(WANTED)
+    check_refused(say(submit.main, mine, "--dcgan", tmp_path, *runs[2:]), "no config.json in it; train first")
+    (mine / "student.json").write_text("[]")
+    check_refused(say(submit.main, mine, *runs), "starter.py")
+
+
+def test_the_starter_adds_only_what_is_missing(tmp_path, say):
+    mine = tmp_path / "my_lsgan"
+    assert say(starter.main, mine).status == 0
+    change(mine / "model.py", "nn.Sigmoid()", "nn.Identity()")
+    said = say(starter.main, mine, "--number", " ２０２３１２３４a ", "--name", "王小明")
+    assert said.status == 0
+    assert "nn.Identity()" in (mine / "model.py").read_text()
+    who = read_card(mine)
+    assert (who.number, who.name, who.language) == ("20231234A", "王小明", "zh")
+    assert f"--seed {who.seed} --max-steps 5625" in said.out
+    report = (mine / "report.md").read_text(encoding="utf-8")
+    assert all(str(field) in report for field in who[:2])
+    (mine / "report.md").write_text("mine")
+    say(starter.main, mine, "--number", "20231234A")
+    assert (mine / "report.md").read_text() == "mine"
+
+
+@pytest.mark.parametrize("number", ["", "../x", "a b", "学号", "x" * 33])
+def test_numbers_that_cannot_be(number):
+    with pytest.raises(UserError, match="--number"):
+        student(number, "")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_report_holds_the_students_own_questions(language):
+    seen = set()
+    for number in range(200):
+        who = Student(str(20230000 + number), "A", language)
+        mine = who.questions(len(pool(language)))
+        assert len(set(mine)) == 2
+        report = blank_report(who)
+        assert all(pool(language)[question - 1] in report for question in mine)
+        assert answers(report) == dict.fromkeys(range(1, QUESTIONS + 1), "")
+        assert "DRAWN" not in report
+        seen |= set(mine)
+    assert seen == set(range(1, len(pool(language)) + 1))
+    assert len({Student(str(20230000 + number), "").seed for number in range(200)}) == 200
+
+
+def test_answers_are_found_again():
+    given = {1: "> no\nyes, $x^2$ \\alpha", 3: "三"}
+    report = filled(blank_report(ANNA), given)
+    assert answers(report) == {1: "yes, $x^2$ \\alpha", 2: "", 3: "三", 4: "", 5: ""}
+    assert answers(filled(report, ANSWERS)) == ANSWERS
+    assert [is_answered(text) for text in ("", " \n" * 30, "x" * 19, "x" * 20)] == [False, False, False, True]
+
+
+def test_every_question_has_an_answer():
+    for language in LANGUAGES:
+        text = (ROOT / f"assignment/answers{suffix(language)}").read_text(encoding="utf-8")
+        assert len(re.findall(r"^\d+\. ", text, re.M)) == len(pool(language)) == 14
+
+
+def test_the_required_run_is_the_courses():
+    given = {"family": "dcgan", "data set": "mnist x", "--seed": 7, "--batch-size": 32, "--learning-rate": 2e-4}
+    config = {"identity": {**given, "--beta1": 0.5, "--seed": ANNA.seed}, "device": "cpu"}
+    assert troubles(config, 5625, "dcgan", ANNA, 5625) == []
+    config["identity"]["--penalty"] = 1.0
+    assert troubles({**config, "device": "gpu:0"}, 5624, "dcgan", ANNA, 5625) == [
+        "--penalty is 1.0, required is the default", "it ran on gpu:0, required is the CPU",
+        "5,624 steps, required are 5,625",
+    ]  # fmt: skip
+    assert troubles({"identity": [1]}, 0, "dcgan", ANNA, 1)
+
+
+@pytest.fixture(scope="session")
+def given_out(made_once) -> Path:
+    """What a class gets, unpacked."""
+
+    def make(folder: Path) -> None:
+        assert handout.main([str(folder)]) == 0
+        with zipfile.ZipFile(folder / "dcgan-lsgan.zip") as archive:
+            archive.extractall(folder)
+
+    return made_once("handout", make)
+
+
+def test_a_class_gets_no_solution(given_out):
+    root = given_out / "dcgan-lsgan"
+    texts = {
+        path: path.read_text(encoding="utf-8") for path in root.rglob("*") if path.suffix in (".py", ".md", ".ipynb")
+    }
+    assert not [path for path, text in texts.items() if "MSELoss" in text and path.name != "README.md"]
+    assert not [path for path in root.rglob("*") if path.name.startswith("answers") or path.name == "lsgan"]
+    assert (given_out / "dcgan-lsgan.zip").stat().st_size < 8_000_000
+    said = call("assignment/starter.py", "my_lsgan", "--number", "1", cwd=root)
+    assert (said.returncode, said.stderr) == (0, "")
+    said = call("my_lsgan/train.py", "--dataset", "digits", "--max-steps", 2, "--eval-every", 0, cwd=root)
+    assert (said.returncode, said.stderr) == (0, "")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_notebook_from_the_setup_to_the_zip(given_out, tmp_path, monkeypatch):
+    """With the blanks filled in, two steps of digits, in a folder of its own as AI Studio has it."""
+    notebook = nbformat.read(given_out / "homework.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    text = "\n".join(cell.source for cell in cells)
+    assert text.count("____") == len(BLANKS) == 2
+    assert not [word for word in ("MSELoss", "lsgan.model import") if word in text.replace("my_lsgan.model", "")]
+    for cell in cells:
+        cell.source = cell.source.replace('NUMBER = ""', 'NUMBER = "20230001"').replace('NAME = ""', 'NAME = "王小明"')
+        cell.source = cell.source.replace("____,", "nn.Identity(),").replace("____", "nn.MSELoss()")
+        cell.source = cell.source.replace('1: r"""\n', '1: r"""\n' + "改了两行。" * 10)
+    monkeypatch.setenv("NOTEBOOK_STEPS", "2")
+    monkeypatch.setenv("MNIST_DIR", str(tmp_path / "nothing"))
+    NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(given_out / "dcgan-lsgan")}}).execute()
+    said = "\n".join(output.get("text", "") for cell in cells for output in cell.outputs)
+    assert "all done: this is LSGAN" in said
+    assert "no answer yet to 2, 3, 4, 5" in said
+    (archive,) = (given_out / "dcgan-lsgan").glob("20230001_*.zip")
+    assert set(files_of(archive)) == set(WANTED)

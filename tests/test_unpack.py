@@ -1,0 +1,98 @@
+"""What is handed in, as anyone may have made it."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+from assignment.student import CODE
+from assignment.unpack import Refused, submission, text
+from tests.students import GbkInfo, write_zip
+
+import pytest
+
+FILES = {"submission.json": b"{}", "report.md": "答案".encode(), **{f"code/{name}": b"x = 1\n" for name in CODE}}
+
+
+@pytest.mark.parametrize("base", ["", "my homework/", "作业_王小明/第1次/"])
+def test_a_zip_below_any_folder(base, tmp_path):
+    write_zip(tmp_path / "a.zip", {**FILES, "code/other.py": b"never read"}, base, GbkInfo)
+    assert submission(tmp_path / "a.zip") == FILES
+
+
+def test_a_folder_and_a_folder_with_a_zip(tmp_path):
+    for name, content in FILES.items():
+        path = tmp_path / "plain/inside" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    (tmp_path / "packed").mkdir()
+    write_zip(tmp_path / "packed/a.zip", FILES)
+    assert submission(tmp_path / "plain") == submission(tmp_path / "packed") == FILES
+
+
+@pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/x", "C:\\x", "..\\x"])
+def test_names_that_lead_out(name, tmp_path):
+    write_zip(tmp_path / "a.zip", {**FILES, name: b""})
+    with pytest.raises(Refused, match="leads out"):
+        submission(tmp_path / "a.zip")
+
+
+def test_sizes_that_are_too_large(tmp_path):
+    write_zip(tmp_path / "a.zip", {**FILES, "report.md": bytes(9 * 2**20)})
+    write_zip(tmp_path / "b.zip", {**FILES, "code/model.py": bytes(2**17)})
+    write_zip(tmp_path / "c.zip", {**FILES, **{f"{number}.txt": b"" for number in range(501)}})
+    for path in tmp_path.iterdir():
+        with pytest.raises(Refused, match=r"more than|files in it"):
+            submission(path)
+
+
+def test_a_size_that_is_a_lie(tmp_path):
+    """The directory says 9 bytes, the content has more: what is read is bounded, too."""
+    path = tmp_path / "a.zip"
+    write_zip(path, {**FILES, "report.md": bytes(9 * 2**20)})
+    content = path.read_bytes()
+    path.write_bytes(content.replace((9 * 2**20).to_bytes(4, "little"), (9).to_bytes(4, "little")))
+    with pytest.raises(Refused):
+        submission(path)
+
+
+def test_links(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/submission.json").write_bytes(b"{}")
+    (tmp_path / "folder/report.md").symlink_to("/etc/hosts")
+    (tmp_path / "link.zip").symlink_to("/etc/hosts")
+    for path in (tmp_path / "folder", tmp_path / "link.zip"):
+        with pytest.raises(Refused, match="link"):
+            submission(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"Rar!\x1a\x07\x00", b"PK\x03\x04 and no more"])
+def test_what_is_no_zip(content, tmp_path):
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(Refused, match="no zip"):
+        submission(tmp_path / "a.zip")
+
+
+def test_a_zip_with_a_password(tmp_path):
+    write_zip(tmp_path / "a.zip", FILES)
+    content = bytearray((tmp_path / "a.zip").read_bytes())
+    for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # the flag "encrypted", in both headers of each entry
+        start = content.find(mark)
+        while start >= 0:
+            content[start + place] |= 1
+            start = content.find(mark, start + 1)
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(Refused, match="no zip that can be read"):
+        submission(tmp_path / "a.zip")
+
+
+def test_texts_of_any_editor():
+    for encoding in ("utf-8", "utf-8-sig", "gbk", "gb18030"):
+        assert text("判别器 ½".replace("½", "").encode(encoding)) == "判别器 "
+
+
+def test_the_right_one_is_read_whole(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name, content in FILES.items():
+            archive.writestr(name, content)
+    assert submission(Path(tmp_path / "a.zip")) == FILES
