@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from commands.evaluate import WEIGHTS, judge_runs
-from commands.results_report import EQUAL, SHOWN, UPDATES, bare, by_recipe, draw_curves, report
+from commands.results_report import EQUAL, SHOWN, bare, by_recipe, draw_curves, report
 from commands.results_summary import by_epoch, won
 from commands.sample import reconstructed
 from common.errors import (
@@ -39,14 +39,14 @@ from common.errors import (
 from common.judging.judge import load_record
 from common.machine import cpu
 from common.run.artifacts import GRID_COLUMNS, atomic, grid, save_figure, save_image, save_json
-from common.run.families import ROOT, builder, families, image_of, script
+from common.run.families import ROOT, families, script
 from common.run.flags import DATA_DIR_HELP
 from common.run.runs import load_config, load_game, load_losses, load_troubles
 
 import numpy as np
 
 DOCS = ROOT / "docs"
-SEVERAL = ("dcgan", "lsgan", "wgan_gp", "cgan")  # the families that are trained with three seeds
+RECIPES = Path(__file__).with_name("results_recipes.txt")
 
 
 class Run(NamedTuple):
@@ -74,10 +74,10 @@ def known_recipe(text: str) -> str:
 
 
 def everything() -> list[tuple[str, int]]:
-    """Every family that draws grey images, each with as many updates of G: the recipes and seeds of the first table."""
-    grey = [family for family in families() if image_of(builder(family))[0] == 1]
-    recipes = {family: f"{family}{UPDATES if family == 'wgan_gp' else EQUAL}" for family in grey}
-    return [(recipes[family], seed) for seed in range(3) for family in grey if seed == 0 or family in SEVERAL]
+    """The recipes and seeds of the first table, as `results_recipes.txt` lists them; all first seeds come first."""
+    lines = [line for line in RECIPES.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    each = [line.split(": ") for line in lines]
+    return sorted(((recipe, int(seed)) for seeds, recipe in each for seed in seeds.split()), key=lambda run: run[1])
 
 
 @command
