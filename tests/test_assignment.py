@@ -12,7 +12,6 @@ from tests.conftest import ROOT, make_gan, noise, real
 import numpy as np
 import paddle
 import pytest
-from paddle import nn
 
 
 def code(path: str) -> list[str]:
@@ -67,12 +66,19 @@ def test_adam_makes_the_papers_half_invisible():
         assert np.linalg.norm(whole - half) < 0.02 * np.linalg.norm(whole - before)
 
 
-def test_chance_is_a_quarter_a_half():
-    """D that answers ½ everywhere: each half of LSGAN's loss is ¼, of DCGAN's log 2."""
-    half = paddle.full([8, 1, 1, 1], 0.5)
-    ones, zeros = paddle.ones_like(half), paddle.zeros_like(half)
-    assert float(nn.MSELoss()(half, ones)) == float(nn.MSELoss()(half, zeros)) == 0.25
-    assert float(nn.BCELoss()(half, ones)) == pytest.approx(np.log(2))
+@pytest.mark.parametrize(("family", "half"), [("dcgan", np.log(2)), ("lsgan", 0.25)])
+def test_chance_is_what_the_pages_say(family, half):
+    """D that answers ½ everywhere: its loss is twice log 2 for DCGAN, twice ¼ for LSGAN; G's is the half of that."""
+    gan = make_gan(family)
+    last = [layer for layer in gan.networks["discriminator"].sublayers() if hasattr(layer, "weight")][-1]
+    last.weight.set_value(paddle.zeros_like(last.weight))
+    # DCGAN's Sigmoid makes ½ of 0; LSGAN's raw score is ½ itself.
+    last.register_forward_post_hook(lambda layer, x, y: y + (0.5 if family == "lsgan" else 0.0))
+    gan.optimizers["discriminator"].set_lr(0.0)
+    values = gan.step(real(), noise(1), noise(2))
+    assert float(values["score_real"]) == float(values["score_fake"]) == 0.5
+    assert float(values["loss_d"]) == pytest.approx(2 * half)
+    assert float(values["loss_g"]) == pytest.approx(half)
 
 
 def test_gradients_far_from_the_boundary():

@@ -64,12 +64,11 @@ def test_whether_there_is_a_scale_is_kept_with_the_run(runs):
     assert load_run(runs / "bigan").scores == [0, 1]
 
 
-def test_a_run_from_before_there_were_other_families(runs, tmp_path):
-    """Its `config.json` says nothing of scores: they are on the scale of 0 and 1."""
+def test_a_config_that_says_nothing_of_scores_has_no_scale(runs, tmp_path):
     run = Path(shutil.copytree(runs / "short", tmp_path / "old"))
     config = run / "config.json"
     config.write_text(config.read_text().replace('"scores"', '"unknown"'))
-    assert load_run(run).scores == [0, 1]
+    assert load_run(run).scores is None
 
 
 def test_a_run_still_going(runs, tmp_path, say):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 
 from common.machine import cpu
 from tests.conftest import ROOT, call
@@ -10,7 +11,9 @@ from tests.conftest import ROOT, call
 import numpy as np
 import pytest
 
-AMD = "processor : 0\nvendor_id : AuthenticAMD\nflags : fpu sse2 {}\n"
+AMD = "processor : 0\nvendor_id : AuthenticAMD\nmodel name : AMD EPYC 7B13\nflags : fpu sse2 {}\n"
+INTEL = AMD.replace("AuthenticAMD", "GenuineIntel").replace("AMD EPYC 7B13", "Intel(R) Xeon(R) CPU @ 2.60GHz")
+ARM = "processor : 0\nCPU implementer : 0x41\nFeatures : asimd\n"  # no vendor, no name
 
 
 @pytest.mark.parametrize(
@@ -20,8 +23,8 @@ AMD = "processor : 0\nvendor_id : AuthenticAMD\nflags : fpu sse2 {}\n"
         (AMD.format("avx avx2"), "5"),
         (AMD.format("avx"), None),
         (AMD.format("avx512f").replace("AuthenticAMD", "HygonGenuine"), "7"),
-        (AMD.format("avx512f").replace("AuthenticAMD", "GenuineIntel"), None),
-        ("processor : 0\nCPU implementer : 0x41\nFeatures : asimd\n", None),  # Arm: no vendor_id
+        (INTEL.format("avx avx2 avx512f"), None),
+        (ARM, None),
         ("", None),
     ],
 )
@@ -66,11 +69,13 @@ print(float(values["loss_d"]), float(values["loss_g"]), *weight[:3, 0, 0, 0])
 
 
 def test_a_step_is_the_same_with_and_without():
-    on, off = call("-c", STEP), call("-c", STEP, GAN_NO_MKL_SETUP="1")
+    """Of MKL's code path that is set here, if this is a processor for which one is."""
+    on, off = (call("-c", STEP, MKL_DEBUG_CPU_TYPE="", GAN_NO_MKL_SETUP=switch) for switch in ("", "1"))
     assert "MKL code path" not in off.stderr
-    np.testing.assert_allclose(
-        [float(number) for number in on.stdout.split()], [float(number) for number in off.stdout.split()], rtol=2e-3
-    )
+    assert ("MKL code path" in on.stderr) == (cpu.mkl_code_path(cpu.CPUINFO.read_text()) is not None)
+    numbers = [[float(number) for number in done.stdout.split()] for done in (on, off)]
+    assert [len(found) for found in numbers] == [5, 5], on.stderr + off.stderr
+    np.testing.assert_allclose(*numbers, rtol=2e-3)
 
 
 SET_UP = """
@@ -81,10 +86,49 @@ print(cpu.description())
 """
 
 
-def test_what_the_user_set_stays():
-    """Importing any part of `common` is enough, and does not import Paddle, whose import would be too late."""
-    assert call("-c", SET_UP, MKL_DEBUG_CPU_TYPE="5").stdout.strip().endswith("MKL code path AVX2")
-    assert call("-c", SET_UP, OMP_NUM_THREADS="1").stdout.startswith("1 thread,")
+def test_importing_any_part_of_common_is_enough():
+    """And does not import Paddle, whose import would be too late."""
+    assert call("-c", SET_UP, OMP_NUM_THREADS="1", MKL_DEBUG_CPU_TYPE="5").stdout == "1 thread, MKL code path AVX2\n"
+
+
+@pytest.fixture
+def set_up(monkeypatch, tmp_path):
+    """`set_up(cpuinfo, **environment)`: what is chosen on such a processor, in such an environment."""
+
+    def described(cpuinfo: str | None, **environment: str) -> str:
+        path = tmp_path / "cpuinfo"
+        if cpuinfo is not None:
+            path.write_text(cpuinfo)
+        monkeypatch.setattr(cpu, "CPUINFO", path)
+        for name in ("MKL_DEBUG_CPU_TYPE", "OMP_NUM_THREADS", cpu.OFF_SWITCH):
+            monkeypatch.setenv(name, "")  # put back at the end, whatever is set up here
+            monkeypatch.delenv(name)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        cpu.prepare()
+        return cpu.description()
+
+    return described
+
+
+PROCESSORS = {
+    "intel": (INTEL.format("avx avx2 avx512f"), "", "Intel(R) Xeon(R) CPU @ 2.60GHz"),
+    "amd": (AMD.format("avx avx2"), ", MKL code path AVX2", "AMD EPYC 7B13"),
+    "amd with avx-512": (AMD.format("avx avx2 avx512f"), ", MKL code path AVX-512", "AMD EPYC 7B13"),
+    "arm": (ARM, "", platform.processor() or platform.machine()),
+    "not linux": (None, "", platform.processor() or platform.machine()),
+}
+
+
+@pytest.mark.parametrize(("cpuinfo", "code_path", "name"), PROCESSORS.values(), ids=PROCESSORS)
+def test_what_is_set_up_on_each_processor(set_up, monkeypatch, cpuinfo, code_path, name):
+    monkeypatch.setattr(cpu, "usable_cores", lambda: 4)
+    assert set_up(cpuinfo) == set_up(cpuinfo, OMP_NUM_THREADS="", MKL_DEBUG_CPU_TYPE="") == f"4 threads{code_path}"
+    assert cpu.processor() == name
+    assert set_up(cpuinfo, OMP_NUM_THREADS="2") == f"2 threads{code_path}"
+    assert os.environ["OMP_NUM_THREADS"] == "1"  # Paddle warns of any other
+    assert set_up(cpuinfo, MKL_DEBUG_CPU_TYPE="5") == "4 threads, MKL code path AVX2"
+    assert set_up(cpuinfo, GAN_NO_MKL_SETUP="1") == "4 threads"
 
 
 def test_a_flag_wins_over_the_environment(monkeypatch):

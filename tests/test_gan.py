@@ -83,8 +83,8 @@ def test_three_steps_equal_the_course_loop(device, family):
             np.testing.assert_allclose(value, weights(twin.networks[name])[key], atol=2e-5, err_msg=key)
 
 
-def landed_step(gan, criterion, real, noise_d, noise_g) -> dict[str, float]:
-    """The step as it was before there were turns: all that must not change is its arithmetic."""
+def plain_step(gan, criterion, real, noise_d, noise_g) -> dict[str, float]:
+    """The step without turns, as one would write it: the arithmetic that must not change."""
     generator, discriminator = gan.networks["generator"], gan.networks["discriminator"]
     ones, zeros = (paddle.full([real.shape[0], 1, 1, 1], value) for value in (1.0, 0.0))
     with paddle.no_grad():
@@ -116,9 +116,8 @@ def test_the_step_is_what_it_was_to_the_last_bit(family):
     gan, twin = make_gan(family), make_gan(family)
     for step in range(5):
         given = real(step), noise(10 + step), noise(20 + step)
-        assert {name: value.item() for name, value in gan.step(*given).items()} == landed_step(
-            twin, CRITERIA[family], *given
-        )
+        expected = plain_step(twin, CRITERIA[family], *given)
+        assert {name: value.item() for name, value in gan.step(*given).items()} == expected
     for name, net in gan.networks.items():
         assert not changed(weights(net), weights(twin.networks[name]))
 

@@ -33,8 +33,6 @@ def test_judges_have_the_channels_of_their_record():
 
 
 def test_cifar10s_judge_is_small_and_says_what_it_reaches():
-    if not (judges.FOLDER / "cifar10.params").exists():
-        pytest.skip("CIFAR-10's judge is not committed yet: python -m commands.train_judge --dataset cifar10")
     judge, record = load_judge("cifar10"), judges.load_record("cifar10")
     assert judge.in_channels == 3
     assert (judges.FOLDER / "cifar10.params").stat().st_size <= 2e6

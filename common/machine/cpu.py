@@ -13,6 +13,7 @@ import warnings
 from pathlib import Path
 
 threads = 1  # of oneDNN's convolutions; `prepare` and `use_threads` set it
+CPUINFO = Path("/proc/cpuinfo")  # Linux has it
 OFF_SWITCH = "GAN_NO_MKL_SETUP"  # set to 1: leave MKL's choice of code path alone
 
 
@@ -38,7 +39,7 @@ def usable_cores() -> int:
 def processor() -> str:
     """The processor's name."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = CPUINFO.read_text().splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
@@ -81,10 +82,10 @@ def keep_freed_memory() -> None:
 def prepare() -> None:
     """Set this process up for Paddle. What the user has set in the environment stays."""
     try:
-        path = mkl_code_path(Path("/proc/cpuinfo").read_text())
+        path = mkl_code_path(CPUINFO.read_text())
     except OSError:  # not Linux
         path = None
-    if path and "MKL_DEBUG_CPU_TYPE" not in os.environ and os.environ.get(OFF_SWITCH, "") in ("", "0"):
+    if path and not os.environ.get("MKL_DEBUG_CPU_TYPE") and os.environ.get(OFF_SWITCH, "") in ("", "0"):
         os.environ["MKL_DEBUG_CPU_TYPE"] = path
 
     keep_freed_memory()

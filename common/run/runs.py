@@ -33,7 +33,7 @@ def load_config(run_dir: Path) -> dict[str, Any]:
     family = config.get("family") if isinstance(config, dict) else None
     if family not in families():
         raise UserError(f"{path}: family is {family!r}, expected one of {', '.join(families())}")
-    scores = config.get("scores", [0.0, 1.0])  # runs made before there were other families do not say
+    scores = config.get("scores")
     right = {
         "flags": isinstance(config.get("flags", {}), dict),
         "dataset": config.get("dataset", "mnist") in DATASETS,
