@@ -7,12 +7,16 @@ import socket
 import sys
 from pathlib import Path
 
-from common.errors import DONE, Parser, UserError, command, whole_number
+from common.errors import BAD_INPUT, DONE, Parser, UserError, command, whole_number
 from common.run.board import records
 
-from visualdl import LogReader
-from visualdl.server import api, app
-from visualdl.server.data_manager import DataManager
+try:
+    from visualdl import LogReader
+    from visualdl.server import api, app
+    from visualdl.server.data_manager import DataManager
+except ModuleNotFoundError:
+    print("error: this shows the curves in VisualDL: pip install visualdl", file=sys.stderr)
+    sys.exit(BAD_INPUT)
 
 
 class Log:

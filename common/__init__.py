@@ -17,11 +17,10 @@ PACKAGES = {
     "PIL": "pillow",
     "scipy": "scipy",
     "sklearn": "scikit-learn",
-    "skimage": "scikit-image",
+    "filelock": "filelock",
     "tqdm": "tqdm",
     "matplotlib": "matplotlib",
-    "visualdl": "visualdl",
-}
+}  # VisualDL and scikit-image are asked for where they are needed
 
 
 def interrupted(number, frame):
@@ -64,7 +63,7 @@ def what_is_missing():
     version = "{}.{}".format(*sys.version_info)
     if sys.version_info < (3, 9):
         return (
-            "{} is Python {}, and 3.9 to 3.13 are needed: make BASE_PYTHON=python3.12, or on AI Studio a newer "
+            "{} is Python {}, and 3.9 to 3.13 are needed: make train BASE_PYTHON=python3.12, or on AI Studio a newer "
             "environment for the project".format(sys.executable, version)
         )
     missing = [name for module, name in PACKAGES.items() if importlib.util.find_spec(module) is None]
@@ -83,6 +82,11 @@ if problem:
     sys.stderr.write("error: " + problem + "\n")
     sys.exit(2)
 
-from common.machine import cpu  # noqa: E402  only a Python that is new enough can read it
+from common.machine import cpu, home  # noqa: E402  only a Python that is new enough can read it
 
-cpu.prepare()
+try:
+    home.prepare()
+    cpu.prepare()
+except ValueError as error:  # a variable of the environment
+    sys.stderr.write("error: {}\n".format(error))
+    sys.exit(2)

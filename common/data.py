@@ -14,14 +14,16 @@ from typing import NamedTuple
 
 from common.errors import UserError, user_path
 from common.files import cifar
+from common.files.atomic import cache_folder
 from common.files.download import MAX_BYTES, fetch
 from common.files.folder import read_folder
 from common.files.idx import FILES, SOURCES, called, checked_md5, found_below, identity, official_md5, read_idx
+from common.machine import home
 
 import numpy as np
-from paddle.dataset.common import DATA_HOME
 
 IMAGE = (1, 32, 32)  # channels, height, width, where a family says nothing else
+DATA_HOME = (home.users() or Path.home()) / ".cache/paddle/dataset"  # Paddle's cache
 CLASSES = 10  # of every data set here, and of the families that know labels
 CHANNELS = {"mnist": 1, "fashion-mnist": 1, "kmnist": 1, "digits": 1, "cifar10": 3}
 SHOWN = 5  # names of files in a message
@@ -250,7 +252,7 @@ def find_idx(name: str, data_dir: str | Path | None = None, files: tuple[str, ..
         if not found:
             raise UserError(f"{source} {folder}: no {' and '.join(files)} there, packed or unpacked; {seen_in(folder)}")
         return found
-    folder = Path(DATA_HOME) / name
+    folder = downloads(name, files)
     if all((folder / file).is_file() for file in files):
         return folder
     for place in mounted():
@@ -272,9 +274,8 @@ def find_idx(name: str, data_dir: str | Path | None = None, files: tuple[str, ..
 
 def mounted() -> list[Path]:
     """The folders in which AI Studio shows a project its data sets, `~/data/data65` and the like."""
-    with contextlib.suppress(RuntimeError):  # a user without a home
-        return sorted(path for path in Path("~/data").expanduser().glob("data*") if path.is_dir())
-    return []
+    own = home.users()
+    return sorted(path for path in own.glob("data/data*") if path.is_dir()) if own else []
 
 
 def seen_in(folder: Path) -> str:
@@ -290,13 +291,21 @@ def find_cifar10(data_dir: str | Path | None = None) -> Path:
     if data_dir:
         path = Path(data_dir)
         return path if path.is_file() else existing(path, "--data-dir", f"CIFAR-10's batches or {cifar.ARCHIVE}")
-    path = Path(DATA_HOME) / "cifar" / cifar.ARCHIVE
+    path = downloads("cifar", (cifar.ARCHIVE,)) / cifar.ARCHIVE
     if not path.is_file():
         for place in mounted():
             with contextlib.suppress(UserError):
                 return cifar.layout(place)[0]
         download(cifar.URL, path, cifar.ARCHIVES[cifar.ARCHIVE], cifar.MAX_ARCHIVE)
     return path
+
+
+def downloads(name: str, files: tuple[str, ...]) -> Path:
+    """The folder in Paddle's cache where `files` are or can be brought to; else the one in the cache of ours."""
+    folder = Path(DATA_HOME) / name
+    if all(home.is_there(folder / file) for file in files) or home.writable(folder):
+        return folder
+    return cache_folder() / name
 
 
 def download(url: str, path: Path, md5: str, limit: int = MAX_BYTES) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Callable, NoReturn
 
 import common
-from common.machine import screen
+from common.machine import home, screen
 
 DONE, BAD_INPUT, BROKE_DOWN, INTERRUPTED = 0, 2, 3, 130
 MOST_IMAGES = 100_000  # that a command holds at once: 1.2 GB of 32x32 pixels in colour
@@ -119,7 +119,7 @@ seed_number = whole_number(0, 2**63 - 1)  # an argparse type: what VisualDL keep
 def user_path(text: str) -> Path:
     """An argparse type: a path. A `~` at its beginning is the home, also where no shell says so: `--out=~/a.png`."""
     try:
-        return Path(text).expanduser()
+        return home.expanded(text)
     except RuntimeError:
         raise argparse.ArgumentTypeError(f"{text}: no such home is known; a folder of this name is ./{text}") from None
 

@@ -43,7 +43,10 @@ def run(family: str, build: Callable[..., Game], arguments: list[str] | None = N
     flags = parse_flags(family, build, arguments)
     convolutions.use_threads(flags.threads)
     device = choose_device(flags.device)
-    rank, world = processes.start()
+    try:
+        rank, world = processes.start()
+    except ValueError as error:
+        raise UserError(str(error)) from error
     paddle.seed(flags.seed)
     game = build(**flags.settings)
     check_image(family, game, flags)
@@ -51,6 +54,8 @@ def run(family: str, build: Callable[..., Game], arguments: list[str] | None = N
         dataset = data.load(flags.dataset, flags.data_dir, game.image, game.labelled)
     except data.NotHadError as error:
         raise UserError(f"{error}, or use --dataset digits" if game.image[0] == 1 else str(error)) from error
+    if not processes.all_equal(int(dataset.checksum.partition(":")[2][:15], 16)):
+        raise UserError(f"--dataset {flags.dataset}: the processes found different data: {dataset.name} here")
     config = config_of(family, game, dataset, flags, device, world)
     config["identity"] = identity(config, settings_of(build))
     check_batches(game, dataset, flags, config)

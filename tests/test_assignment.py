@@ -12,6 +12,7 @@ from tests.conftest import ROOT, make_gan, noise, real
 import numpy as np
 import paddle
 import pytest
+from paddle import nn
 
 
 def code(path: str) -> list[str]:

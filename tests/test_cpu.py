@@ -170,3 +170,20 @@ def test_paddle_first_is_no_harm():
     code = "import paddle\nfrom common.machine import cpu\nprint(cpu.threads, cpu.usable_cores())"
     threads, cores = call("-W", "ignore", "-c", code, OMP_NUM_THREADS="").stdout.split()
     assert threads == cores
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+def test_an_empty_variable_is_one_that_is_not_set(set_up, monkeypatch, empty):
+    """Paddle's own reading of these ends in a `ValueError`."""
+    monkeypatch.setattr(cpu, "usable_cores", lambda: 4)
+    names = ("PADDLE_TRAINERS_NUM", "PADDLE_LOCAL_SIZE", "PADDLE_TRAINER_ID")
+    assert set_up(ARM, **dict.fromkeys(names, empty)) == "4 threads"
+    assert not set(names) & set(os.environ)
+
+
+@pytest.mark.parametrize("text", ["two", "0", "-1", "1.5"])
+def test_a_number_of_processes_that_is_none(text):
+    done = call("-c", "import common", PADDLE_TRAINERS_NUM=text)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: $PADDLE_TRAINERS_NUM is '{text}', ")
+    assert done.stderr.count("\n") == 1

@@ -9,10 +9,13 @@ import http.server
 import struct
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from common import data
 from common.errors import UserError
+from common.files import locks
+from common.files.atomic import cache_folder
 from common.files.download import fetch
 from tests.conftest import idx_images
 
@@ -177,8 +180,15 @@ class Mirror(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
         self.send_header("Content-Length", str(len(body) - start))
         self.end_headers()
-        if self.mode == "cut" and not start:
+        if self.mode == "always cut":
+            self.wfile.write(body[start : len(body) // 2])
+        elif self.mode == "cut" and not start:
             self.wfile.write(body[: len(body) // 2])
+        elif self.mode == "slow":
+            self.wfile.write(body[:100])
+            self.wfile.flush()
+            time.sleep(0.3)
+            self.wfile.write(body[100:])
         elif self.mode == "stall":
             self.wfile.write(body[:10])
             self.wfile.flush()
@@ -216,7 +226,7 @@ def test_download(mirror, tmp_path, mode):
         (tmp_path / f"{NAME}.part").write_bytes(b"old")
     fetch(mirror.url, tmp_path / NAME, hashlib.md5(Mirror.content).hexdigest(), timeout=5)
     assert (tmp_path / NAME).read_bytes() == Mirror.content
-    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".download.lock", NAME]
     if mode == "cut":  # the second request went on where the first was cut off
         assert mirror.requests == [None, f"bytes={len(Mirror.content) // 2}-"]
 
@@ -238,6 +248,56 @@ def test_bad_mirror_is_one_line_and_leaves_the_name_free(mirror, tmp_path, mode,
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / NAME).exists()
+
+
+@pytest.mark.parametrize("has_locks", [True, False])
+def test_two_at_once_both_get_the_file(mirror, tmp_path, monkeypatch, has_locks):
+    """The first brings it and the second waits; without locks, each writes to a part of its own."""
+    mirror.mode = "slow"
+    if not has_locks:
+        monkeypatch.setattr(locks, "has_locks", lambda folder: False)
+    md5 = hashlib.md5(Mirror.content).hexdigest()
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(fetch, mirror.url, tmp_path / NAME, md5, 5) for _ in range(2)]:
+            done.result()
+    assert (tmp_path / NAME).read_bytes() == Mirror.content
+    assert mirror.requests == [None] * (1 if has_locks else 2)
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_what_a_failed_download_left_is_gone_on_with(mirror, tmp_path):
+    mirror.mode = "always cut"
+    with pytest.raises(UserError, match="cut off after"):
+        fetch(mirror.url, tmp_path / NAME, hashlib.md5(Mirror.content).hexdigest(), timeout=5)
+    begun = (tmp_path / f"{NAME}.part").stat().st_size
+    assert begun == len(Mirror.content) // 2
+    mirror.mode = "good"
+    fetch(mirror.url, tmp_path / NAME, hashlib.md5(Mirror.content).hexdigest(), timeout=5)
+    assert mirror.requests[-1] == f"bytes={begun}-"
+
+
+@pytest.mark.parametrize("proxy", ["http:/127.0.0.1:7890", "http://127.0.0.1:x", "://", " ", "http://127.0.0.1:9"])
+def test_a_misspelt_proxy_is_one_line_and_auto_falls_back(monkeypatch, tmp_path, proxy):
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, proxy)
+    for name in ("MNIST_DIR", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(data, "DATA_HOME", str(tmp_path))
+    with pytest.raises(UserError, match=r"download failed .*, by the proxy in \$https_proxy; put ") as caught:
+        data.load("mnist")
+    assert "\n" not in str(caught.value)
+    assert data.load("auto").name == "digits"
+
+
+def test_a_cache_that_cannot_be_written_is_read_and_not_written(mirror, monkeypatch, tmp_path):
+    """What is there is taken; what is not comes into the cache of ours."""
+    (tmp_path / "mnist").mkdir()
+    monkeypatch.delenv("MNIST_DIR", raising=False)
+    monkeypatch.setattr(data, "DATA_HOME", str(tmp_path))
+    monkeypatch.setattr(data.home, "writable", lambda folder: tmp_path not in folder.parents)
+    assert data.downloads("mnist", (NAME,)) == cache_folder() / "mnist"
+    (tmp_path / "mnist" / NAME).touch()
+    assert data.downloads("mnist", (NAME,)) == tmp_path / "mnist"
 
 
 def test_no_server(tmp_path):

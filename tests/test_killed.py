@@ -6,6 +6,7 @@ import random
 import re
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from common.run import checkpoint
@@ -109,6 +110,17 @@ def test_one_run_at_a_time_and_a_dead_one_does_not_count(tmp_path, nursery, say)
     more = steps_written(folder) + 5
     assert train("toy", *FLAGS, folder, "--max-steps", more) == 0
     assert steps_written(folder) == more
+
+
+def test_in_a_thread_it_trains_without_signals(tmp_path):
+    """As in a web application or a notebook's executor, where Python gives no signals."""
+    before = signal.getsignal(signal.SIGINT)
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(train, "toy", *FLAGS, tmp_path / "thread", "--max-steps", 30)
+        assert done.result() == 0
+    assert signal.getsignal(signal.SIGINT) is before
+    assert train("toy", *FLAGS, tmp_path / "main", "--max-steps", 30) == 0
+    assert result(tmp_path / "thread") == result(tmp_path / "main")
 
 
 def test_a_full_disk_ends_in_one_line_and_keeps_the_last_checkpoint(half, nursery):

@@ -99,12 +99,12 @@ def test_on_ai_studio_missing_packages_go_where_they_stay(monkeypatch, tmp_path,
     installed, here = [], importlib.util.find_spec
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setenv("PYTHONPATH", "")
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "skimage" else here(name))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "filelock" else here(name))
     monkeypatch.setattr(subprocess, "run", lambda command, check: installed.append([*map(str, command)]))
     on_aistudio(tmp_path, "ON_AISTUDIO =", "EXTERNAL =")
     kept = str(tmp_path / "external-libraries")
     (command,) = installed
     assert command[1:6] == ["-m", "pip", "install", "-q", "-t"]
-    assert command[6:8] == [kept, "scikit-image>=0.20"]
+    assert command[6:8] == [kept, "filelock>=3.4"]
     assert ("numpy<2" in command) == paddle.__version__.startswith("2.")
     assert sys.path[-1] == os.environ["PYTHONPATH"] == kept

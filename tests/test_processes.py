@@ -17,7 +17,7 @@ from common.machine import processes
 from common.run.flags import parse_flags
 from common.train import check_batches
 from tests import toy, two_steps
-from tests.conftest import ROOT, call, make_gan, users_environment
+from tests.conftest import ROOT, call, check_refused, make_gan, train, users_environment
 from tests.runs import steps_written
 
 import numpy as np
@@ -54,6 +54,19 @@ def test_two_halves_are_once_the_whole(together, case):
                 np.testing.assert_allclose(mine[name], its[name], **tolerance, err_msg=name)
     if case[1] == "eval":
         np.testing.assert_allclose(two["weights"], one["weights"], rtol=1e-3, atol=1e-6)
+
+
+def test_an_environment_that_is_half_a_launchers(monkeypatch):
+    monkeypatch.setenv("PADDLE_TRAINERS_NUM", "2")
+    monkeypatch.delenv("PADDLE_TRAINER_ID", raising=False)
+    with pytest.raises(ValueError, match=r"PADDLE_TRAINER_ID is needed, .*: unset PADDLE_TRAINERS_NUM; for several"):
+        processes.start()
+
+
+def test_processes_that_found_different_data(monkeypatch, tmp_path, say):
+    monkeypatch.setattr(processes, "all_equal", lambda number: False)
+    said = say(train, "toy", "--dataset", "digits", "--device", "cpu", "--output-dir", tmp_path)
+    check_refused(said, "--dataset digits: the processes found different data")
 
 
 @pytest.mark.parametrize("count", [2, 5, 32])

@@ -7,8 +7,11 @@ import importlib.util
 import sys
 
 import common
+from common.errors import UserError
+from common.judging import metrics
 from tests.conftest import ROOT, call
 
+import numpy as np
 import pytest
 
 OLDEST = (3, 6)  # that can still be met: AI Studio's forks of old projects run 3.7
@@ -25,8 +28,20 @@ def test_python_3_6_can_read_it():
         ast.parse("n: int = 1", feature_version=(3, 5))  # it does look; Python 3.9 lets := pass, later ones do not
 
 
-def test_nothing_is_missing_here():
+def test_what_few_need_is_asked_for_where_it_is_needed(monkeypatch):
+    find, few = importlib.util.find_spec, ("visualdl", "skimage", "gradio", "onnxruntime")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in few else find(name))
     assert common.what_is_missing() == ""
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    with pytest.raises(UserError, match="need scikit-image: pip install scikit-image"):
+        metrics.psnr(*np.zeros((2, 1, 1, 16, 16), np.float32))
+
+
+def test_a_command_imports_neither_visualdl_nor_scikit_image():
+    code = (
+        "import sys, dcgan.train, commands.sample, commands.evaluate; print({'visualdl', 'skimage'} & {*sys.modules})"
+    )
+    assert call("-c", code).stdout == "set()\n"
 
 
 @pytest.mark.parametrize("version", [(3, 6, 9, "final", 0), (3, 7, 4, "final", 0), (3, 8, 20, "final", 0)])
@@ -34,11 +49,11 @@ def test_an_old_python_is_told_the_way_out(monkeypatch, version):
     monkeypatch.setattr(sys, "version_info", version)
     said = common.what_is_missing()
     assert f" is Python {version[0]}.{version[1]}, and 3.9 to 3.13 are needed" in said
-    assert "make BASE_PYTHON=python3.12" in said
+    assert "make train BASE_PYTHON=python3.12" in said
     assert "\n" not in said
 
 
-@pytest.mark.parametrize("modules", [["paddle"], ["visualdl", "sklearn"], list(common.PACKAGES)])
+@pytest.mark.parametrize("modules", [["paddle"], ["filelock", "sklearn"], list(common.PACKAGES)])
 def test_missing_packages_are_named(monkeypatch, modules):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in modules else find(name))

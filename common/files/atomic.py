@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Callable
+
+from common.machine import home
 
 
 @contextlib.contextmanager
@@ -69,8 +72,18 @@ def file_md5(path: Path) -> str:
 
 
 def cache_folder() -> Path:
-    """Where things are kept that took a while and can be made anew: in `$XDG_CACHE_HOME`, else in `~/.cache`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "paddle-dcgan-lsgan"
+    """Where things are kept that took a while and can be made anew: in `$XDG_CACHE_HOME`, else in `~/.cache`; where
+    nothing can be written there, in a temporary folder."""
+    wished = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "paddle-dcgan-lsgan"
+    return wished if home.writable(wished) else instead_of(wished)
+
+
+@functools.cache  # said once
+def instead_of(folder: Path) -> Path:
+    """The temporary folder in the place of one that nothing can be written to."""
+    temporary = home.temporary() / "cache"
+    print(f"note: nothing can be written to {folder}: {temporary} takes its place", file=sys.stderr)
+    return temporary
 
 
 def keep(path: Path, write: Callable[[BinaryIO], object]) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import secrets
 import socket
 import time
 import urllib.error
@@ -10,6 +12,7 @@ import urllib.request
 from pathlib import Path
 
 from common.errors import UserError
+from common.files import locks
 from common.files.atomic import file_md5
 
 from tqdm import tqdm
@@ -27,6 +30,9 @@ class _BrokenOffError(Exception):
 def fetch(url: str, path: Path, md5: str, timeout: float = TIMEOUT, limit: int = MAX_BYTES) -> None:
     """Download `url` to `path`, going on from `path.part` where an earlier try was cut off.
 
+    Of several processes that want the same file the first brings it and the others wait. Each writes to a part of its
+    own name all the same: a file system may have no locks.
+
     Paddle's own downloader writes under the final name, waits without limit and starts over after a cut: a closed
     network would hang it, a captive portal's page would stay in its cache. This one takes the same URL and fills the
     same cache.
@@ -40,7 +46,26 @@ def fetch(url: str, path: Path, md5: str, timeout: float = TIMEOUT, limit: int =
         UserError: every try failed; `path` is untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
+    with locks.locked(path.with_name(".download.lock"), f"waiting: another process downloads to {path.parent}"):
+        if not path.is_file() or file_md5(path) != md5:  # else another process has brought it
+            _fetch(url, path, md5, timeout, limit)
+
+
+def _fetch(url: str, path: Path, md5: str, timeout: float, limit: int) -> None:
+    """Download `url` to `path`; what came of it before the last try failed is kept as `path.part`."""
+    left = path.with_name(f"{path.name}.part")
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+    with contextlib.suppress(FileNotFoundError):  # there is none, or another process was quicker
+        left.replace(part)
+    try:
+        _try(url, part, path, md5, timeout, limit)
+    finally:
+        if part.exists():
+            part.replace(left)
+
+
+def _try(url: str, part: Path, path: Path, md5: str, timeout: float, limit: int) -> None:
+    """Download `url` to `part`, and give it the name `path` once it is whole and right."""
     problem = ""
     for _ in range(TRIES):
         try:
@@ -55,7 +80,9 @@ def fetch(url: str, path: Path, md5: str, timeout: float = TIMEOUT, limit: int =
         what = "an HTML page" if begins(part).lstrip().startswith(b"<") else "another file"
         problem = f"the answer is {what} (md5 {found}, expected {md5})"
         part.unlink()  # wrong from some byte on that we do not know: nothing to go on from
-    raise UserError(f"{url}: download failed after {TRIES} tries: {problem}")
+    scheme = url.partition(":")[0]
+    proxy = f", by the proxy in ${scheme}_proxy" if scheme in urllib.request.getproxies() else ""
+    raise UserError(f"{url}: download failed after {TRIES} tries: {problem}{proxy}")
 
 
 def begins(path: Path) -> bytes:
@@ -69,12 +96,14 @@ def _continue(url: str, part: Path, timeout: float, limit: int) -> None:
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as answer:
+        # An opener of its own: the common one keeps the proxies of the first download of the process.
+        with urllib.request.build_opener().open(request, timeout=timeout) as answer:
             resumed = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
             have = have if resumed else 0
             length = answer.headers.get("Content-Length", "")
             total = have + int(length) if length.isdigit() else None
-            bar = tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=part.stem, disable=None, leave=False)
+            shown = {"unit": "B", "unit_scale": True, "desc": Path(url).name, "disable": None, "leave": False}
+            bar = tqdm(total=total, initial=have, **shown)
             with part.open("ab" if resumed else "wb") as file, bar:
                 _copy(answer, file, bar, timeout, limit)
                 if total is not None and file.tell() < total:
@@ -88,6 +117,8 @@ def _continue(url: str, part: Path, timeout: float, limit: int) -> None:
         raise _BrokenOffError(f"no connection ({error.reason})") from error
     except (ConnectionError, http.client.HTTPException) as error:
         raise _BrokenOffError(f"the connection broke off ({error})") from error
+    except (ValueError, OverflowError) as error:  # our URL is sound: a proxy's is misspelt
+        raise _BrokenOffError(str(error)) from error
 
 
 def _copy(answer: http.client.HTTPResponse, file, bar: tqdm, timeout: float, limit: int) -> None:

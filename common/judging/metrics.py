@@ -6,9 +6,12 @@ metrics of pixels, for what has an original: a reconstruction.
 
 from __future__ import annotations
 
+from types import ModuleType
+
+from common.errors import UserError
+
 import numpy as np
 from numpy.linalg import eigh, eigvalsh
-from skimage import metrics as pixels  # loads what is asked for when it is
 
 CONFIDENT = 0.9
 
@@ -149,7 +152,7 @@ def confident_share(probabilities: np.ndarray) -> float:
 def psnr(originals: np.ndarray, others: np.ndarray) -> float:
     """The peak signal-to-noise ratio in decibels, 10 log₁₀(1 / MSE) of images brought to [0, 1]: the mean over pairs of
     images `[N, C, H, W]`, float32 in [-1, 1]. Infinite where a pair is equal."""
-    pairs = zip(from_0_to_1(originals), from_0_to_1(others))
+    pixels, pairs = pixel_metrics(), zip(from_0_to_1(originals), from_0_to_1(others))
     with np.errstate(divide="ignore"):
         return float(np.mean([pixels.peak_signal_noise_ratio(a, b, data_range=1) for a, b in pairs]))
 
@@ -162,8 +165,21 @@ def ssim(originals: np.ndarray, others: np.ndarray) -> float:
     The formula holds for values from 0 on: means of both signs would make its first factor negative.
     """
     window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1}
-    pairs = zip(from_0_to_1(originals), from_0_to_1(others))
+    pixels, pairs = pixel_metrics(), zip(from_0_to_1(originals), from_0_to_1(others))
     return float(np.mean([pixels.structural_similarity(a, b, channel_axis=0, **window) for a, b in pairs]))
+
+
+def pixel_metrics() -> ModuleType:
+    """scikit-image's metrics, which nothing else needs.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        from skimage import metrics
+    except ModuleNotFoundError as error:
+        raise UserError("PSNR and SSIM need scikit-image: pip install scikit-image") from error
+    return metrics
 
 
 def from_0_to_1(images: np.ndarray) -> np.ndarray:

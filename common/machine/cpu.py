@@ -47,12 +47,26 @@ def processor() -> str:
 
 def launched_processes() -> int:
     """How many Paddle's launcher started, on all machines; 1 without it."""
-    return int(os.environ.get("PADDLE_TRAINERS_NUM", "1"))
+    return count_in("PADDLE_TRAINERS_NUM") or 1
 
 
 def processes_here() -> int:
     """How many of them run on this machine and share its cores."""
-    return int(os.environ.get("PADDLE_LOCAL_SIZE") or launched_processes())
+    return count_in("PADDLE_LOCAL_SIZE") or launched_processes()
+
+
+def count_in(variable: str) -> int | None:
+    """The whole number, at least 1, that a variable of the environment holds; None where it is not set, or empty.
+
+    Raises:
+        ValueError: it holds something else.
+    """
+    text = os.environ.get(variable, "").strip()
+    if not text:
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"${variable} is {text!r}, and should be the number of processes; for one: unset {variable}")
+    return int(text)
 
 
 def mkl_code_path(cpuinfo: str) -> str | None:
@@ -89,6 +103,9 @@ def prepare() -> None:
         os.environ["MKL_DEBUG_CPU_TYPE"] = path
 
     keep_freed_memory()
+
+    for name in [name for name, value in os.environ.items() if name.startswith("PADDLE_") and not value.strip()]:
+        del os.environ[name]  # Paddle takes an empty one for a number
 
     # Paddle's own, on a normal run: 3.x looks for a compiler cache at import, 2.6 reminds of how its BatchNorm trains.
     warnings.filterwarnings("ignore", message="No ccache found")

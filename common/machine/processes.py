@@ -19,10 +19,20 @@ VOTE_EVERY = 4  # steps between questions whether to stop; the launcher kills wh
 
 
 def start() -> tuple[int, int]:
-    """Join the other processes, if any; returns this one's rank and how many there are."""
+    """Join the other processes, if any; returns this one's rank and how many there are.
+
+    Raises:
+        ValueError: the environment says that there are some, and not how to reach them.
+    """
     if launched_processes() == 1:
         return 0, 1
-    paddle.distributed.init_parallel_env()
+    try:
+        paddle.distributed.init_parallel_env()
+    except ValueError as error:
+        raise ValueError(
+            f"$PADDLE_TRAINERS_NUM is {launched_processes()}, but {' '.join(str(error).split())} "
+            "For one process: unset PADDLE_TRAINERS_NUM; for several: python -m paddle.distributed.launch"
+        ) from error
     return paddle.distributed.get_rank(), paddle.distributed.get_world_size()
 
 

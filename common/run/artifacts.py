@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import UserError
+from common.files import locks
 from common.files.atomic import append, atomic, synced
 from common.files.names import encoded
 from common.run.board import Board
@@ -25,11 +26,6 @@ from PIL import Image
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure  # a training draws none
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
 
 GRID_COLUMNS = 8
 GIF_FRAMES = 60
@@ -149,19 +145,18 @@ def set_aside(folder: Path) -> Path | None:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold `folder` for one run. The lock is the kernel's: it ends with the process, however that ends.
+    """Hold `folder` for one run; where the file system has no locks, say so and go on.
 
     Raises:
         UserError: another run writes to this folder.
     """
-    if fcntl is None:  # not POSIX: no such lock there
-        yield
-        return
-    with (folder / ".lock").open("a") as file:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            held = stack.enter_context(locks.locked(folder / ".lock"))
+        except locks.BusyError:
             raise UserError(f"{folder}: another run writes here; wait for it or give another --output-dir") from None
+        if not held:
+            print(f"note: {folder}: no locks on this file system; start no second run in this folder", file=sys.stderr)
         yield
 
 

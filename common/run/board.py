@@ -14,10 +14,8 @@ from common.files.atomic import append, synced
 from common.files.names import readable
 from common.run.shows import Shows
 
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from PIL import Image
-from visualdl.component.base_component import hparam
-from visualdl.proto.record_pb2 import Record
 
 LENGTH = struct.Struct("<Q")  # of a record, which follows it
 
@@ -39,7 +37,7 @@ class Board:
         self.path, self._shows = path, shows
         with self._guarded():
             if not cut_back(path, length):
-                self._add("meta_data_tag", 0, meta_data=Record.MetaData())
+                self._add("meta_data_tag", 0, meta_data={})
 
     def scalar(self, tag: str, value: float, step: int) -> None:
         """A point of a curve."""
@@ -49,11 +47,11 @@ class Board:
         """A picture."""
         buffer = io.BytesIO()
         picture.save(buffer, format="PNG")
-        self._add(tag, step, image=Record.Image(encoded_image_string=buffer.getvalue()))
+        self._add(tag, step, image={"encoded_image_string": buffer.getvalue()})
 
     def text(self, tag: str, text: str, step: int) -> None:
         """A line of text."""
-        self._add(tag, step, text=Record.Text(encoded_text_string=text))
+        self._add(tag, step, text={"encoded_text_string": text})
 
     def hyperparameters(self, flags: dict[str, Any], tags: list[str]) -> None:
         """The flags of the run, against the last points of the curves `tags`."""
@@ -61,6 +59,8 @@ class Board:
             told = {
                 name: value if type(value) in (int, float) else readable(str(value)) for name, value in flags.items()
             }
+            from visualdl.component.base_component import hparam
+
             self._write(hparam(readable(self.path.parent.name), told, tags, milliseconds()))
 
     def sync(self) -> dict[str, int]:
@@ -72,14 +72,22 @@ class Board:
 
     def _add(self, tag: str, step: int, **content: Any) -> None:
         with self._guarded():
-            self._write(Record(values=[Record.Value(id=step, tag=tag, timestamp=milliseconds(), **content)]))
+            record = record_type()
+            self._write(record(values=[record.Value(id=step, tag=tag, timestamp=milliseconds(), **content)]))
 
-    def _write(self, record: Record) -> None:
+    def _write(self, record: Message) -> None:
         content = record.SerializeToString()
         append(self.path, LENGTH.pack(len(content)) + content)
 
     def _guarded(self) -> Any:
         return self._shows.only("VisualDL's log")
+
+
+def record_type() -> type[Message]:
+    """VisualDL's record, imported where one is written or read: a training goes on without VisualDL."""
+    from visualdl.proto.record_pb2 import Record
+
+    return Record
 
 
 def milliseconds() -> int:
@@ -104,7 +112,7 @@ def records(path: Path, start: int = 0) -> Iterator[tuple[bytes, int]]:
 def is_record(content: bytes) -> bool:
     """Whether VisualDL can read this as a record."""
     try:
-        values = Record.FromString(content).values
+        values = record_type().FromString(content).values
     except DecodeError:
         return False
     return len(values) == 1 and values[0].WhichOneof("one_value") is not None

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
+import threading
 import time
 
 from common.machine.cpu import launched_processes
+from common.run.words import resuming
 
 from tqdm import tqdm
 
@@ -47,7 +49,7 @@ class Progress:
         if self.long is None and self.done > 20:  # the first steps are slow
             self.long = left > LONG
             if self.long:
-                self.say(f"some {spoken(left)} to go; Ctrl-C stops and saves, the same command with --resume goes on")
+                self.say(f"some {spoken(left)} to go; Ctrl-C stops and saves, {resuming()} goes on")
         last = rows[-1]
         epoch = f"epoch {last['epoch'] + 1}/{self.epochs}"
         losses = "  ".join(f"{name} {last[name]:.3f}" for name in last if name.startswith("loss"))
@@ -69,7 +71,8 @@ class Interrupt:
     """While it is entered, Ctrl-C, SIGTERM and a terminal that goes away ask the loop to stop after the step it is in.
 
     A second Ctrl-C or SIGTERM ends the program at once, except under Paddle's launcher, which sends each twice within a
-    second. Of a terminal's end the kernel and the shell may both tell.
+    second. Of a terminal's end the kernel and the shell may both tell. Python lets the main thread alone take signals:
+    in another one, as in a web application, they stay as they are.
     """
 
     def __enter__(self) -> Interrupt:
@@ -78,7 +81,8 @@ class Interrupt:
         wanted = [signal.SIGINT, signal.SIGTERM]
         if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # not Windows; no `nohup`
             wanted.append(signal.SIGHUP)
-        self.before = {number: signal.signal(number, self._ask) for number in wanted}
+        here = threading.current_thread() is threading.main_thread()
+        self.before = {number: signal.signal(number, self._ask) for number in wanted if here}
         return self
 
     def __exit__(self, *error: object) -> None:

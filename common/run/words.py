@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import sys
@@ -16,6 +17,11 @@ def metrics_line(found: dict[str, dict]) -> str:
     raw = found["raw"]
     average = f" (EMA {found['ema']['frechet']:.2f})" if "ema" in found else ""
     return f"{raw['frechet']:.2f}{average}, precision {raw['precision']:.2f}, recall {raw['recall']:.2f}"
+
+
+def resuming() -> str:
+    """What goes on with a run that was stopped; make says how its own targets do."""
+    return os.environ.get("GAN_RESUME") or "the same command with --resume"
 
 
 def print_header(config: dict, images: int, steps: int, start: int, earlier: Path | None) -> None:
@@ -56,7 +62,7 @@ def print_end(config: dict, folder: Path, status: int, step: int) -> None:
     print(f"         weights: {', '.join(weights)}")
     print("         pictures: samples/, progress.gif; curves: losses.csv, VisualDL records")
     if status == INTERRUPTED:
-        print("next     the same command with --resume goes on from here")
+        print(f"next     {resuming()} goes on from here")
     how = "" if "generator" in config["parameters"] else " --reconstruct"
     if config["family"] in families():  # the commands read no others
         print(f"next     {in_the_repository(f'-m commands.sample {typed(folder, ROOT)}{how} --out grid.png')}")

@@ -1,0 +1,97 @@
+"""Install what is missing, for make: `python commands/install.py [FILE ...]`.
+
+It is run by its path and imports nothing of ours: there may be no package yet. pip, which a virtual environment of
+uv's does not have, is asked for what is missing and for nothing else. A Paddle that is there stays: a build for CPUs
+over it would cost the user the GPU.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+OLDEST, NEWEST = (3, 9), (3, 13)  # Pythons that Paddle has builds for
+
+
+def main(files: list[str]) -> str:
+    """Install what this repository needs, and what is in `files`; or with `--check` alone, look at the Python only.
+
+    Returns:
+        What is wrong, in one line that ends with the way out; "" for nothing.
+    """
+    if not OLDEST <= sys.version_info[:2] <= NEWEST:
+        first = "deactivate; " if os.environ.get("VIRTUAL_ENV") else ""
+        return (
+            f"Paddle has no build for Python {sys.version_info[0]}.{sys.version_info[1]}; name one from 3.9 to 3.13: "
+            f"{first}make train BASE_PYTHON=python3.12"
+        )
+    wanted = [] if files == ["--check"] else base() + [line for file in files for line in lines(ROOT / file)]
+    missing = [requirement for requirement in wanted if not is_met(requirement)]
+    if not missing:
+        return ""
+    names = ", ".join(re.split(r"[<>=!~; ]", requirement)[0] for requirement in missing)
+    if importlib.util.find_spec("pip"):
+        installer = [sys.executable, "-m", "pip", "install", "-q"]
+    elif shutil.which("uv"):
+        installer = ["uv", "pip", "install", "-q", "--python", sys.executable]
+    else:
+        return f"{sys.executable} has no pip to install {names} with; python -m ensurepip brings it"
+    print("installing", names, flush=True)
+    status = subprocess.run([*installer, *missing], check=False).returncode
+    return f"{' '.join(installer[:4])} ended with {status}: see above" if status else ""
+
+
+def base() -> list[str]:
+    """The list for this machine; where there is a Paddle, the rest of the list that fits it: requirements.txt keeps
+    NumPy 1, which Paddle 2 needs."""
+    paddle = paddle_version()
+    if paddle:
+        old = paddle.startswith("2.")
+    else:  # a GPU?
+        asked = shutil.which("nvidia-smi")
+        old = bool(asked) and subprocess.run([asked], check=False, capture_output=True).returncode == 0
+    listed = lines(ROOT / ("requirements.txt" if old else "requirements-cpu.txt"))
+    return [line for line in listed if not (paddle and line.startswith("paddlepaddle"))]
+
+
+def paddle_version() -> str:
+    """The version of the Paddle that is there, "" for none. Importing it would take seconds."""
+    found = importlib.util.find_spec("paddle")
+    if found is None or found.origin is None:
+        return ""
+    text = (Path(found.origin).parent / "version/__init__.py").read_text(encoding="utf-8")
+    written = re.search(r"full_version\s*=\s*'([^']+)'", text)
+    return written[1] if written else "unknown"
+
+
+def lines(file: Path) -> list[str]:
+    """The requirements that a file lists, without its comments."""
+    bare = [line.partition("#")[0].strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    return [line for line in bare if line]
+
+
+def is_met(requirement: str) -> bool:
+    """Whether a package is there in a version that is wanted. `packaging`, which knows, comes with the first ones."""
+    try:
+        from packaging.requirements import Requirement
+    except ModuleNotFoundError:
+        return False
+    wanted = Requirement(requirement)
+    try:
+        return wanted.specifier.contains(version(wanted.name), prereleases=True)
+    except PackageNotFoundError:
+        return False
+
+
+if __name__ == "__main__":
+    problem = main(sys.argv[1:])
+    if problem:
+        print(f"error: {problem}", file=sys.stderr)
+    sys.exit(2 if problem else 0)

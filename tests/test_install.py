@@ -1,0 +1,160 @@
+"""What make does before anything is there: which Python, which packages, in which folder."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError
+from types import SimpleNamespace
+
+from commands import install
+from tests.conftest import ROOT
+
+import pytest
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """An environment as one says it is, in which every package is there and nothing is installed."""
+    asked, lacking, spec, run = [], set(), importlib.util.find_spec, subprocess.run
+    pip = SimpleNamespace()  # setuptools warns where one looks for the real one in a process that has distutils
+    found = install.version
+
+    def find_spec(name: str) -> object:
+        return None if name in lacking else pip if name == "pip" else spec(name)
+
+    def version(name: str) -> str:
+        if name in lacking:
+            raise PackageNotFoundError
+        return found(name)
+
+    def spied(command: list[str], **options) -> object:
+        if "install" not in command:
+            return run(command, **options)
+        asked.append(command)
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(install, "version", version)
+    monkeypatch.setattr(importlib.util, "find_spec", find_spec)
+    monkeypatch.setattr(subprocess, "run", spied)
+    return SimpleNamespace(asked=asked, lacking=lacking)
+
+
+def test_nothing_is_asked_of_pip_where_all_is_there(here, capsys):
+    here.lacking.add("pip")  # as in an environment of uv's
+    assert install.main([]) == ""
+    assert here.asked == []
+    assert capsys.readouterr().out == ""
+
+
+def test_pip_is_asked_for_what_is_missing_alone(here, monkeypatch, capsys):
+    here.lacking |= {"filelock", "tqdm"}
+    wanted = ["filelock>=3.4,<5", "tqdm>=4.62,<5"]
+    assert install.main([]) == ""
+    assert here.asked == [[sys.executable, "-m", "pip", "install", "-q", *wanted]]
+    assert capsys.readouterr().out == "installing filelock, tqdm\n"
+    here.lacking.add("pip")
+    monkeypatch.setattr(shutil, "which", lambda name: "/bin/uv" if name == "uv" else None)
+    assert install.main([]) == ""
+    assert here.asked[1] == ["uv", "pip", "install", "-q", "--python", sys.executable, *wanted]
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert install.main([]).startswith(f"{sys.executable} has no pip to install filelock, tqdm with; ")
+
+
+def test_a_version_that_is_not_wanted_is_missing(here, tmp_path):
+    (tmp_path / "list.txt").write_text("# a comment\nnumpy>=1\nfilelock>=99  # another\n")
+    assert install.main([str(tmp_path / "list.txt")]) == ""
+    assert here.asked[0][5:] == ["filelock>=99"]
+
+
+@pytest.mark.parametrize(
+    ("paddle", "gpu", "first"),
+    [
+        ("", False, ["paddlepaddle>=2.6.2,<4", "numpy>=1.22,<3"]),
+        ("", True, ["paddlepaddle-gpu>=2.6.2,<4", "numpy>=1.22,<2"]),
+        ("2.6.2", True, ["numpy>=1.22,<2"]),
+        ("3.3.1", True, ["numpy>=1.22,<3"]),
+        ("0.0.0", False, ["numpy>=1.22,<3"]),  # built from its sources
+    ],
+)
+def test_a_paddle_that_is_there_stays(monkeypatch, paddle, gpu, first):
+    monkeypatch.setattr(install, "paddle_version", lambda: paddle)
+    monkeypatch.setattr(shutil, "which", lambda name: "/bin/nvidia-smi" if gpu else None)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=0))
+    assert install.base()[: len(first) + 1] == [*first, "pillow>=9.1,<14"]
+
+
+def test_the_version_of_the_paddle_that_is_here():
+    import paddle
+
+    assert install.paddle_version() == paddle.__version__
+
+
+@pytest.mark.parametrize("version", [(3, 8, 18), (3, 14, 0)])
+def test_a_python_without_paddle_is_told_the_way_out(monkeypatch, version):
+    monkeypatch.setattr(sys, "version_info", version)
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
+    said = install.main(["--check"])
+    assert said.startswith(f"Paddle has no build for Python 3.{version[1]}; ")
+    assert said.endswith("from 3.9 to 3.13: make train BASE_PYTHON=python3.12")
+    monkeypatch.setenv("VIRTUAL_ENV", "x")
+    assert install.main(["--check"]).endswith("deactivate; make train BASE_PYTHON=python3.12")
+
+
+needs_make = pytest.mark.skipif(not shutil.which("make"), reason="needs make")
+PYTHON = '#!/bin/sh\nprintf "%s|%s\\n" "$GAN_RESUME" "$*"\n'  # says what it is asked to run
+
+
+@pytest.fixture
+def make(tmp_path, monkeypatch):
+    """`make(*arguments)`: what would be run, in a path with a space, an environment active there."""
+    folder = tmp_path / "with space"
+    (folder / "env/bin").mkdir(parents=True)
+    shutil.copy(ROOT / "Makefile", folder)
+    (folder / "env/bin/python").write_text(PYTHON)
+    (folder / "env/bin/python").chmod(0o755)
+    monkeypatch.setenv("VIRTUAL_ENV", str(folder / "env"))
+    for name in ("MAKEFLAGS", "MAKELEVEL", "ARGS", "GAN_RESUME"):  # of the make that runs these tests
+        monkeypatch.delenv(name, raising=False)
+
+    def made(*arguments: str) -> list[str]:
+        done = subprocess.run(["make", "-s", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        return [line.rstrip() for line in done.stdout.splitlines() if "install.py" not in line]
+
+    return made
+
+
+TRAIN = "dcgan/train.py --dataset auto"
+
+
+@needs_make
+@pytest.mark.parametrize(
+    ("arguments", "run", "goes_on"),
+    [
+        ([], f"{TRAIN} --max-steps 1500 --eval-every 5", "make train ARGS='--resume'"),
+        (["ARGS=--resume"], f"{TRAIN} --max-steps 1500 --eval-every 5 --resume", "make train ARGS='--resume'"),
+        (["ARGS=--epochs 10"], f"{TRAIN} --epochs 10", "make train ARGS='--epochs 10 --resume'"),
+        (["ARGS=--epochs 10 --resume"], f"{TRAIN} --epochs 10 --resume", "make train ARGS='--epochs 10 --resume'"),
+    ],
+)
+def test_make_train_says_how_to_go_on_and_goes_on(make, arguments, run, goes_on):
+    assert make("train", *arguments) == [f"{goes_on}|{run}"]
+
+
+@needs_make
+def test_make_compare_and_make_best_go_on(make):
+    first, second, picture = make("compare", "ARGS=--resume")
+    for name, line in (("dcgan", first), ("lsgan", second)):
+        assert line.endswith(
+            f"{name}/train.py --dataset auto --output-dir work/compare/{name} --max-steps 600 --resume"
+        )
+    assert picture.endswith("--out work/compare.png")
+    assert all(line.startswith("make best|") and "--resume" in line for line in make("best"))
+
+
+@needs_make
+def test_make_help_says_how_to_go_on(make):
+    assert any("make train ARGS=--resume" in line for line in make("help"))

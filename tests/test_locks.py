@@ -1,0 +1,67 @@
+"""The lock of a folder: between processes, on file systems that have none, on systems without `fcntl`."""
+
+from __future__ import annotations
+
+import errno
+import threading
+
+from common.files import locks
+from tests.conftest import train
+from tests.runs import TOY
+
+import pytest
+
+fcntl = pytest.importorskip("fcntl")
+
+
+@pytest.fixture(params=["posix", "not posix"])
+def system(request, monkeypatch) -> None:
+    if request.param == "not posix":
+        monkeypatch.setattr(locks, "fcntl", None)
+
+
+def test_one_at_a_time(tmp_path, system):
+    with locks.locked(tmp_path / ".lock") as held:
+        assert held
+        refused = []
+
+        def second() -> None:
+            with pytest.raises(locks.BusyError), locks.locked(tmp_path / ".lock"):
+                pass
+            refused.append(True)
+
+        other = threading.Thread(target=second)
+        other.start()
+        other.join()
+    assert refused
+    with locks.locked(tmp_path / ".lock") as held:  # it is free again, with the file still there
+        assert held
+
+
+def test_the_second_waits(tmp_path, capsys):
+    order = []
+
+    def second() -> None:
+        with locks.locked(tmp_path / ".lock", "waiting"):
+            order.append("second")
+
+    with locks.locked(tmp_path / ".lock", "waiting"):
+        other = threading.Thread(target=second)
+        other.start()
+        other.join(0.3)
+        order.append("first")
+    other.join()
+    assert order == ["first", "second"]
+    assert capsys.readouterr().err == "waiting\n"
+
+
+@pytest.mark.parametrize("error", ["ENOLCK", "ENOSYS", "EOPNOTSUPP", "EINVAL"])
+def test_a_file_system_without_locks_is_said_and_the_training_goes_on(tmp_path, monkeypatch, say, error):
+    def flock(*_: object) -> None:
+        raise OSError(getattr(errno, error), "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    said = say(train, "toy", *TOY, "--max-steps", 1, "--output-dir", tmp_path / "run")
+    assert said.status == 0
+    assert said.err.count("no locks on this file system; start no second run in this folder") == 1
+    assert said.err.count("\n") == 1
