@@ -233,7 +233,8 @@ def test_every_flag_of_training_has_its_row(name):
 
 def program_text() -> str:
     """The program's strings, those that go on over lines joined, what is filled in as `…`."""
-    text = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "common").rglob("*.py")))
+    files = [*(ROOT / "common").rglob("*.py"), ROOT / "commands/install.py"]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sorted(files))
     joined = re.sub(r'"\s*\n\s*f?"', "", text)
     return re.sub(r"\{[^{}]*\}", "…", joined)
 
