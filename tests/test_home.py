@@ -110,7 +110,8 @@ def test_a_training_without_a_home(tmp_path, unwritable):
     """Judged after its epoch, with VisualDL's log, in a process of its own: both make their folders on import."""
     (tmp_path / "tmp").mkdir()
     done = call(
-        ROOT / "tests/toy.py", "--dataset", "digits", "--epochs", 1, "--batch-size", 512, "--output-dir", "run", cwd=tmp_path,
+        ROOT / "tests/toy.py", "--dataset", "digits", "--epochs", 1, "--batch-size", 512, "--output-dir", "run",
+        cwd=tmp_path,
         HOME=str(unwritable), TMPDIR=str(tmp_path / "tmp"), **NEITHER,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
