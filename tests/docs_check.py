@@ -40,7 +40,7 @@ CUT = [  # pattern and what takes its place
     (r"MNIST_DIR=… ", ""),
     (r"--max-steps \d+", f"--max-steps {FLAGS['--max-steps']}"),
     (r"--batch-size \d+", f"--batch-size {FLAGS['--batch-size']}"),
-    (r"^make (train|compare|best)(?=$| )(.*?)(?: ARGS=\"(.*?)\")?(?= &&|$)", rf'make \1\2 ARGS="{SHORT} \3"'),
+    (r"^make (train|compare|best)(?=$| )(.*?)(?: ARGS=\"?(.*?)\"?)?(?= &&|$)", rf'make \1\2 ARGS="{SHORT} \3"'),
     (r"(commands\.sample .*--count) \d+", r"\1 16"),
     (r"(commands\.evaluate|commands\.publish) (?!--help)", r"\1 --samples 100 "),
     (r"commands\.results$", f"commands.results --samples 100 --recipes 'dcgan {SHORT}'"),

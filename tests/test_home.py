@@ -111,7 +111,8 @@ def test_a_training_without_a_home(tmp_path, unwritable):
     (tmp_path / "tmp").mkdir()
     done = call(
         ROOT / "tests/toy.py", "--dataset", "digits", "--epochs", 1, "--batch-size", 512, "--output-dir", "run",
-        cwd=tmp_path, HOME=str(unwritable), TMPDIR=str(tmp_path / "tmp"), **NEITHER,
+        cwd=tmp_path,
+        HOME=str(unwritable), TMPDIR=str(tmp_path / "tmp"), **NEITHER,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "epoch 1: Fréchet distance" in done.stdout
