@@ -109,7 +109,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     handed = [opened(path) for path in paths]
     say_who_copied(handed)
-    datasets = sorted({name for one in handed for name in data_names(one) if name in DATASETS})
+    datasets = sorted({name for one in handed for name in data_names(one)})
     with tempfile.TemporaryDirectory() as box, closing(sandbox(Path(box), datasets, given.seconds)) as examiner:
         print(f"fence    {examiner.fence}")
         for one in handed:
@@ -186,8 +186,8 @@ def config(one: Handed, run: str) -> dict:
 
 
 def data_names(one: Handed) -> list[str]:
-    """The data sets of both runs."""
-    return [str(config(one, run).get("dataset")) for run in RUNS]
+    """The data sets of the runs that are there."""
+    return [name for run in RUNS for name in DATASETS if config(one, run).get("dataset") == name]
 
 
 def say_who_copied(handed: list[Handed]) -> None:
@@ -238,9 +238,8 @@ def examine(one: Handed, examiner: Sandbox, folder: Path, rules: Rules) -> None:
         return
     names = set(data_names(one))
     data_name = names.pop() if len(names) == 1 else ""
-    there = data_name in DATASETS
-    start = [*flags(one.who, data_name), "--max-steps", str(rules.replayed), "--threads", "1"] if there else []
-    found = examiner.ask("run", folder=str(folder), name=one.folder, flags=start, data_name=data_name if there else "")
+    start = [*flags(one.who, data_name), "--max-steps", str(rules.replayed), "--threads", "1"]
+    found = examiner.ask("run", folder=str(folder), name=one.folder, flags=start, data_name=data_name)
     if "ended" in found:
         one.by_hand.append(f"the code does not run: {found['ended']}")
         return

@@ -46,7 +46,7 @@ def test_a_class_of_twelve(graded):
         "half": (18, 10, "yes"),
         "copied": (30, 8, "yes"),
         "gbk": (30, 20, ""),
-        "rate": (24, 14, "yes"),
+        "rate": (24, 0, "yes"),  # and the losses of another number
         "hangs": (0, 0, "yes"),
         "secrets": (0, 0, "yes"),
         "system": (0, 0, "yes"),
