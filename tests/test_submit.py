@@ -152,6 +152,7 @@ def test_a_class_gets_no_solution(given_out):
     }
     assert not [path for path, text in texts.items() if "MSELoss" in text and path.name != "README.md"]
     assert not [path for path in root.rglob("*") if path.name.startswith("answers") or path.name == "lsgan"]
+    assert {"start.md", "start.zh-CN.md", "homework.ipynb"} <= {path.name for path in root.iterdir()}
     assert (given_out / "dcgan-lsgan.zip").stat().st_size < 8_000_000
     said = call("assignment/starter.py", "my_lsgan", "--number", "1", cwd=root)
     assert (said.returncode, said.stderr) == (0, "")
