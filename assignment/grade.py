@@ -8,13 +8,10 @@ the lines that were changed stand in the table, and what changes more than the t
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
-import json
 import os
 import sys
 import tempfile
-from collections import defaultdict
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -23,26 +20,13 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from assignment.check import CHECKS, criterion, parameters, scores
-from assignment.replay import LOSSES, REPLAYED, TOLERANCE, distance
+from assignment.handed import Handed, config, data_names, opened, say_who_copied
+from assignment.replay import REPLAYED, TOLERANCE, distance
 from assignment.sandbox import Sandbox
-from assignment.student import (
-    CODE,
-    MANIFEST,
-    PICTURE,
-    QUESTIONS,
-    REPORT,
-    RUNS,
-    STEPS,
-    Student,
-    answers,
-    flags,
-    is_answered,
-    pool,
-    student,
-    troubles,
-)
+from assignment.student import CODE, RUNS, STEPS, flags, is_answered, pool, troubles
 from assignment.syntax import RIGHT_CRITERIA, RIGHT_LAYERS
-from assignment.unpack import Refused, submission, text
+from assignment.unpack import text
+from common import data
 from common.errors import DONE, Parser, UserError, command, user_path, whole_number
 from common.files.atomic import atomic
 
@@ -53,26 +37,6 @@ COLUMNS = {
     "criterion": "TODO 2", "questions": "题号", "answered": "已答题数",
 }  # fmt: skip
 TITLES = {check: title for title, check in CHECKS.items()}
-DATASETS = ("mnist", "digits")
-COPIED = 40  # letters from which on equal answers are no coincidence
-
-
-class Handed:
-    """One submission, and what is found out about it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.files, self.rows = path, {}, {}
-        self.who = Student("", "")
-        self.folder = ""
-        self.reasons: list[str] = []
-        self.by_hand: list[str] = []
-        self.code = self.runs = 0
-        self.layers = self.criterion = ""
-
-    @property
-    def answers(self) -> dict[int, str]:
-        """The report's."""
-        return answers(text(self.files.get(REPORT, b"")))
 
 
 class Rules(NamedTuple):
@@ -109,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     handed = [opened(path) for path in paths]
     say_who_copied(handed)
-    datasets = sorted({name for one in handed for name in data_names(one) if name in DATASETS})
+    datasets = sorted({name for one in handed for name in data_names(one)})
     with tempfile.TemporaryDirectory() as box, closing(sandbox(Path(box), datasets, given.seconds)) as examiner:
         print(f"fence    {examiner.fence}")
         for one in handed:
@@ -126,95 +90,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def sandbox(box: Path, datasets: list[str], seconds: int) -> Sandbox:
-    """Where the code runs; of the user's variables it sees where MNIST is."""
-    mnist = os.environ.get("MNIST_DIR") or str(Path.home() / ".cache/paddle/dataset/mnist")
-    there = {"MNIST_DIR": mnist} if Path(mnist).is_dir() else {}
+    """Where the code runs. Of the user's variables it sees where MNIST is, which is found or downloaded here, before there
+    is no network."""
+    there = {}
+    if "mnist" in datasets:
+        try:
+            there["MNIST_DIR"] = str(data.find_idx("mnist"))
+        except UserError as error:
+            print(f"note     no first steps of MNIST: {error}")
     return Sandbox(["assignment.examine", *datasets], box, seconds, there)
-
-
-def opened(path: Path) -> Handed:
-    """Read what was handed in; what is wrong with it stands in its reasons."""
-    one = Handed(path)
-    try:
-        one.files = submission(path)
-        manifest = json.loads(one.files[MANIFEST])
-        one.who = student(str(manifest["number"]), str(manifest["name"]), str(manifest.get("language")))
-        sums, one.folder = dict(manifest["files"]), str(manifest["folder"])
-    except Refused as refusal:
-        one.by_hand.append(str(refusal))
-        return one
-    except KeyError as error:
-        one.by_hand.append(f"no {error.args[0]} in it; submit.py packs it")
-        return one
-    except (ValueError, TypeError, AttributeError, RecursionError, UserError) as error:
-        one.by_hand.append(f"{MANIFEST} is damaged ({error!s:.80})")
-        return one
-    if not one.folder.isidentifier():
-        one.by_hand.append(f"the folder's name is {one.folder!r:.40}")
-        one.folder = ""
-    changed = [name for name, content in one.files.items() if name != MANIFEST and digest(content) != sums.get(name)]
-    one.by_hand += [f"changed after it was packed: {', '.join(changed)}"] * bool(changed)
-    for name in RUNS:
-        one.rows[name] = losses(one.files.get(f"{name}/losses.csv", b""))
-    missing = [n for n in range(1, QUESTIONS + 1) if not is_answered(one.answers.get(n, ""))]
-    one.reasons += [f"report: no answer to {', '.join(map(str, missing))}"] * bool(missing)
-    one.reasons += [f"no {PICTURE}"] * (PICTURE not in one.files)
-    return one
-
-
-def digest(content: bytes) -> str:
-    """The checksum that `submit.py` writes."""
-    return hashlib.sha256(content).hexdigest()
-
-
-def losses(content: bytes) -> list[dict[str, float]]:
-    """The losses in a `losses.csv`; none where it is no such table."""
-    try:
-        table = csv.DictReader(io.StringIO(text(content)))
-        return [{name: float(row[name]) for name in LOSSES} for row in table]
-    except (ValueError, TypeError, KeyError, csv.Error):
-        return []
-
-
-def config(one: Handed, run: str) -> dict:
-    """A run's `config.json`, {} where it is none."""
-    try:
-        found = json.loads(one.files[f"{run}/config.json"])
-    except (KeyError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def data_names(one: Handed) -> list[str]:
-    """The data sets of both runs."""
-    return [str(config(one, run).get("dataset")) for run in RUNS]
-
-
-def say_who_copied(handed: list[Handed]) -> None:
-    """Mark what is equal in two submissions and cannot be by chance: numbers, rows of losses, answers."""
-    seen: dict[tuple, set[str]] = defaultdict(set)
-    for one in handed:
-        for key in marks(one):
-            seen[key].add(one.path.name)
-    for one in handed:
-        found: dict[tuple, int] = defaultdict(int)
-        for key in marks(one):
-            others = seen[key] - {one.path.name}
-            if others:
-                found[key[0], ", ".join(sorted(others))] += 1
-        one.by_hand += [
-            f"{what} as in {others}" if what.startswith("the same") else f"{count:,} {what} as in {others}"
-            for (what, others), count in found.items()
-        ]
-
-
-def marks(one: Handed) -> set[tuple]:
-    """What no two submissions share: each a kind and a value."""
-    found = {("the same number", one.who.number)} if one.who.number else set()
-    for run, rows in one.rows.items():
-        found |= {(f"rows of {run}/losses.csv", *row.values()) for row in rows}
-    plain = {number: "".join(answer.split()) for number, answer in one.answers.items()}
-    return found | {(f"the same answer {n}", answer) for n, answer in plain.items() if len(answer) >= COPIED}
 
 
 def examine(one: Handed, examiner: Sandbox, folder: Path, rules: Rules) -> None:
@@ -238,9 +122,8 @@ def examine(one: Handed, examiner: Sandbox, folder: Path, rules: Rules) -> None:
         return
     names = set(data_names(one))
     data_name = names.pop() if len(names) == 1 else ""
-    there = data_name in DATASETS
-    start = [*flags(one.who, data_name), "--max-steps", str(rules.replayed), "--threads", "1"] if there else []
-    found = examiner.ask("run", folder=str(folder), name=one.folder, flags=start, data_name=data_name if there else "")
+    start = [*flags(one.who, data_name), "--max-steps", str(rules.replayed), "--threads", "1"]
+    found = examiner.ask("run", folder=str(folder), name=one.folder, flags=start, data_name=data_name)
     if "ended" in found:
         one.by_hand.append(f"the code does not run: {found['ended']}")
         return

@@ -19,11 +19,14 @@ from common.files.atomic import atomic
 NOTEBOOK, ARCHIVE = "homework.ipynb", "dcgan-lsgan.zip"
 PACKED = (
     "common/**/*.py", "common/judging/judges/*", "commands/*", "dcgan/*", "assignment/*.py",
-    "assignment/questions*.md", "assignment/report*.md", "docs/images/saturation.png",
+    "assignment/questions*.md", "assignment/report*.md", "assignment/start.*", "docs/images/saturation.png",
     "notebooks/requirements.txt", "requirements*.txt", "Makefile", "LICENSE",
 )  # fmt: skip
 # For the teacher alone: what makes this, what grades.
-KEPT = {"handout.py", "notebook.py", "grade.py", "examine.py", "sandbox.py", "syntax.py", "unpack.py", "replay.py"}
+KEPT = {
+    "handout.py", "notebook.py", "grade.py", "handed.py", "examine.py", "sandbox.py", "syntax.py", "unpack.py",
+    "replay.py",
+}  # fmt: skip
 
 
 @command
@@ -42,7 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
     paths = sorted({path for pattern in PACKED for path in ROOT.glob(pattern) if is_packed(path)})
     with atomic(folder / ARCHIVE) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in paths:
-            archive.write(path, Path("dcgan-lsgan", path.relative_to(ROOT)).as_posix())
+            place = path.name if path.name.startswith("start.") else path.relative_to(ROOT)
+            archive.write(path, Path("dcgan-lsgan", place).as_posix())
         archive.write(folder / NOTEBOOK, f"dcgan-lsgan/{NOTEBOOK}")
     print(f"{folder / NOTEBOOK}: the assignment with blanks, for the browser")
     print(f"{folder / ARCHIVE}: {len(paths) + 1} files, without lsgan/ and the answers")

@@ -40,12 +40,13 @@ assert run("assignment/starter.py", MINE, "--number", NUMBER, "--name", NAME) ==
 
 TRAIN = """from assignment.student import flags, read_card
 
-WORK = Path(os.environ.get("NOTEBOOK_WORK", root / "work"))
+WORK = Path(os.environ.get("NOTEBOOK_WORK", root / "work" / "homework"))
 
 
 def train(script, name):
     steps = ["--max-steps", os.environ["NOTEBOOK_STEPS"]] if "NOTEBOOK_STEPS" in os.environ else []
-    run(script, *flags(read_card(root / MINE)), *steps, "--resume", "--output-dir", WORK / name)
+    given = [*flags(read_card(root / MINE)), *steps, "--resume", "--output-dir", WORK / name]
+    assert run(script, *given) == 0, "the last lines above say what is wrong. 上面最后几行说明了原因。"
 
 
 train("dcgan/train.py", "dcgan")

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import select
 import signal
 import subprocess
@@ -21,8 +20,13 @@ import time
 from pathlib import Path
 from typing import Any, Callable
 
+try:
+    import resource
+except ImportError:  # Windows, where `grade.py` says that it does not work
+    resource = None
+
 ROOT = Path(__file__).resolve().parents[1]
-MEMORY = 6 * 2**30  # bytes of address space, of which Paddle's libraries take 2
+MEMORY = 6 * 2**30  # bytes of address space, of which Paddle and MNIST take 2
 LARGEST_FILE = 16 * 2**20
 LONGEST_ANSWER = 2**20
 GRACE = 120.0  # seconds for the server itself to start: it imports Paddle and reads MNIST

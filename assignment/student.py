@@ -100,7 +100,7 @@ def blank_report(who: Student) -> str:
     """The report to fill in, with this student's own questions."""
     questions = pool(who.language)
     mine = "\n>\n".join(f"> **{number}.** {questions[number - 1]}" for number in who.questions(len(questions)))
-    template = (HERE / f"report{suffix(who.language)}").read_text(encoding="utf-8").partition("---\n")[2].lstrip()
+    template = (HERE / f"report{suffix(who.language)}").read_text(encoding="utf-8").partition("-->\n")[2].lstrip()
     for field, value in {"NUMBER": who.number, "NAME": who.name, "SEED": str(who.seed), "> DRAWN": mine}.items():
         template = template.replace(field, value)
     return template

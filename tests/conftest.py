@@ -93,6 +93,15 @@ def made_once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Pat
     return once
 
 
+@pytest.fixture(autouse=True)
+def students_anew(monkeypatch) -> None:
+    """The code of each student's folder, which all are called `my_lsgan`, is imported as if it were the first."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    yield
+    for name in [name for name in sys.modules if name.partition(".")[0] == "my_lsgan"]:
+        del sys.modules[name]
+
+
 @pytest.fixture(params=FAMILIES)
 def family(request) -> str:
     return request.param

@@ -26,7 +26,7 @@ def graded(right, tmp_path, monkeypatch, say):
     a_class(folder, right)
     monkeypatch.setenv("SECRET_TOKEN", "do-not-print")
     out = tmp_path / "grades.csv"
-    said = say(grade.main, folder, "--out", out, "--steps", STEPS, "--replay", STEPS, "--seconds", 15)
+    said = say(grade.main, folder, "--out", out, "--steps", STEPS, "--replay", STEPS, "--seconds", 10)
     assert (said.status, said.err) == (0, "")
     assert out.read_bytes().startswith(b"\xef\xbb\xbf")  # by which Excel knows that it is UTF-8
     rows = list(csv.DictReader(out.read_text(encoding="utf-8-sig").splitlines()))
@@ -46,7 +46,7 @@ def test_a_class_of_twelve(graded):
         "half": (18, 10, "yes"),
         "copied": (30, 8, "yes"),
         "gbk": (30, 20, ""),
-        "rate": (24, 14, "yes"),
+        "rate": (24, 0, "yes"),  # and the losses of another number
         "hangs": (0, 0, "yes"),
         "secrets": (0, 0, "yes"),
         "system": (0, 0, "yes"),
@@ -60,7 +60,7 @@ def test_a_class_of_twelve(graded):
         "half": "D's scores have no bounds: even for huge inputs",
         "copied": "dcgan: not the losses of this seed and code",
         "rate": "train.py sets the learning rate in the code",
-        "hangs": "the code does not run: it did not come to an end within 15 seconds",
+        "hangs": "the code does not run: it did not come to an end within 10 seconds",
         "secrets": "not run, read it first: train.py imports os",
         "system": "not run, read it first: train.py imports os",
         "empty": "no submission.json in it",

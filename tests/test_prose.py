@@ -31,7 +31,9 @@ def is_environment(folder: Path) -> bool:
 
 PAGES = markdown_files()
 IN_CHINESE = ["README.zh-CN.md", "docs/running.zh-CN.md", "docs/reading-results.zh-CN.md", "docs/SECURITY.zh-CN.md"]
-IN_CHINESE += [f"assignment/{name}.zh-CN.md" for name in ("README", "answers", "lesson", "questions", "report")]
+IN_CHINESE += [
+    f"assignment/{name}.zh-CN.md" for name in ("README", "answers", "lesson", "questions", "report", "start")
+]
 
 
 def text_of(name: str) -> str:

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import sys
+import re
 from pathlib import Path
 
 from assignment import check, starter
 from assignment.check import CHECKS
+from assignment.student import STEPS
 from tests.conftest import ROOT, call
+from tests.students import SIGMOID, change
 
 import pytest
 
 PARAMETERS, SCORES, GRADIENT, CRITERION, RUN = CHECKS
-SIGMOID = "            nn.Sigmoid(),\n"
-
-
-@pytest.fixture(autouse=True)
-def modules_as_they_were(monkeypatch) -> None:
-    """Each student's folder is imported as if it were the first."""
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    before = set(sys.modules)
-    yield
-    for name in set(sys.modules) - before:
-        if name.startswith("my_lsgan"):
-            del sys.modules[name]
 
 
 @pytest.fixture
@@ -32,12 +22,6 @@ def folder(tmp_path, say) -> Path:
     made = say(starter.main, tmp_path / "my_lsgan")
     assert (made.status, made.err) == (0, "")
     return tmp_path / "my_lsgan"
-
-
-def change(path: Path, old: str, new: str) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert text.count(old) == 1
-    path.write_text(text.replace(old, new), encoding="utf-8")
 
 
 def todo_1(folder: Path) -> None:
@@ -157,12 +141,29 @@ def test_nothing_is_overwritten(folder, say):
     assert {path.name: path.read_text() for path in folder.iterdir()} == before
 
 
-def test_the_page_says_what_each_half_passes():
-    """The rows of its two tables are the checks in their order, with what the tests above expect."""
-    text = (ROOT / "assignment/README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md"])
+def test_the_page_says_what_each_half_passes(page):
+    """The rows of its table are the checks in their order, with what the tests above expect."""
+    text = (ROOT / "assignment" / page).read_text(encoding="utf-8")
     rows = [line.strip("| ").split(" | ")[1:] for line in text.splitlines() if line.endswith(("| ok |", "| not yet |"))]
     expected = [[SCORES, GRADIENT, CRITERION], [GRADIENT, CRITERION, RUN], [SCORES, GRADIENT], []]
-    table = [["not yet" if check in column else "ok" for column in expected] for check in CHECKS]
-    assert rows == table * 2
+    assert rows == [["not yet" if check in column else "ok" for column in expected] for check in CHECKS]
     for count in check.PARAMETERS.values():
-        assert text.count(f"{count:,}") == 2
+        assert text.count(f"{count:,}") == 1
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md"])
+def test_the_page_has_the_measured_distances_by_epoch(page):
+    """Why three epochs: the averaged weights' distances of docs/results.md, level in the third epoch."""
+    results = (ROOT / "docs/results.md").read_text(encoding="utf-8")
+    columns = []
+    for name in ("DCGAN", "LSGAN"):
+        table = results.partition(f"## {name} --epochs 10 by epoch")[2].partition("##")[0]
+        columns.append(dict(re.findall(r"^\| (\d+) \| [^|]+ \| ([^|]+) \|", table, re.M)))
+    text = (ROOT / "assignment" / page).read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \| (.+ ± .+) \| (.+ ± .+) \|$", text, re.M)
+    assert rows == [(epoch, columns[0][epoch], columns[1][epoch]) for epoch in ("1", "2", "3", "4", "10")]
+    (dcgan, spread), (lsgan, _) = (map(float, columns[family]["3"].split(" ± ")) for family in (0, 1))
+    assert abs(dcgan - lsgan) < spread
+    assert f"{STEPS:,}" in text
+    assert STEPS == 3 * 60_000 / 32
