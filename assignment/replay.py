@@ -18,7 +18,7 @@ if __name__ == "__main__":
 
 from assignment.handed import LOSSES
 from common import data
-from common.errors import DONE, Parser, command
+from common.errors import DONE, Parser, command, whole_number
 from common.game import Game
 from common.machine import convolutions
 from common.run.families import builder
@@ -77,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
         description=f"Measure how far {REPLAYED} steps drift apart on other processors, and those of other seeds.",
     )
     parser.add_argument("--dataset", default="mnist", choices=["mnist", "digits"])
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=whole_number(1), default=3)
     parser.add_argument("--only", nargs=3, metavar=("FAMILY", "SEED", "THREADS"), help="print these steps as JSON")
     given = parser.parse_args(arguments)
     if given.only:

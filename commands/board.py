@@ -7,7 +7,7 @@ import socket
 import sys
 from pathlib import Path
 
-from common.errors import BAD_INPUT, DONE, Parser, UserError, command, whole_number
+from common.errors import BAD_INPUT, DONE, Parser, UserError, command, user_path, whole_number
 from common.run.board import records
 
 try:
@@ -91,9 +91,9 @@ def main(arguments: list[str] | None = None) -> int:
         "are followed; Ctrl-C ends it.",
     )
     add = parser.add_argument
-    add("folder", metavar="FOLDER", type=Path, nargs="?", default=Path("work"), help="of runs (default: work)")
+    add("folder", metavar="FOLDER", type=user_path, nargs="?", default=Path("work"), help="of runs (default: work)")
     add("--host", default="127.0.0.1", help="the address to serve on; others can read your logs there")
-    add("--port", type=whole_number(1), default=8040, help="of that address")
+    add("--port", type=whole_number(1, 65_535), default=8040, help="of that address")
     add("--language", choices=["en", "zh"], default="en", help="of the page")
     flags = parser.parse_args(arguments)
     if not flags.folder.is_dir():

@@ -12,6 +12,7 @@ from typing import Callable
 from common import data
 from common.data import Dataset
 from common.errors import BAD_INPUT, BROKE_DOWN, DONE, INTERRUPTED, UserError, command
+from common.files.finding import NotHadError
 from common.game import Batch, Game
 from common.machine import convolutions, cpu, processes
 from common.rng import LATENT, SHUFFLE, random_numbers
@@ -52,7 +53,7 @@ def run(family: str, build: Callable[..., Game], arguments: list[str] | None = N
     check_image(family, game, flags)
     try:
         dataset = data.load(flags.dataset, flags.data_dir, game.image, game.labelled)
-    except data.NotHadError as error:
+    except NotHadError as error:
         raise UserError(f"{error}, or use --dataset digits" if game.image[0] == 1 else str(error)) from error
     if not processes.all_equal(int(dataset.checksum.partition(":")[2][:15], 16)):
         raise UserError(f"--dataset {flags.dataset}: the processes found different data: {dataset.name} here")

@@ -13,7 +13,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from common.errors import DONE, Parser, UserError, command
+from common.errors import DONE, Parser, UserError, command, user_path
 from common.files.atomic import atomic
 from tests import board
 
@@ -62,7 +62,7 @@ def one_palette(pictures: list[Image.Image]) -> list[Image.Image]:
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = Parser(prog="python docs/watch_film.py", description="Film the first experiment of docs/watch.html.")
-    parser.add_argument("--out", type=Path, default=Path("work/watch.gif"), help="the film, GIF")
+    parser.add_argument("--out", type=user_path, default=Path("work/watch.gif"), help="the film, GIF")
     parser.add_argument("--lang", choices=("en", "zh"), default="en", help="the language of the page")
     flags = parser.parse_args(arguments)
     first, *others = one_palette(frames(f"{PAGE.as_uri()}#preset=1&lang={flags.lang}"))

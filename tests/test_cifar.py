@@ -13,7 +13,7 @@ from pathlib import Path
 
 from common import data
 from common.errors import UserError
-from common.files import cifar
+from common.files import cifar, finding
 from tests.batches import COUNT, NAMES, archive, binary, pixels, python_2
 
 import numpy as np
@@ -278,8 +278,8 @@ def test_too_large_a_batch_is_not_read(tmp_path):
 
 def test_the_official_archive_is_fetched_to_paddles_cache(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(data, "DATA_HOME", str(tmp_path))
-    monkeypatch.setattr(data, "fetch", lambda *given, **more: asked.append((given, more)))
+    monkeypatch.setattr(finding, "DATA_HOME", str(tmp_path))
+    monkeypatch.setattr(finding, "fetch", lambda *given, **more: asked.append((given, more)))
     path = data.find_cifar10()
     assert path == tmp_path / "cifar" / "cifar-10-python.tar.gz"
     (url, to, md5), more = asked[0]

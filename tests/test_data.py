@@ -14,7 +14,7 @@ from pathlib import Path
 
 from common import data
 from common.errors import UserError
-from common.files import locks
+from common.files import finding, locks
 from common.files.atomic import cache_folder
 from common.files.download import fetch
 from tests.conftest import idx_images
@@ -282,7 +282,7 @@ def test_a_misspelt_proxy_is_one_line_and_auto_falls_back(monkeypatch, tmp_path,
         monkeypatch.setenv(name, proxy)
     for name in ("MNIST_DIR", "no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(data, "DATA_HOME", str(tmp_path))
+    monkeypatch.setattr(finding, "DATA_HOME", str(tmp_path))
     with pytest.raises(UserError, match=r"download failed .*, by the proxy in \$https_proxy; put ") as caught:
         data.load("mnist")
     assert "\n" not in str(caught.value)
@@ -293,11 +293,11 @@ def test_a_cache_that_cannot_be_written_is_read_and_not_written(mirror, monkeypa
     """What is there is taken; what is not comes into the cache of ours."""
     (tmp_path / "mnist").mkdir()
     monkeypatch.delenv("MNIST_DIR", raising=False)
-    monkeypatch.setattr(data, "DATA_HOME", str(tmp_path))
-    monkeypatch.setattr(data.home, "writable", lambda folder: tmp_path not in folder.parents)
-    assert data.downloads("mnist", (NAME,)) == cache_folder() / "mnist"
+    monkeypatch.setattr(finding, "DATA_HOME", str(tmp_path))
+    monkeypatch.setattr(finding.home, "writable", lambda folder: tmp_path not in folder.parents)
+    assert finding.downloads("mnist", (NAME,)) == cache_folder() / "mnist"
     (tmp_path / "mnist" / NAME).touch()
-    assert data.downloads("mnist", (NAME,)) == tmp_path / "mnist"
+    assert finding.downloads("mnist", (NAME,)) == tmp_path / "mnist"
 
 
 def test_no_server(tmp_path):

@@ -11,6 +11,7 @@ from pathlib import Path
 from commands import evaluate
 from common import data
 from common.errors import UserError
+from common.files import finding
 from common.judging.judge import FOLDER, classify, load_judge, load_record
 from common.judging.reference import Reference, floor_and_ceiling
 from tests.conftest import ROOT, call, check_refused, train
@@ -46,8 +47,8 @@ def test_without_a_network_the_way_out_is_one_that_the_command_has(tmp_path, mon
     def no_network(url: str, path: Path, md5: str, limit: int) -> None:
         raise UserError(f"{url}: no connection")
 
-    monkeypatch.setattr(data, "fetch", no_network)
-    monkeypatch.setattr(data, "DATA_HOME", str(tmp_path))
+    monkeypatch.setattr(finding, "fetch", no_network)
+    monkeypatch.setattr(finding, "DATA_HOME", str(tmp_path))
     monkeypatch.delenv("MNIST_DIR", raising=False)
     without = say(evaluate.main, ROOT / "dcgan/pretrained")
     check_refused(without, f"train-images-idx3-ubyte.gz: no connection; put train-images-idx3-ubyte.gz into {tmp_path}")

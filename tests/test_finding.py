@@ -8,6 +8,7 @@ from pathlib import Path
 
 from common import data
 from common.errors import UserError
+from common.files import finding
 from tests.test_data import NAME, SOUND
 
 import pytest
@@ -25,7 +26,7 @@ def test_where_mnist_is_looked_for(mnist_dir, tmp_path, monkeypatch):
         data.find_idx("mnist")
 
     monkeypatch.delenv("MNIST_DIR")
-    monkeypatch.setattr(data, "DATA_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(finding, "DATA_HOME", str(tmp_path / "cache"))
     (tmp_path / "cache" / "mnist").mkdir(parents=True)
     shutil.copy(mnist_dir / NAME, tmp_path / "cache" / "mnist")
     assert data.find_idx("mnist") == tmp_path / "cache" / "mnist"
@@ -55,7 +56,7 @@ def test_where_there_is_no_mnist_the_line_says_what_is_there(tmp_path):
     for names, words in (((), "it is empty"), (("mnist.pkl.gz", "train.csv"), "it holds mnist.pkl.gz, train.csv")):
         for name in names:
             (tmp_path / name).touch()
-        with pytest.raises(UserError, match=f"no {NAME} there, packed or unpacked; {words}; or train on --dataset dig"):
+        with pytest.raises(UserError, match=f"no {NAME} there, packed or unpacked; {words}$"):
             data.load("mnist", str(tmp_path))
     for number in range(10):
         (tmp_path / f"a{number}.png").touch()
@@ -74,7 +75,7 @@ def test_real_mnist_is_known_however_it_is_packed(real_mnist, tmp_path, monkeypa
     """The judge and `--resume` know it by the checksum of the original file. AI Studio mounts it below the home."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("MNIST_DIR")
-    monkeypatch.setattr(data, "DATA_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(finding, "DATA_HOME", str(tmp_path / "cache"))
     mounted = tmp_path / "data" / "data65"
     mounted.mkdir(parents=True)
     for file in data.FILES:

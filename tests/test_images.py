@@ -10,7 +10,7 @@ from commands import evaluate
 from common import data, train
 from common.data import as_float
 from common.errors import BAD_INPUT, DONE, UserError
-from common.files import idx
+from common.files import finding, idx
 from common.game import Batch
 from common.run import artifacts, families
 from common.run.families import image_of
@@ -77,9 +77,9 @@ def test_mnists_format_under_three_names(idx_dir, name, labelled, capsys):
 
 def test_fashion_mnist_comes_from_paddles_server(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(data, "DATA_HOME", str(tmp_path))
-    monkeypatch.setattr(data, "fetch", lambda url, path, md5, **_: asked.append((url, path, md5)))
-    assert data.find_idx("fashion-mnist", names=idx.FILES) == tmp_path / "fashion-mnist"
+    monkeypatch.setattr(finding, "DATA_HOME", str(tmp_path))
+    monkeypatch.setattr(finding, "fetch", lambda url, path, md5, **_: asked.append((url, path, md5)))
+    assert data.find_idx("fashion-mnist", files=idx.FILES) == tmp_path / "fashion-mnist"
     assert asked[0][0].endswith("/fashion_mnist/train-images-idx3-ubyte.gz")
     assert [md5 for _, _, md5 in asked] == list(idx.SOURCES["fashion-mnist"].md5)
     with pytest.raises(UserError, match="Paddle's server does not have it; name by --data-dir a folder"):

@@ -125,8 +125,8 @@ def test_judgements_too(tmp_path, capsys, now, kept, lost):
     if now is not None:
         (tmp_path / "metrics.jsonl").write_bytes(now)
     size = (tmp_path / "losses.csv").stat().st_size
-    lengths = put_back(tmp_path, 2, {"losses.csv": size, "metrics.jsonl": 2 * len(LINE), "vdlrecords.run.log": 9})
-    assert lengths == {"losses.csv": size, "metrics.jsonl": kept * len(LINE), "vdlrecords.run.log": 0}
+    lengths = put_back(tmp_path, 2, {"losses.csv": size, "metrics.jsonl": 2 * len(LINE)})
+    assert lengths == {"losses.csv": size, "metrics.jsonl": kept * len(LINE)}
     assert len(load_metrics(tmp_path)) == kept
     assert ("judgements are lost" in capsys.readouterr().err) == lost
     assert (tmp_path / "generator_best_before.params").exists() == lost  # nothing says that a next one is better
@@ -148,3 +148,15 @@ def test_what_is_no_table_is_said(tmp_path, content):
     (tmp_path / "losses.csv").write_bytes(content)
     with pytest.raises(UserError, match=r"losses\.csv: no"):
         load_losses(tmp_path)
+
+
+def test_judgements_that_could_not_be_written_are_no_loss(tmp_path, capsys):
+    """A checkpoint without their length, as after a full disk; or they are no file."""
+    (tmp_path / "losses.csv").write_bytes(b"step,epoch,batch,loss_d\r\n1,0,1,2.0\r\n")
+    size = (tmp_path / "losses.csv").stat().st_size
+    (tmp_path / "metrics.jsonl").write_bytes(LINE + LINE.replace(b"1", b"50"))
+    assert put_back(tmp_path, 2, {"losses.csv": size}) == {"losses.csv": size, "metrics.jsonl": len(LINE)}
+    (tmp_path / "metrics.jsonl").unlink()
+    (tmp_path / "metrics.jsonl").mkdir()
+    assert put_back(tmp_path, 2, {"losses.csv": size}) == {"losses.csv": size}
+    assert capsys.readouterr().err == ""

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 from commands import compare, evaluate, publish, sample
@@ -40,6 +41,8 @@ def place(tmp_path) -> Path:
 
 def test_gbk_names_all_the_way(place, run_dir, tmp_path, monkeypatch, say):
     """Pictures, a run, a second run, and every command that reads it."""
+    for stream in (sys.stdout, sys.stderr):  # pytest's; a process's own are made to do so
+        stream.reconfigure(errors="backslashreplace")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     pictures, run = place / "a", place / f"run {GBK}"
     pictures.mkdir()

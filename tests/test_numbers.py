@@ -1,9 +1,11 @@
-"""Every whole number of every command has bounds, and is refused in one line before anything is moved or written."""
+"""Every whole number of every command has bounds, and is refused in one line before anything is moved or written; every
+path of theirs may begin at the home."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
+from pathlib import Path
 
 from common.errors import Parser, command, seed_number
 from common.run.families import ROOT, builder, families
@@ -17,7 +19,7 @@ import pytest
 HUGE = [10**10, 2**63, 2**64, 10**30, 10**5000]
 COMMANDS = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
-    for folder in ("commands", "docs")
+    for folder in ("assignment", "commands", "docs")
     for path in sorted((ROOT / folder).glob("*.py"))
     if "Parser(" in path.read_text(encoding="utf-8")
 ]
@@ -61,6 +63,7 @@ def whole_numbers(parser: Parser) -> list[argparse.Action]:
 
 
 def check_bounded(parser: Parser) -> None:
+    assert Path not in [action.type for action in parser._actions], "user_path knows what ~ is"
     for action in whole_numbers(parser):
         name = (action.option_strings or [action.dest])[0]
         assert action.type is not int, f"{name} takes any number"

@@ -50,19 +50,23 @@ def parse_losses(content: bytes) -> tuple[list[str], list[list[float]]]:
 
 
 def put_back(folder: Path, step: int, lengths: dict[str, int]) -> dict[str, int]:
-    """Cut a run's logs back to a checkpoint. What somebody changed since is mended, what is lost is said.
+    """Cut a run's losses and judgements back to a checkpoint. What somebody changed since is mended, what is lost is
+    said.
 
     Args:
         step: of the checkpoint: so many steps were done.
-        lengths: in bytes, of each log when it was made; only `losses.csv`'s is always known.
+        lengths: in bytes, of each log when it was made; of one that could not be written it says nothing.
 
     Returns:
         The lengths that they have now.
     """
-    put_back_losses(folder / "losses.csv", step, lengths["losses.csv"])
-    with contextlib.suppress(OSError):  # it is said when the next line is written
-        put_back_metrics(folder / "metrics.jsonl", step, lengths.get("metrics.jsonl", 0))
-    return {name: min(length, size_of(folder / name)) for name, length in lengths.items()}
+    losses, metrics = folder / "losses.csv", folder / "metrics.jsonl"
+    put_back_losses(losses, step, lengths[losses.name])
+    now = {losses.name: losses.stat().st_size}
+    with contextlib.suppress(OSError):  # the next line written to it says what is wrong
+        put_back_metrics(metrics, step, lengths.get(metrics.name, 0))
+        now[metrics.name] = metrics.stat().st_size
+    return {**lengths, **now}
 
 
 def put_back_losses(path: Path, step: int, length: int) -> None:
@@ -127,12 +131,6 @@ def read_lines(content: bytes) -> list[dict[str, Any]]:
 def content_of(path: Path) -> bytes:
     """What a file holds, nothing where there is none."""
     return path.read_bytes() if path.exists() else b""
-
-
-def size_of(path: Path) -> int:
-    """A file's length; one that is not there is made, empty."""
-    path.touch()
-    return path.stat().st_size
 
 
 def say(path: Path, lost: str) -> None:
