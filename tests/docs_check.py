@@ -51,7 +51,7 @@ CUT = [  # pattern and what takes its place
     (r"(make notebooks)$", r'\1 ARGS="--no-browser --allow-root"'),
 ]  # fmt: skip
 NOT_RUN = {  # pattern: why
-    r"^git clone|^cd |^unzip": "it fetches what is here already",
+    r"^git clone|^cd (dcgan|~)|^unzip": "it fetches what is here already",
     r"-m venv|^source |^pip install": "the environment is the one that this check runs in; `make test` makes one",
     r"^export ": "it is for the commands that follow in the same terminal",
     r"^make test": "that is the tests",
@@ -91,48 +91,42 @@ class Command(NamedTuple):
     line: int
 
 
-class Half(NamedTuple):
-    """A page, or what of it is in one language; everything else is blank."""
-
-    name: str
-    text: str
-
-
-def halves(name: str, chinese: bool) -> Half:
-    """What of a page a reader of one language reads."""
+def part(name: str, chinese: bool) -> str:
+    """What a reader of one language reads of a page; the other half is blank."""
     text = (ROOT / name).read_text(encoding="utf-8")
     first, line, second = text.partition("\n---\n")
-    if line and chinese:
-        text = re.sub(r"[^\n]", "", first + line) + second
-    return Half(name, first if line and not chinese else text)
+    if not line:
+        return text
+    return re.sub(r"[^\n]", "", first + line) + second if chinese else first
 
 
-def pages(start: str, chinese: bool) -> list[Half]:
-    """The pages in the order in which one comes to them from `start`, then those that no link leads to."""
-    names, found = [start], []
-    tracked = [path for path in tracked_files() if path.endswith(".md")]
-    ours = [path for path in tracked if path.replace(".md", ".zh-CN.md") not in tracked] if chinese else tracked
-    rest = [path for path in ours if chinese or ".zh-CN" not in path]
+def pages(start: str, chinese: bool) -> dict[str, str]:
+    """The pages by name, in the order in which one comes to them from `start`; last those that no link leads to."""
+    tracked = [name for name in tracked_files() if name.endswith(".md")]
+    others = [
+        name for name in tracked if (name.replace(".md", ".zh-CN.md") in tracked if chinese else ".zh-CN" in name)
+    ]
+    names = [start]
     for name in names:  # which grows
-        found.append(halves(name, chinese))
-        for link in re.findall(r"\]\(([^)#\s:]+\.md)", found[-1].text):
+        for link in re.findall(r"\]\(([^)#\s:]+\.md)", part(name, chinese)):
             path = os.path.normpath(Path(name).parent / link)
-            names += [path] if path in rest and path not in names else []
-    return found + [halves(name, chinese) for name in rest if name not in names]
+            names += [path] if path not in {*names, *others} else []
+    names += [name for name in tracked if name not in {*names, *others}]
+    return {name: part(name, chinese) for name in names}
 
 
-def commands_of(page: Half) -> list[Command]:
-    """The commands of a page: lines of its `bash` blocks without comments, and those between backticks."""
+def commands_of(name: str, text: str) -> list[Command]:
+    """The commands of a page: the lines of its `bash` blocks, without comments, and those between backticks."""
     found, fence = [], ""
-    for number, line in enumerate(page.text.splitlines(), 1):
+    for number, line in enumerate(text.splitlines(), 1):
         if line.startswith("```"):
             fence = "" if fence else line
         elif fence == "```bash":
-            found.append(Command(re.sub(r"(^| +)#.*", "", line).strip(), page.name, number))
+            found.append(Command(re.sub(r"(^| +)#.*", "", line).strip(), name, number))
         elif not fence:
-            for text in re.findall(r"(?<!`)`((?:\w+=\S+ )?(?:python|make|cp) [^`…|]+)`(?!`)", line):
-                bare = re.fullmatch(r"python -m commands\.\w+", text)
-                found.append(Command(f"{text} --help" if bare else text, page.name, number))
+            for typed in re.findall(r"(?<!`)`((?:\w+=\S+ )?(?:python|make|cp) [^`…|]+)`(?!`)", line):
+                bare = re.fullmatch(r"python -m commands\.\w+", typed)  # it is named, not called
+                found.append(Command(f"{typed} --help" if bare else typed, name, number))
     return [command for command in found if command.text]
 
 
@@ -189,9 +183,10 @@ class Reader:
     def type(self, command: Command, folder: Path | None = None) -> None:
         """Run a command in `folder`, the repository where it is None, if it was not run before; then what it says is
         next."""
-        if command.text in self.seen:
+        key = f"VisualDL in {folder}" if "visualdl" in command.text else command.text
+        if key in self.seen:
             return
-        self.seen.add(command.text)
+        self.seen.add(key)
         why = next((reason for pattern, reason in NOT_RUN.items() if re.search(pattern, command.text)), "")
         if any(re.search(pattern, command.text) and not there() for pattern, there in NEEDS.items()):
             why = "what it needs is not here"
@@ -281,29 +276,23 @@ def served(running: subprocess.Popen, output) -> str:
 
 def main() -> int:
     """The exit status: 0 where every command does what its page says."""
-    english, chinese = (
-        [command for page in pages(start, is_chinese) for command in commands_of(page)]
-        for start, is_chinese in (("README.md", False), ("README.zh-CN.md", True))
-    )
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="docs-check-") as folder:
         reader = Reader(Path(folder).resolve())
-        for command in [*english, *chinese]:
-            reader.type(command)
+        for start, chinese in (("README.md", False), ("README.zh-CN.md", True)):
+            for name, text in pages(start, chinese).items():
+                for command in commands_of(name, text):
+                    reader.type(command)
         for text in ANYWHERE:
             called = text.format(repo=f"'{reader.repo}'")
             reader.type(Command(called, "docs/running.md, docs/assignment.md", 0), reader.elsewhere)
-    orders = [list(dict.fromkeys(command.text for command in commands)) for commands in (english, chinese)]
-    print(f"\nnot run, of {reader.count + len(reader.left_out)}:")
+    print("\nnot run:")
     for text, why in sorted(reader.left_out.items(), key=lambda item: item[1]):
         print(f"  {text}\n      {why}")
     for failure in reader.failed:
         print(f"\nFAILED {failure}")
-    only = [text for text in orders[1] if text not in orders[0]]
-    if only:
-        print("\nFAILED in Chinese alone: " + "; ".join(only))
     print(f"\n{reader.count} commands in {time.monotonic() - began:.0f} s, {len(reader.failed)} failed")
-    return 1 if reader.failed or only else 0
+    return 1 if reader.failed else 0
 
 
 if __name__ == "__main__":
