@@ -1,4 +1,4 @@
-"""What Paddle keeps to itself and is used here all the same: few names, which the Paddle that is installed must have."""
+"""What Paddle keeps to itself and is used here all the same: few names, and the Paddle that is here must have each."""
 
 from __future__ import annotations
 
