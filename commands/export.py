@@ -145,7 +145,8 @@ def infer(program: Path, weights: Path, latent: np.ndarray) -> np.ndarray:
 
 
 class Steeper(nn.Layer):
-    """LeakyReLU in operations that paddle2onnx 2.1 gets right: it writes any slope of a LeakyReLU as 2e-43."""
+    """LeakyReLU in operations that paddle2onnx 2.1 gets right: it writes the slope of a LeakyReLU
+    as a number that has nothing to do with it, such as 2e-43."""
 
     def __init__(self, slope: float) -> None:
         super().__init__()

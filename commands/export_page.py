@@ -12,9 +12,9 @@ from common.machine.convolutions import Conv2D, Conv2DTranspose
 import numpy as np
 import paddle
 from paddle import nn
-from paddle.nn.layer.norm import _BatchNormBase as BatchNorm
 
 DIRECTIONS = 5
+BATCHNORMS = nn.BatchNorm1D, nn.BatchNorm2D
 
 
 def leaves(network: nn.Layer) -> list[nn.Layer]:
@@ -28,7 +28,7 @@ def replay(layers: list[nn.Layer], latent: np.ndarray, precision: str) -> np.nda
     """What `latent [N, D, 1, 1]` becomes by one layer after the other, weights rounded as in the page."""
     x = on_device(latent)
     for layer in layers:
-        if not isinstance(layer, BatchNorm) and getattr(layer, "weight", None) is not None:
+        if not isinstance(layer, BATCHNORMS) and getattr(layer, "weight", None) is not None:
             layer.weight.set_value(rounded(layer.weight.numpy(), precision).astype(np.float32))
         try:
             x = layer(x)
@@ -54,17 +54,17 @@ def described(layer: nn.Layer, precision: str) -> dict[str, Any]:
     """
     weight = layer.weight.numpy() if getattr(layer, "weight", None) is not None else None
     bias = packed(layer.bias.numpy(), "float32") if getattr(layer, "bias", None) is not None else None
-    if isinstance(layer, (Conv2D, Conv2DTranspose)) and layer._usual and layer._data_format == "NCHW":
+    if isinstance(layer, (Conv2D, Conv2DTranspose)) and layer.usual and not layer.channels_last:
         transposed = isinstance(layer, Conv2DTranspose)
         if not (transposed and layer.output_padding):
             order, outputs = ((2, 3, 1, 0), weight.shape[1]) if transposed else ((0, 2, 3, 1), weight.shape[0])
-            sizes = {"kernel": weight.shape[2:], "stride": layer._stride, "padding": layer._updated_padding}
+            sizes = {"kernel": weight.shape[2:], "stride": layer.stride, "padding": layer.padding}
             op = {"op": "transposed" if transposed else "convolution", "outputs": outputs, **sizes, "bias": bias}
             return {**op, "weights": packed(weight.transpose(order), precision), "precision": precision}
     if isinstance(layer, nn.Linear):
         op = {"op": "linear", "outputs": weight.shape[1], "bias": bias}
         return {**op, "weights": packed(weight.T, precision), "precision": precision}
-    if isinstance(layer, BatchNorm):
+    if isinstance(layer, BATCHNORMS):
         scale = weight / np.sqrt(layer._variance.numpy() + layer._epsilon)
         shift = packed(layer.bias.numpy() - layer._mean.numpy() * scale, "float32")
         return {"op": "scale", "weights": packed(scale, "float32"), "bias": shift, "precision": "float32"}

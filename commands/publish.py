@@ -4,24 +4,30 @@ and the curves of its training in small."""
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import sys
 from pathlib import Path
+from typing import Any
 
 from commands.evaluate import WEIGHTS, judge_runs, yardstick_table
 from commands.results_summary import CURVE
 from common.errors import DONE, MOST_IMAGES, Parser, UserError, command, user_path, whole_number
 from common.files.names import encoded
-from common.game import Yardstick
+from common.files.weights import load_params
+from common.game import Game, Yardstick
 from common.judging.tables import table
+from common.layers import Generator
 from common.run.artifacts import atomic, save_json
 from common.run.families import builder, script, title
 from common.run.flags import DATA_DIR_HELP, flag_of
-from common.run.runs import load_config, load_losses
+from common.run.runs import load_config, load_game, load_losses
 from common.settings import settings_of
 
 import numpy as np
 
-PUBLISHED = ("README.md", "config.json", "generator.params", "losses.csv", "metrics.jsonl")  # the files of the folder
+SAFE = "generator.safetensors"
+# The files of the folder.
+PUBLISHED = ("README.md", "config.json", "generator.params", SAFE, "losses.csv", "metrics.jsonl")
 
 
 @command
@@ -41,7 +47,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--samples", type=whole_number(100, MOST_IMAGES), default=10_000, help="images that are judged")
     parser.add_argument("--data-dir", type=user_path, help=DATA_DIR_HELP)
     parser.add_argument("--overwrite", action="store_true", help="take the place of what was published there before")
+    parser.add_argument(
+        "--safetensors", action="store_true", help=f"write {SAFE} as well, which others can read without unpickling"
+    )
     flags = parser.parse_args(arguments)
+    if flags.safetensors and importlib.util.find_spec("safetensors") is None:
+        raise UserError("--safetensors: this needs safetensors: pip install safetensors")
     check_folder(flags.folder, flags.overwrite)
 
     run_dir, config = flags.run_dir, load_config(flags.run_dir)
@@ -50,15 +61,19 @@ def main(arguments: list[str] | None = None) -> int:
     if not judged:
         raise UserError(f"{run_dir}: {config['family']} draws nothing from noise: there is no generator to publish")
     kind = min(judged, key=lambda name: judged[name]["frechet"])
-    content = (run_dir / next(file for file, name in WEIGHTS.items() if name == kind)).read_bytes()
+    weights = run_dir / next(file for file, name in WEIGHTS.items() if name == kind)
+    content = weights.read_bytes()
 
     losses = load_losses(run_dir)
     made = {**config, "steps": len(losses["step"]), "sha256": hashlib.sha256(content).hexdigest()}
     figures = {f"its {kind} weights": judged[kind], "real, unseen": rows["real, unseen"]}
-    said = card(flags.folder, {**made, "chosen": flags.note}, figures, yardsticks.get(f"{run_dir} {kind}", {}))
+    program = plain_program(load_game(run_dir, weights.name), SAFE if flags.safetensors else "generator.params")
+    said = card(flags.folder, {**made, "chosen": flags.note}, figures, yardsticks.get(f"{run_dir} {kind}", {}), program)
     given = {**config["flags"], "data_dir": None, "output_dir": f"work/{config['family']}"}  # nobody's paths
     save_json(flags.folder / "config.json", {**config, "flags": given})
     files = {"generator.params": content, "README.md": encoded(said), "losses.csv": curves(losses)}
+    if flags.safetensors:
+        files[SAFE] = safetensors({**made, "chosen": flags.note, "frechet": judged[kind]["frechet"]}, weights)
     if (run_dir / "metrics.jsonl").exists():
         files["metrics.jsonl"] = (run_dir / "metrics.jsonl").read_bytes()
     for name, written in files.items():
@@ -104,22 +119,67 @@ def recipe(config: dict) -> str:
     return f"python {script(family).as_posix()} {' '.join(words)}"
 
 
-def card(folder: Path, made: dict, figures: dict[str, dict], yardsticks: dict[str, Yardstick]) -> str:
+def safetensors(made: dict, weights: Path) -> bytes:
+    """The tensors of a file of weights in the format safetensors, with what the card says of them as its metadata."""
+    from safetensors.numpy import save  # only this needs it
+
+    tensors = {name: value for name, value in load_params(weights).items() if isinstance(value, np.ndarray)}
+    facts = ("family", "dataset", "checksum", "steps", "frechet", "chosen", "sha256")
+    said = {"format": "np", "licence": "Apache-2.0", "recipe": recipe(made), "paddle": made["versions"]["paddle"]}
+    return save(tensors, {**said, **{name: str(made[name]) for name in facts if made[name] != ""}})
+
+
+def plain_program(game: Game, file: str) -> str:
+    """A program for the card that draws with `file` and plain Paddle; "" for a generator that is not DCGAN's, or is
+    drawn from something else than normal noise and a digit."""
+    generator, classes = game.networks["generator"], 10 if game.condition == "digit" else 0
+    if not isinstance(generator, Generator) or game.noise != "normal":
+        return ""
+    inputs, channels = generator.gen[0].weight.shape[0], generator.gen[-2].weight.shape[1]
+    if inputs != game.latent_dim + classes:
+        return ""
+    load, read = "", f'paddle.load("{file}")'
+    if file == SAFE:
+        load, read = "from safetensors.numpy import load_file\n", f'load_file("{file}")'
+    labels = """digits = nn.functional.one_hot(paddle.arange(64) % 10, 10)
+z = paddle.concat([z, digits.reshape([64, 10, 1, 1])], 1)
+"""
+    return f"""import paddle
+from paddle import nn
+{load}
+layers, sizes = [], [({inputs}, 256, 4), (256, 128, 4, 2, 1), (128, 64, 4, 2, 1), (64, {channels}, 4, 2, 1)]
+for size in sizes:
+    layers += [nn.Conv2DTranspose(*size, bias_attr=False), nn.BatchNorm2D(size[1]), nn.ReLU()]
+layers[-2:] = [nn.Tanh()]
+generator = nn.Sequential(("gen", nn.Sequential(*layers)))
+generator.set_state_dict({read})
+generator.eval()
+z = paddle.randn([64, {game.latent_dim}, 1, 1])
+{labels if classes else ""}images = generator(z)  # [64, {channels}, 32, 32] in [-1, 1]
+"""
+
+
+def card(
+    folder: Path, made: dict, figures: dict[str, dict], yardsticks: dict[str, Yardstick], program: str = ""
+) -> str:
     """What a reader must know of published weights.
 
     Args:
         made: the run's `config.json`, its `steps`, the `sha256` of the weights, and how they were `chosen`, or "".
         figures: rows of metrics, for `table`.
+        yardsticks: the family's own.
+        program: `plain_program`.
     """
     family, flags = made["family"], made["flags"]
     chosen = f"| chosen · 选择 | {made['chosen']} |\n" if made["chosen"] else ""
     own = f"\n{yardstick_table({'these weights': yardsticks})}\n" if yardsticks else ""
+    alone = f"\nWithout this repository, in this folder · 不依赖本仓库，在本文件夹里：\n\n```python\n{program}```\n"
     return f"""# {title(family)}, pretrained · 预训练权重
 
 ```bash
 python -m commands.sample {folder.as_posix()} --out grid.png
 ```
-
+{alone if program else ""}
 | | |
 | --- | --- |
 | network · 网络 | the generator of `{script(family).as_posix()}` |

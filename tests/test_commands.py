@@ -19,15 +19,16 @@ from common.run import progress
 from common.run import words as last_words
 from common.run.families import builder, families, script
 from common.run.flags import flag_of, parse_flags
-from common.run.runs import load_losses
+from common.run.runs import load_game, load_losses
 from common.settings import settings_of
-from tests.conftest import ROOT, call, check_refused, train, users_environment
+from tests.conftest import ROOT, call, check_refused, make_gan, train, users_environment
 from tests.runs import TOY
 
 import numpy as np
 import paddle
 import pytest
 from PIL import Image
+from safetensors import safe_open
 from visualdl import LogReader
 
 WRITTEN = {
@@ -286,7 +287,31 @@ def test_real_mnist_run(real_mnist, tmp_path, say):
     assert np.mean(losses[-10:]) < 1.3  # D at chance has 2 log 2 = 1.39
 
 
-def test_published_weights_draw_and_say_what_they_are(run_dir, tmp_path, say):
+def program(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The program of a card, which draws what the command does."""
+    (found,) = re.findall(r"^```python\n(.*?)^```", (folder / "README.md").read_text(encoding="utf-8"), re.M | re.S)
+    monkeypatch.chdir(folder)
+    names: dict = {}
+    exec(found, names)
+    assert names["images"].shape == [64, 1, 32, 32]
+    drawn = load_game(folder).sample(names["z"])
+    np.testing.assert_allclose(names["images"].numpy(), drawn, atol=1e-5)
+    return found
+
+
+@pytest.mark.parametrize("folder", ["dcgan/pretrained", "lsgan/pretrained", "zoo/pretrained/cgan"])
+def test_a_card_has_a_program_of_plain_paddle(folder, monkeypatch):
+    found = program(ROOT / folder, monkeypatch)
+    assert found == publish.plain_program(load_game(ROOT / folder), "generator.params")
+    assert found.count("\n") <= 14
+    assert {*re.findall(r"^(?:from|import) (\w+)", found, re.M)} == {"paddle"}
+
+
+def test_a_card_has_no_program_of_another_network():
+    assert [publish.plain_program(make_gan(family), "a.params") for family in ("bigan", "infogan")] == ["", ""]
+
+
+def test_published_weights_draw_and_say_what_they_are(run_dir, tmp_path, say, monkeypatch):
     folder = tmp_path / "given"
     said = say(publish.main, run_dir, folder, "--samples", 100, "--note", "the only one")
     assert (said.status, said.err) == (0, "")
@@ -308,9 +333,21 @@ def test_published_weights_draw_and_say_what_they_are(run_dir, tmp_path, say):
     check_refused(say(publish.main, run_dir, folder), "weights were published there before; name a new folder, or")
     assert (folder / "README.md").read_text() == written
     (folder / "metrics.jsonl").unlink()
-    assert say(publish.main, run_dir, folder, "--samples", 100, "--overwrite").status == 0
-    assert {path.name for path in folder.iterdir()} == whole
+    again = ["--samples", 100, "--overwrite", "--safetensors"]
+    assert say(publish.main, run_dir, folder, *again).status == 0
+    assert {path.name for path in folder.iterdir()} == whole | {publish.SAFE}
     assert "the only one" not in (folder / "README.md").read_text()
+    with safe_open(folder / publish.SAFE, "np") as file:
+        said = file.metadata()
+    assert (said["family"], said["sha256"]) == ("dcgan", hashlib.sha256(content).hexdigest())
+    assert f"`{said['recipe']}`" in written
+    assert float(said["frechet"]) > 0
+    drawn = []
+    for weights in ("generator.params", publish.SAFE):
+        assert say(sample.main, folder, "--weights", weights, "--count", 4, "--npy", tmp_path / "a.npy").status == 0
+        drawn.append(np.load(tmp_path / "a.npy"))
+    assert (drawn[0] == drawn[1]).all()
+    program(folder, monkeypatch)
     kept = {path: path.read_bytes() for path in run_dir.glob("*.*")}
     check_refused(say(publish.main, run_dir, run_dir, "--overwrite"), "which was not published; name a new folder")
     assert {path: path.read_bytes() for path in run_dir.glob("*.*")} == kept

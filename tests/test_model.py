@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import re
 
 from common.init import weights_init
-from tests.conftest import make_gan, noise, real
+from tests.conftest import ROOT, make_gan, noise, real
 
 import numpy as np
 import paddle
@@ -96,3 +97,19 @@ def test_same_seed_same_weights(family):
 
 def trainable(net: nn.Layer) -> int:
     return sum(int(p.size) for p in net.parameters() if not p.stop_gradient)
+
+
+def test_the_multiplications_on_the_page_are_those_of_its_program(capsys):
+    """In place of `paddle.flops`, which does not count these layers."""
+    page = (ROOT / "docs/performance.md").read_text(encoding="utf-8")
+    found = re.search(r"^## How much is computed$.*?```python\n(.*?)```\n\n```\n(.*?)```", page, re.M | re.S)
+    program, printed = found.groups()
+    exec(program, {})
+    assert capsys.readouterr().out == printed
+
+
+@pytest.mark.parametrize(("network", "size"), [("Generator", (1, 100, 1, 1)), ("Discriminator", (1, 1, 32, 32))])
+def test_paddles_summary_knows_the_networks(capsys, model, network, size):
+    made = getattr(model, network)()
+    assert paddle.summary(made, size)["trainable_params"] == trainable(made)
+    assert "[1, 256, 4, 4]" in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import importlib
 import io
@@ -24,6 +25,7 @@ import paddle
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import save
 
 
 def saved(state: object, protocol: int = 4) -> bytes:
@@ -285,3 +287,22 @@ def test_files_of_both_paddles(version):
     assert (loaded["0.weight"] == np.arange(18, dtype=np.float32).reshape(2, 1, 3, 3)).all()
     weights.load_into(paddle.nn.Sequential(paddle.nn.Conv2D(1, 2, 3, bias_attr=False), paddle.nn.BatchNorm2D(2)),
                       Path(__file__).parent / "data" / f"paddle-{version}.params")  # fmt: skip
+
+
+def test_safetensors_load_and_damaged_ones_are_refused(tmp_path, monkeypatch):
+    path = tmp_path / "a.safetensors"
+    state = {name: value.numpy() for name, value in SMALL.state_dict().items()}
+    path.write_bytes(save(state, {"format": "np"}))
+    whole, loaded = path.read_bytes(), weights.load_params(path)
+    assert {*loaded} == {*state}
+    assert all((loaded[name] == state[name]).all() for name in state)
+    weights.load_into(copy.deepcopy(SMALL), path)
+    longer = whole[:8] + whole[8:].replace(b'"F32"', b'"F99"', 1)
+    for damaged in (b"", whole[:7], whole[:50], whole[:-1], whole + b"0", SOUND, b"\xff" * 100, longer):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match="damaged or not a file of safetensors") as caught:
+            weights.load_params(path)
+        assert "\n" not in str(caught.value)
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    with pytest.raises(UserError, match="pip install safetensors"):
+        weights.load_params(path)

@@ -20,10 +20,10 @@ MAX_BYTES = 256 * 2**20  # twice the largest checkpoint of this repository, that
 
 
 def load_params(path: Path) -> dict[str, Any]:
-    """Read what `paddle.save` wrote of dictionaries, lists, numbers, strings and arrays.
+    """Read what `paddle.save` wrote of dictionaries, lists, numbers, strings and arrays, or a `.safetensors` file.
 
     Args:
-        path: the file, written by Paddle 2.x or 3.x.
+        path: the file, by Paddle 2.x or 3.x or by safetensors.
 
     Returns:
         The outermost dictionary, with read-only `numpy.ndarray` for tensors.
@@ -31,7 +31,8 @@ def load_params(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing, too large, damaged, or holds anything else. Nothing of it has run.
     """
-    return parse(read_bounded(path), path)
+    content = read_bounded(path)
+    return parse_safetensors(content, path) if path.suffix == ".safetensors" else parse(content, path)
 
 
 def read_bounded(path: Path) -> bytes:
@@ -47,6 +48,19 @@ def read_bounded(path: Path) -> bytes:
 def parse(content: bytes, path: Path) -> dict[str, Any]:
     """What `load_params` says, of a file already read; `path` is for the messages."""
     return parse_pickle(content, path, "weights file", "load only weights that a training run wrote")
+
+
+def parse_safetensors(content: bytes, path: Path) -> dict[str, np.ndarray]:
+    """The arrays in a file of the format safetensors, which is a table of names and shapes and then plain numbers."""
+    try:
+        from safetensors import SafetensorError  # nothing else here needs it
+        from safetensors.numpy import load
+    except ModuleNotFoundError:
+        raise UserError(f"{path}: this needs safetensors: pip install safetensors") from None
+    try:
+        return load(content)
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise UserError(f"{path}: damaged or not a file of safetensors ({error}); replace it by an intact copy") from error
 
 
 def load_into(network: Any, path: Path, state: dict[str, Any] | None = None) -> None:

@@ -49,7 +49,11 @@ class ReLU(nn.ReLU):
 class LeakyReLU(nn.LeakyReLU):
     """`paddle.nn.LeakyReLU`."""
 
+    def __init__(self, negative_slope: float = 0.01, name: str | None = None) -> None:
+        super().__init__(negative_slope, name)
+        self.slope = negative_slope
+
     def forward(self, x: Tensor) -> Tensor:
         """`x` where it is positive, else `slope * x`."""
-        slope = self._negative_slope
+        slope = self.slope
         return Through.apply(x, slope, None) if slope >= 0 and onednn.takes(x) else nn.LeakyReLU.forward(self, x)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Callable
+from typing import Any, Callable, Union
 
 from common.machine import cpu, onednn
 from common.machine.channels import per_channel
@@ -18,6 +18,8 @@ from common.machine.onednn import Kept, Operand, Shape
 import paddle
 from paddle import Tensor, nn
 from paddle.autograd import PyLayer
+
+Numbers = Union[int, "list[int]", "tuple[int, ...]"]
 
 
 def use_threads(count: int | None) -> None:
@@ -33,6 +35,12 @@ use_threads(None)
 def library_name() -> str:
     """What computes the convolutions on a CPU, for a header: "oneDNN 3.6.2" or "Paddle's convolutions"."""
     return f"oneDNN {onednn.library.version}" if onednn.library else "Paddle's convolutions"
+
+
+def pair(given: Any) -> tuple[int, int] | None:
+    """A number for height and width as a pair; None for what is neither one nor two numbers."""
+    numbers = (given, given) if isinstance(given, int) else tuple(given)
+    return numbers if len(numbers) == 2 and {*map(type, numbers)} == {int} else None
 
 
 @dataclass
@@ -101,29 +109,34 @@ def compute(result: Operand, shape: Shape, **operands: Tensor) -> Tensor:
 class Quick:
     """What the two layers have in common. They call Paddle's by name: its 2.6 cannot turn `super()` into a graph."""
 
-    def __init__(self, *arguments, **options) -> None:
-        super().__init__(*arguments, **options)
-        self._usual = (  # of the kind that is not left to Paddle
-            self._groups == 1
-            and self._dilation == [1, 1]
-            and self._padding_mode == "zeros"
-            and self._padding_algorithm == "EXPLICIT"
-            and len(self._updated_padding) == 2  # the same before and after
-            and self._data_format in ("NCHW", "NHWC")
-        )
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Numbers,
+        stride: Numbers = 1,
+        padding: Numbers | str = 0,
+        *more: Any,
+        **options: Any,
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, *more, **options)
+        self.stride, self.padding = pair(stride), pair(padding)
+        self.channels_last = options.get("data_format") == "NHWC"
+        more = more[isinstance(self, nn.Conv2DTranspose) :]  # its next one is the padding of its output
+        others = {*options} - {"output_padding", "weight_attr", "bias_attr", "data_format"}
+        self.usual = None not in (self.stride, self.padding) and not more and not others  # what is not left to Paddle
 
     def sides(self, x: Tensor) -> list[int]:
         """Height and width of `x`."""
-        return list(x.shape[1:3] if self._data_format == "NHWC" else x.shape[2:])
+        return list(x.shape[1:3] if self.channels_last else x.shape[2:])
 
     def shape_for(self, given: Tensor, transposed: bool) -> Shape | None:
         """The shape of the convolution whose images, or maps if `transposed`, are `given`; None where oneDNN cannot
         compute it and Paddle does, or says what is wrong with it."""
         if not (onednn.takes(given) and self.weight.dtype == paddle.float32):
             return None
-        last = self._data_format == "NHWC"
+        last, stride, padding = self.channels_last, self.stride, self.padding
         sizes, weights = self.sides(given), tuple(self.weight.shape)
-        stride, padding = tuple(self._stride), tuple(self._updated_padding)
         if given.shape[3 if last else 1] != weights[0 if transposed else 1]:
             return None
         window = list(zip(sizes, weights[2:], stride, padding))
@@ -142,7 +155,7 @@ class Quick:
         """`y` with the layer's bias, if it has one."""
         if self.bias is None:
             return y
-        if self._data_format == "NHWC":
+        if self.channels_last:
             return y + self.bias
         if not paddle.in_dynamic_mode():  # while a network is exported, for any number of images
             return y + self.bias.reshape([1, -1, 1, 1])
@@ -154,9 +167,9 @@ class Conv2D(Quick, nn.Conv2D):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[N, in, H, W]` to `[N, out, H', W']`; `[N, H, W, in]` to `[N, H', W', out]` if the data format is NHWC."""
-        if not self._usual or len(x.shape) != 4:
+        if not self.usual or len(x.shape) != 4:
             return nn.Conv2D.forward(self, x)
-        if self._updated_padding == [0, 0] and self.sides(x) == self.weight.shape[2:]:
+        if self.padding == (0, 0) and self.sides(x) == self.weight.shape[2:]:
             return self.with_bias(self.of_whole_images(x))
         shape = self.shape_for(x, transposed=False)
         if shape is None:
@@ -166,7 +179,7 @@ class Conv2D(Quick, nn.Conv2D):
     def of_whole_images(self, x: Tensor) -> Tensor:
         """The convolution with kernels of the images' size: one matrix product."""
         outputs, *one = self.weight.shape
-        if self._data_format == "NHWC":
+        if self.channels_last:
             weights, sizes = self.weight.transpose([0, 2, 3, 1]), [-1, 1, 1, outputs]
         else:
             weights, sizes = self.weight, [-1, outputs, 1, 1]
@@ -179,9 +192,9 @@ class Conv2DTranspose(Quick, nn.Conv2DTranspose):
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         """`[N, in, H, W]` to `[N, out, H', W']`; `[N, H, W, in]` to `[N, H', W', out]` if the data format is NHWC."""
-        if not self._usual or len(x.shape) != 4 or output_size is not None:
+        if not self.usual or len(x.shape) != 4 or output_size is not None:
             return nn.Conv2DTranspose.forward(self, x, output_size)
-        if self._updated_padding == [0, 0] and self.output_padding == 0 and self.sides(x) == [1, 1]:
+        if self.padding == (0, 0) and self.output_padding == 0 and self.sides(x) == [1, 1]:
             return self.with_bias(self.of_single_pixels(x))
         shape = self.shape_for(x, transposed=True)
         if shape is None:
@@ -192,6 +205,6 @@ class Conv2DTranspose(Quick, nn.Conv2DTranspose):
         """The convolution of images of one pixel: one matrix product."""
         inputs, outputs, height, width = self.weight.shape
         y = paddle.matmul(x.reshape([-1, inputs]), self.weight.reshape([inputs, -1]))
-        if self._data_format == "NHWC":
+        if self.channels_last:
             return y.reshape([-1, outputs, height * width]).transpose([0, 2, 1]).reshape([-1, height, width, outputs])
         return y.reshape([-1, outputs, height, width])

@@ -13,7 +13,6 @@ from common.machine.cpu import launched_processes
 
 import paddle
 from paddle import Tensor
-from paddle.distributed.fleet.utils.hybrid_parallel_util import fused_allreduce_gradients
 
 VOTE_EVERY = 4  # steps between questions whether to stop; the launcher kills what has not ended 4 s after its signal
 
@@ -55,8 +54,12 @@ def mean_over_processes(tensor: Tensor) -> Tensor:
 
 def average_gradients(parameters: list[Tensor]) -> None:
     """Replace the gradients of `parameters` by their means over all processes, all of them in one message."""
-    if launched_processes() > 1:
-        fused_allreduce_gradients(parameters, None)
+    if launched_processes() == 1:
+        return
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    means = mean_over_processes(paddle.concat([gradient.flatten() for gradient in gradients]))
+    for gradient, mean in zip(gradients, means.split([gradient.size for gradient in gradients])):
+        gradient.set_value(mean.reshape(gradient.shape))
 
 
 def averaged(values: dict[str, Tensor]) -> dict[str, Tensor]:
