@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from common import data
 from common.game import Batch, Game
 from common.losses import non_saturating
+from common.run.families import builder
 from common.run.recorder import Recorder
 from tests.conftest import batch_of, make_gan, train
 from zoo.bigan import pairs, relative_distance, same_as_neighbour
@@ -52,12 +53,23 @@ def test_infogans_latent_vectors_are_noise_a_category_and_two_numbers(label):
     assert latent.dtype == np.float32
     noise, ones, numbers = np.split(latent[:, :, 0, 0], [62, 72], axis=1)
     np.testing.assert_array_equal(ones, np.eye(10)[np.arange(400) % 10 if label is None else np.full(400, label)])
-    assert noise.std() == pytest.approx(0.1, abs=0.003)
-    assert -1 <= numbers.min() < -0.95
-    assert 0.95 < numbers.max() < 1
-    assert numbers.std() == pytest.approx(3**-0.5, abs=0.03)
+    for drawn in (noise, numbers):
+        assert -1 <= drawn.min() < -0.95
+        assert 0.95 < drawn.max() < 1
+        assert drawn.std() == pytest.approx(3**-0.5, abs=0.03)
     free = game.latent(np.random.default_rng(0), 400)
     assert (np.delete(free, np.s_[62:72], axis=1) == np.delete(latent, np.s_[62:72], axis=1)).all()
+
+
+def test_gs_noise_is_as_loud_as_the_flag_says_and_the_code_is_whole():
+    """At 1 it is DCGAN's generator; at 0 the noise changes nothing, the category does."""
+    quiet, plain = (builder("infogan")(noise_scale=scale).generator for scale in (0.0, 1.0))
+    z = paddle.to_tensor(make_gan("infogan").latent(np.random.default_rng(0), 6))
+    other = paddle.concat([z[:, :NOISE] * -1, z[:, NOISE:]], axis=1)
+    assert (quiet(z).numpy() == quiet(other).numpy()).all()
+    assert (plain(z).numpy() != plain(other).numpy()).any()
+    assert (plain(z).numpy() == plain.gen(z).numpy()).all()
+    assert (quiet(z).numpy()[0] != quiet(z).numpy()[1]).any()
 
 
 def test_what_q_misread_by_hand():

@@ -7,7 +7,7 @@ from common.losses import non_saturating
 from docs import zoo_plots
 from docs.zoo_plots import F
 from zoo.cifar_gan import CIFARGAN
-from zoo.ebgan import repelling
+from zoo.ebgan import EBGAN, repelling
 from zoo.f_gan import DIVERGENCES, loss_of
 from zoo.fc_gan import FCGAN
 from zoo.mm_ns import LOSSES, minimax, slope
@@ -123,6 +123,20 @@ def test_the_repelling_term_by_hand():
     codes = np.array([[1, 0], [0, 2], [3, 3]], np.float32)
     expected = (0 + 0.5 + 0.5) / 3  # cos² of the three pairs
     assert float(repelling(paddle.to_tensor(codes))) == pytest.approx(expected, rel=1e-5)
+
+
+def test_ebgans_yardstick_compares_each_digit_with_its_own_outline(reference, tmp_path, monkeypatch):
+    """An energy that is the ink: each digit has less than its inverse; that one digit has more than another's is none
+    of its concern."""
+    game = EBGAN()
+    drawn = lambda images: [images, images - (images.mean(axis=(1, 2, 3), keepdims=True) + 2)]  # noqa: E731
+    monkeypatch.setattr(game, "reconstruct", drawn)
+    ink = reference.unseen.mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(game.energies(reference.unseen), (ink + 2) ** 2, rtol=1e-4)
+    found = game.measure(reference, tmp_path)
+    assert found["a digit has less energy than its inverse"].figure == (ink < -ink).mean()
+    rims = outlines(reference.unseen).mean(axis=(1, 2, 3))
+    assert found["a digit has less energy than its outline"].figure == pytest.approx((ink < rims).mean(), abs=1e-3)
 
 
 def test_outlines_are_empty_where_nothing_changes():

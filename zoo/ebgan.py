@@ -66,10 +66,8 @@ class Autoencoder(nn.Layer):
 
 
 def repelling(codes: Tensor) -> Tensor:
-    """The mean squared cosine between the codes `[N, 32]` of different images; 0 for a single one."""
+    """The mean squared cosine between the codes `[N, 32]` of different images."""
     count = codes.shape[0]
-    if count == 1:
-        return paddle.zeros([])
     unit = normalize(codes, axis=1)
     cosines = paddle.matmul(unit, unit, transpose_y=True)
     return (cosines.square().sum() - count) / (count * (count - 1))  # less the diagonal, which is 1
@@ -129,9 +127,7 @@ class EBGAN(Game):
         noise = np.random.default_rng(0).uniform(-1, 1, digits.shape).astype(np.float32)
         for name, others in {"noise": noise, "its inverse": -digits, "its outline": outlines(digits)}.items():
             share = float((self.energies(digits) < self.energies(others)).mean())
-            meaning = (
-                f"share of {len(digits):,} unseen digits with less energy than {name}; 0.95 wanted, a coin has 0.5"
-            )
+            meaning = f"share of {len(digits):,} unseen digits with less energy than {name}; 0.95 wanted, a coin 0.5"
             found[f"a digit has less energy than {name}"] = Yardstick(share, 0.5, meaning)
         return found
 

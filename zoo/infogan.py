@@ -13,9 +13,10 @@ category in z and u its two numbers, Q_c and Q_u what Q reads from G(z):
 
 What differs from the paper: DCGAN's networks; a batch's categories come in turn; the numbers weigh a tenth of what they
 do in openai/InfoGAN, ½ Σ (Q_u - u)². As there, Q stands on D's layers and moves in D's turn only, though I is in both
-losses. Two changes to make categories of digits (`docs/search.md`): the noise is small, σ = 0.1 as in ClusterGAN
-(Mukherjee et al. 2018, arXiv 1809.03627), where the paper's 62 numbers in [-1, 1] have twenty times the energy of the
-category; and a penalty on D's slope, with D as quick as G. Without: `--sigma 0.58 --penalty 0 --learning-rate-d 2e-4`.
+losses. Two changes to make categories of digits (`docs/search.md`): the noise is quiet, of standard deviation 0.1 as in
+ClusterGAN (Mukherjee et al. 2018, arXiv 1809.03627), where the paper's 62 numbers have twenty times the energy of the
+category; and a penalty on D's slope, with D as quick as G. Without: `--noise-scale 1 --penalty 0 --learning-rate-d
+0.0002`.
 
 What to look at. The grid has a row for each category; along it the first number grows from -1 to 1. `category` falls
 from log 10 = 2.3, `numbers` from 1/3. `commands.evaluate` asks Q about G's digits and real ones.
@@ -49,6 +50,18 @@ from scipy.optimize import linear_sum_assignment
 NOISE, CATEGORIES, NUMBERS = 62, 10, 2  # in a latent vector, in this order
 
 
+class Quiet(Generator):
+    """DCGAN's generator of noise and a code, to which the noise is `scale` times as loud."""
+
+    def __init__(self, scale: float) -> None:
+        super().__init__(NOISE + CATEGORIES + NUMBERS)
+        self.scale = scale
+
+    def forward(self, z: Tensor) -> Tensor:
+        """`z [N, 74, 1, 1]` to images `[N, 1, 32, 32]` in [-1, 1]."""
+        return super().forward(paddle.concat([self.scale * z[:, :NOISE], z[:, NOISE:]], axis=1))
+
+
 class InfoGAN(Game):
     """A generator, and a discriminator that also reads the code.
 
@@ -56,12 +69,13 @@ class InfoGAN(Game):
         learning_rate: Adam's step size for G
         learning_rate_d: Adam's step size for D and Q
         beta1: Adam's first decay rate, all networks
-        sigma: standard deviation of the noise beside the category
+        noise_scale: what G multiplies the noise beside the code by; 1 as in the paper
         penalty: γ, half of which weighs the squared slope of D at real images; 0 is off
         penalty_every: steps between penalties, each weighted by as many
     """
 
     latent_dim = NOISE
+    noise = "uniform"
     condition = "code"
     chance = non_saturating.chance
 
@@ -70,12 +84,12 @@ class InfoGAN(Game):
         learning_rate: Rate = 1e-3,
         learning_rate_d: Rate = 1e-3,
         beta1: Decay = 0.5,
-        sigma: Weight = 0.1,
+        noise_scale: Weight = 0.17,
         penalty: Weight = 1.0,
         penalty_every: Count = 4,
     ) -> None:
-        self.sigma, self.penalty, self.penalty_every = sigma, penalty, penalty_every
-        self.generator = Generator(NOISE + CATEGORIES + NUMBERS).apply(weights_init)
+        self.penalty, self.penalty_every = penalty, penalty_every
+        self.generator = Quiet(noise_scale).apply(weights_init)
         self.discriminator = nn.Sequential(*score_layers()).apply(weights_init)
         hidden = [nn.Linear(256 * 4 * 4, 128, bias_attr=False), nn.BatchNorm1D(128), nn.LeakyReLU(0.2)]
         self.reader = nn.Sequential(nn.Flatten(), *hidden, nn.Linear(128, CATEGORIES + NUMBERS))
@@ -109,11 +123,10 @@ class InfoGAN(Game):
         return {name: value.detach().mean() for name, value in values.items()}
 
     def latent(self, rng: np.random.Generator, count: int, label: int | None = None) -> np.ndarray:
-        """`[count, 74, 1, 1]`: noise; `label`, or the categories in turn, one-hot; two numbers in [-1, 1)."""
-        noise = self.sigma * rng.standard_normal((count, NOISE, 1, 1), dtype=np.float32)
-        numbers = rng.uniform(-1, 1, (count, NUMBERS, 1, 1)).astype(np.float32)
+        """`[count, 74, 1, 1]`: noise, `label` or the categories in turn, one-hot, and numbers; all else in [-1, 1)."""
+        drawn = rng.uniform(-1, 1, (count, NOISE + NUMBERS, 1, 1)).astype(np.float32)
         ones = np.eye(CATEGORIES, dtype=np.float32)[np.arange(count) % CATEGORIES if label is None else [label] * count]
-        return np.concatenate([noise, ones[:, :, None, None], numbers], axis=1)
+        return np.concatenate([drawn[:, :NOISE], ones[:, :, None, None], drawn[:, NOISE:]], axis=1)
 
     def show(self, batch: Batch) -> np.ndarray:
         """A row for each category, `[80, 1, 32, 32]`; along it the first number goes from -1 to 1."""

@@ -89,6 +89,7 @@ class StackGAN(Game):
 
     labelled = True
     condition = "digit"
+    chance = non_saturating.chance
 
     def __init__(
         self,
