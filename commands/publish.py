@@ -7,7 +7,6 @@ import hashlib
 import importlib.util
 import sys
 from pathlib import Path
-from typing import Any
 
 from commands.evaluate import WEIGHTS, judge_runs, yardstick_table
 from commands.results_summary import CURVE

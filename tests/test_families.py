@@ -220,7 +220,7 @@ def test_the_loss_of_d_is_chance_where_d_cannot_tell(name):
             last = [layer for layer in network.sublayers() if list(layer.parameters(include_sublayers=False))][-1]
             last.register_forward_post_hook(lambda layer, inputs, score: 0 * score + undecided)
     found = []
-    for undecided in (0.0, 0.5):  # a half of logits, and of scores
+    for undecided in (0.0, 0.5):  # noqa: B007  the hook reads it: a half of logits, and of scores
         found.append({key: value.item() for key, value in game.update(batch_of_noise(game, 4, 0)).items()})
     (values,) = (one for one in found if one["score_real"] == one["score_fake"] == np.mean(game.scores))
     assert values["loss_d"] == pytest.approx(game.chance, rel=1e-5)

@@ -60,7 +60,9 @@ def parse_safetensors(content: bytes, path: Path) -> dict[str, np.ndarray]:
     try:
         return load(content)
     except (SafetensorError, KeyError, ValueError) as error:
-        raise UserError(f"{path}: damaged or not a file of safetensors ({error}); replace it by an intact copy") from error
+        raise UserError(
+            f"{path}: damaged or not a file of safetensors ({error}); replace it by an intact copy"
+        ) from error
 
 
 def load_into(network: Any, path: Path, state: dict[str, Any] | None = None) -> None:
