@@ -48,11 +48,12 @@ class Rules(NamedTuple):
 
 @command
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Grade a class: points and reasons for every zip and folder in FOLDER, as one table for Excel. The report's points
+    are left to you.
+    """
     parser = Parser(
         prog="python assignment/grade.py",
-        description="Grade a class: points and reasons for every zip and folder in FOLDER, as one table for Excel. The "
-        "report's points are left to you.",
+        description=main.__doc__,
     )
     add = parser.add_argument
     add("folder", metavar="FOLDER", type=user_path, help="with what was handed in")

@@ -33,11 +33,12 @@ PATH = "sys.path[0] = str(Path(__file__).resolve().parents[1])  # `common` is fo
 
 @command
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Make the starter of the assignment: DCGAN as a folder of its own, with two TODOs that make LSGAN of it, and the
+    report to fill in. It trains as DCGAN does until they are done.
+    """
     parser = Parser(
         prog="python assignment/starter.py",
-        description="Make the starter of the assignment: DCGAN as a folder of its own, with two TODOs that make LSGAN "
-        "of it, and the report to fill in. It trains as DCGAN does until they are done.",
+        description=main.__doc__,
     )
     parser.add_argument("folder", metavar="FOLDER", type=user_path, help="the new folder, such as my_lsgan")
     parser.add_argument("--number", help="your student number; your seed and your questions come from it")

@@ -45,11 +45,12 @@ SMOOTHING = 0.95  # of the curves, as `commands.compare` has it
 
 @command
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Check the assignment and pack it into one zip: the code, both runs' settings and losses, their picture side by
+    side, the report. What is missing is said; what is there is packed all the same.
+    """
     parser = Parser(
         prog="python assignment/submit.py",
-        description="Check the assignment and pack it into one zip: the code, both runs' settings and losses, their "
-        "picture side by side, the report. What is missing is said; what is there is packed all the same.",
+        description=main.__doc__,
     )
     parser.add_argument("folder", metavar="FOLDER", type=user_path, help="your folder, such as my_lsgan")
     parser.add_argument("--dcgan", type=user_path, default=Path("work/dcgan"), help="the run of dcgan/train.py")

@@ -66,11 +66,12 @@ def busy_cores(seconds: float = 1.0) -> float:
 
 @command
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Time whole steps (one update of D, one of G) of the course's loop, of ours and of PyTorch's where torch is
+    installed (pip install torch), and what training takes besides. Close other programs first.
+    """
     parser = Parser(
         prog="python -m commands.benchmark",
-        description="Time whole steps (one update of D, one of G) of the course's loop, of ours and of PyTorch's where "
-        "torch is installed (pip install torch), and what training takes besides. Close other programs first.",
+        description=main.__doc__,
     )
     parser.add_argument(
         "--batch-size", type=whole_number(2, MOST_IMAGES), nargs="+", default=[32, 128], help="images a step"

@@ -84,11 +84,12 @@ class Runs(LogReader):
 
 @command
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Serve VisualDL on the runs in a folder: to this machine only, with telemetry off. Runs that go on are followed;
+    Ctrl-C ends it.
+    """
     parser = Parser(
         prog="python -m commands.board",
-        description="Serve VisualDL on the runs in a folder: to this machine only, with telemetry off. Runs that go on "
-        "are followed; Ctrl-C ends it.",
+        description=main.__doc__,
     )
     add = parser.add_argument
     add("folder", metavar="FOLDER", type=user_path, nargs="?", default=Path("work"), help="of runs (default: work)")

@@ -35,11 +35,12 @@ class Run(NamedTuple):
 
 @command
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Draw the losses, D's scores and the last sample grids of any number of runs in one picture. Runs may differ in
+    length and may still be going.
+    """
     parser = Parser(
         prog="python -m commands.compare",
-        description="Draw the losses, D's scores and the last sample grids of any number of runs in one picture. Runs "
-        "may differ in length and may still be going.",
+        description=main.__doc__,
     )
     parser.add_argument("run_dirs", metavar="RUN_DIR", type=user_path, nargs="+", help="folders that a train.py wrote")
     parser.add_argument("--out", type=user_path, default=Path("compare.png"), help="the picture, PNG, PDF or SVG")

@@ -106,12 +106,12 @@ def yardstick_table(found: dict[str, dict[str, Yardstick]]) -> str:
 
 @command
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Compare what trained generators draw with the real images. ↓ less is better, ↑ more is better; the rows of real
+    images and of noise are the floor and the ceiling. Families with a yardstick of their own show it below.
+    """
     parser = Parser(
         prog="python -m commands.evaluate",
-        description="Compare what trained generators draw with the real images. ↓ less is better, ↑ more is better; "
-        "the rows of real images and of noise are the floor and the ceiling. Families with a yardstick of their own "
-        "show it below.",
+        description=main.__doc__,
     )
     parser.add_argument("run_dirs", metavar="RUN_DIR", type=user_path, nargs="+", help="what training runs wrote")
     parser.add_argument(

@@ -31,12 +31,12 @@ PUBLISHED = ("README.md", "config.json", "generator.params", SAFE, "losses.csv",
 
 @command
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Write the generator of a run that the judge likes best to a folder of its own, with its settings, its curves in
+    small and a card that says how it was made and how good it is. `python -m commands.sample FOLDER` draws with it.
+    """
     parser = Parser(
         prog="python -m commands.publish",
-        description="Write the generator of a run that the judge likes best to a folder of its own, with its "
-        "settings, its curves in small and a card that says how it was made and how good it is. "
-        "`python -m commands.sample FOLDER` draws with it.",
+        description=main.__doc__,
     )
     parser.add_argument(
         "run_dir", metavar="RUN_DIR", type=user_path, help="what a training run wrote, such as work/cgan"

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from commands.evaluate import WEIGHTS, judge_runs
-from commands.results_report import EQUAL, SHOWN, bare, by_recipe, draw_curves, report
+from commands.results_report import SHOWN, bare, by_recipe, draw_curves, report
 from commands.results_summary import by_epoch, won
 from commands.sample import reconstructed
 from common.errors import (
@@ -82,12 +82,12 @@ def everything() -> list[tuple[str, int]]:
 
 @command
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Train families, judge them, and write docs/results.md. Without --recipes: those of the first table there, which
+    results_recipes.txt lists. Takes hours; stopped at any point, the same command goes on.
+    """
     parser = Parser(
         prog="python -m commands.results",
-        description="Train families, judge them, and write docs/results.md. Without --recipes: all that draw grey "
-        f"images, on MNIST, each by its own command with{EQUAL}. Takes hours; stopped at any point, the same command "
-        "goes on.",
+        description=main.__doc__,
     )
     add = parser.add_argument
     add("--recipes", type=known_recipe, nargs="+", help='families, with flags: "dcgan --epochs 10"')

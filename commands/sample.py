@@ -20,11 +20,12 @@ import numpy as np
 
 @command
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Draw images from a trained generator. The same seed gives the same images on every call; the first images of a
+    larger --count are those of a smaller one.
+    """
     parser = Parser(
         prog="python -m commands.sample",
-        description="Draw images from a trained generator. The same seed gives the same images on every call; the "
-        "first images of a larger --count are those of a smaller one.",
+        description=main.__doc__,
     )
     add = parser.add_argument
     add("run_dir", metavar="RUN_DIR", type=user_path, help="what a training run wrote, such as work/dcgan")

@@ -31,11 +31,12 @@ DEGRADED = BATCH_SIZE // 8  # of a batch of photographs are blurred, and as many
 
 @command
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Train the classifiers that the metrics are computed with, test them on images they have not seen, and write their
+    weights with a record of how they were made.
+    """
     parser = Parser(
         prog="python -m commands.train_judge",
-        description="Train the classifiers that the metrics are computed with, test them on images they have not seen, "
-        "and write their weights with a record of how they were made.",
+        description=main.__doc__,
     )
     epochs = ", ".join(f"{dataset} {count}" for dataset, count in EPOCHS.items())
     parser.add_argument("--dataset", choices=list(EPOCHS), nargs="+", default=["mnist", "digits"], help="of which")

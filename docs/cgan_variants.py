@@ -51,8 +51,8 @@ def learn(parts: str, heads: str, seed: int, updates: int, batch_size: int, data
 
 @command
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status."""
-    parser = Parser(prog="python docs/cgan_variants.py", description="Train CGAN's variants and draw how they learn.")
+    """Train CGAN's variants and draw how they learn."""
+    parser = Parser(prog="python docs/cgan_variants.py", description=main.__doc__)
     parser.add_argument("--seeds", type=seed_number, nargs="+", default=[0, 1, 2], help="of the runs")
     parser.add_argument("--updates", type=whole_number(1), default=500, help=f"a multiple of {EVERY}")
     parser.add_argument("--batch-size", type=whole_number(2, MOST_IMAGES), default=64, help="images an update")

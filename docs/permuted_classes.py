@@ -55,10 +55,8 @@ def draw(found: dict[str, tuple[np.ndarray, float]]) -> Figure:
 
 @command
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status."""
-    parser = Parser(
-        prog="python docs/permuted_classes.py", description="Draw which digit a translation makes of which."
-    )
+    """Draw which digit a translation makes of which."""
+    parser = Parser(prog="python docs/permuted_classes.py", description=main.__doc__)
     parser.add_argument(
         "run_dirs", metavar="RUN_DIR", type=user_path, nargs="+", help="runs of cyclegan or common_space"
     )

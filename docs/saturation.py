@@ -41,8 +41,8 @@ def gradients() -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 @command
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status."""
-    parser = Parser(prog="python docs/saturation.py", description="Draw the gradient of G's loss for three losses.")
+    """Draw the gradient of G's loss for three losses."""
+    parser = Parser(prog="python docs/saturation.py", description=main.__doc__)
     parser.add_argument("--out", type=user_path, default=Path("work/saturation.png"), help="the picture, PNG")
     flags = parser.parse_args(arguments)
     scores, curves = gradients()

@@ -189,10 +189,8 @@ def table() -> list[str]:
 
 @command
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status."""
-    Parser(prog="python docs/seven_faults.py", description="Measure seven faults and their cures.").parse_args(
-        arguments
-    )
+    """Measure seven faults and their cures."""
+    Parser(prog="python docs/seven_faults.py", description=main.__doc__).parse_args(arguments)
     print("\n".join(table()))
     return DONE
 

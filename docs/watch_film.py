@@ -60,8 +60,8 @@ def one_palette(pictures: list[Image.Image]) -> list[Image.Image]:
 
 @command
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status."""
-    parser = Parser(prog="python docs/watch_film.py", description="Film the first experiment of docs/watch.html.")
+    """Film the first experiment of docs/watch.html."""
+    parser = Parser(prog="python docs/watch_film.py", description=main.__doc__)
     parser.add_argument("--out", type=user_path, default=Path("work/watch.gif"), help="the film, GIF")
     parser.add_argument("--lang", choices=("en", "zh"), default="en", help="the language of the page")
     flags = parser.parse_args(arguments)

@@ -147,8 +147,8 @@ def draw_gradients(path: Path) -> None:
 
 @command
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status."""
-    parser = Parser(prog="python docs/zoo_plots.py", description="Draw the three plots of zoo/README.md.")
+    """Draw the three plots of zoo/README.md."""
+    parser = Parser(prog="python docs/zoo_plots.py", description=main.__doc__)
     parser.add_argument("--out", type=user_path, default=Path("work"), help="the folder for them")
     flags = parser.parse_args(arguments)
     for name, draw in (("divergences", draw_divergences), ("critics", draw_critics), ("gradients", draw_gradients)):
