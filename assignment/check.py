@@ -15,10 +15,11 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common.data import load_digits
-from common.errors import DONE, Parser, UserError, command, user_path
+from common.errors import DONE, UserError
 from common.game import Batch
 from common.gan import GAN
 from common.rng import LATENT, random_numbers
+from common.run.commandline import Parser, command, user_path
 
 import numpy as np
 import paddle

@@ -27,8 +27,9 @@ from assignment.student import CODE, RUNS, STEPS, flags, is_answered, pool, trou
 from assignment.syntax import RIGHT_CRITERIA, RIGHT_LAYERS
 from assignment.unpack import text
 from common import data
-from common.errors import DONE, Parser, UserError, command, user_path, whole_number
+from common.errors import DONE, UserError
 from common.files.atomic import atomic
+from common.run.commandline import Parser, command, user_path, whole_number
 
 TODO, UNCHANGED, AS_REQUIRED, OWN_CURVES = 12, 6, 4, 6  # points: for each TODO; nothing else; each run; its curves
 COLUMNS = {

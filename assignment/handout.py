@@ -13,8 +13,9 @@ if __name__ == "__main__":
     sys.path[0] = str(ROOT)
 
 from assignment.notebook import write_notebook
-from common.errors import DONE, Parser, command, user_path
+from common.errors import DONE
 from common.files.atomic import atomic
+from common.run.commandline import Parser, command, user_path
 
 NOTEBOOK, ARCHIVE = "homework.ipynb", "dcgan-lsgan.zip"
 PACKED = (

@@ -18,9 +18,10 @@ if __name__ == "__main__":
 
 from assignment.handed import LOSSES
 from common import data
-from common.errors import DONE, Parser, command, whole_number
+from common.errors import DONE
 from common.game import Game
 from common.machine import convolutions
+from common.run.commandline import Parser, command, whole_number
 from common.run.families import builder
 from common.run.flags import parse_flags
 from common.train import training_steps

@@ -14,7 +14,8 @@ if __name__ == "__main__":
 
 from assignment.student import LANGUAGES, REPORT, Student, blank_report, student, write_card
 from assignment.student import flags as command_flags
-from common.errors import DONE, Parser, UserError, command, user_path
+from common.errors import DONE, UserError
+from common.run.commandline import Parser, command, user_path
 from common.run.words import in_the_repository, typed
 
 # What a line of `dcgan/` becomes: the line itself, with the task above it.

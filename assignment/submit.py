@@ -34,9 +34,10 @@ from assignment.student import (
     troubles,
 )
 from commands import compare
-from common.errors import DONE, Parser, UserError, command, user_path
+from common.errors import DONE, UserError
 from common.files.atomic import atomic
 from common.run.artifacts import sorted_grids
+from common.run.commandline import Parser, command, user_path
 from common.run.runs import load_losses, load_metrics
 from common.run.words import in_the_repository, typed
 

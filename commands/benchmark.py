@@ -17,8 +17,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
-from common.errors import DONE, MOST_IMAGES, Parser, UserError, command, user_path, whole_number
+from common.errors import DONE, UserError
 from common.machine import cpu
+from common.run.commandline import MOST_IMAGES, Parser, command, user_path, whole_number
 from common.run.families import ROOT
 from common.run.flags import DATA_DIR_HELP
 

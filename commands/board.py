@@ -7,8 +7,9 @@ import socket
 import sys
 from pathlib import Path
 
-from common.errors import BAD_INPUT, DONE, Parser, UserError, command, user_path, whole_number
+from common.errors import BAD_INPUT, DONE, UserError
 from common.run.board import records
+from common.run.commandline import Parser, command, user_path, whole_number
 
 try:
     from visualdl import LogReader

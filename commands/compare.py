@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from common.errors import DONE, Parser, UserError, command, number_between, user_path
+from common.errors import DONE, UserError
 from common.run.artifacts import atomic, sorted_grids
+from common.run.commandline import Parser, command, number_between, user_path
 from common.run.families import title
 from common.run.lettering import lettered
 from common.run.runs import each_once, labels, load_config, load_losses, load_metrics

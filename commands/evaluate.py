@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 
 from common import data
-from common.errors import DONE, MOST_IMAGES, Parser, UserError, command, seed_number, user_path, whole_number
+from common.errors import DONE, UserError
 from common.game import Game, Yardstick
 from common.judging.judge import load_record
 from common.judging.metrics import psnr, ssim
 from common.judging.reference import Reference, floor_and_ceiling
 from common.judging.tables import aligned, table
+from common.run.commandline import MOST_IMAGES, Parser, command, seed_number, user_path, whole_number
 from common.run.flags import DATA_DIR_HELP
 from common.run.runs import load_config, load_game
 

@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from commands.export_page import described, leaves, principal, replay
-from common.errors import DONE, Parser, UserError, command, user_path
+from common.errors import DONE, UserError
 from common.game import Game
 from common.judging.judge import load_judge
 from common.run.artifacts import atomic
+from common.run.commandline import Parser, command, user_path
 from common.run.families import title
 from common.run.runs import best_weights, labels, load_config, load_game
 

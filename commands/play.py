@@ -19,11 +19,12 @@ from typing import Any, Callable
 from commands.compare import draw_runs, load_run
 from commands.sample import reconstructed
 from common import data
-from common.errors import DONE, Parser, UserError, command, user_path, whole_number
+from common.errors import DONE, UserError
 from common.files.names import readable
 from common.judging.judge import classify, load_judge
 from common.judging.tables import table
 from common.run.artifacts import grid, sorted_grids
+from common.run.commandline import Parser, command, user_path, whole_number
 from common.run.families import ROOT
 from common.run.flags import DATA_DIR_HELP
 from common.run.runs import best_weights, load_config, load_game, load_metrics

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from commands.evaluate import WEIGHTS, judge_runs, yardstick_table
 from commands.results_summary import CURVE
-from common.errors import DONE, MOST_IMAGES, Parser, UserError, command, user_path, whole_number
+from common.errors import DONE, UserError
 from common.files.names import encoded
 from common.files.weights import load_params
 from common.game import Game, Yardstick
 from common.judging.tables import table
 from common.layers import Generator
 from common.run.artifacts import atomic, save_json
+from common.run.commandline import MOST_IMAGES, Parser, command, user_path, whole_number
 from common.run.families import builder, script, title
 from common.run.flags import DATA_DIR_HELP, flag_of
 from common.run.runs import load_config, load_game, load_losses

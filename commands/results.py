@@ -25,20 +25,11 @@ from commands.evaluate import WEIGHTS, judge_runs
 from commands.results_report import SHOWN, bare, by_recipe, draw_curves, report
 from commands.results_summary import by_epoch, won
 from commands.sample import reconstructed
-from common.errors import (
-    DONE,
-    INTERRUPTED,
-    MOST_IMAGES,
-    Parser,
-    UserError,
-    command,
-    seed_number,
-    user_path,
-    whole_number,
-)
+from common.errors import DONE, INTERRUPTED, UserError
 from common.judging.judge import load_record
 from common.machine import cpu
 from common.run.artifacts import GRID_COLUMNS, atomic, grid, save_figure, save_image, save_json
+from common.run.commandline import MOST_IMAGES, Parser, command, seed_number, user_path, whole_number
 from common.run.families import ROOT, families, script
 from common.run.flags import DATA_DIR_HELP
 from common.run.runs import load_config, load_game, load_losses, load_troubles

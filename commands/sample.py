@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from common import data
-from common.errors import DONE, MOST_IMAGES, Parser, UserError, command, seed_number, user_path, whole_number
+from common.errors import DONE, UserError
 from common.game import Game
 from common.run import artifacts
+from common.run.commandline import MOST_IMAGES, Parser, command, seed_number, user_path, whole_number
 from common.run.flags import DATA_DIR_HELP
 from common.run.runs import best_weights, load_config, load_game
 

@@ -11,9 +11,10 @@ import sys
 
 from common import data
 from common.data import as_float
-from common.errors import DONE, Parser, command, number_between, seed_number, user_path, whole_number
+from common.errors import DONE
 from common.judging.judge import FEATURES, FOLDER, Judge, classify
 from common.run import artifacts
+from common.run.commandline import Parser, command, number_between, seed_number, user_path, whole_number
 from common.run.flags import DATA_DIR_HELP
 
 import numpy as np

@@ -33,7 +33,7 @@ def interrupted(number, frame):
 
 
 def quiet_until_it_runs():
-    """Let Ctrl-C end a program of this repository with a line until `common.errors.command` takes over: importing takes
+    """Let Ctrl-C end a program of this repository with a line until `command` of common.run takes over: importing takes
     a second or two. A notebook, a test or a program from elsewhere that imports `common` keeps what it has."""
     program = getattr(sys.modules["__main__"], "__file__", None)
     if program:
@@ -84,7 +84,8 @@ if problem:
     sys.stderr.write("error: " + problem + "\n")
     sys.exit(2)
 
-from common.machine import cpu, home  # noqa: E402  only a Python that is new enough can read it
+from common.files import home  # noqa: E402  only a Python that is new enough can read these
+from common.machine import cpu  # noqa: E402
 
 try:
     home.prepare()

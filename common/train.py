@@ -11,12 +11,13 @@ from typing import Callable
 
 from common import data
 from common.data import Dataset
-from common.errors import BAD_INPUT, BROKE_DOWN, DONE, INTERRUPTED, UserError, command
+from common.errors import BAD_INPUT, BROKE_DOWN, DONE, INTERRUPTED, UserError
 from common.files.finding import NotHadError
 from common.game import Batch, Game
 from common.machine import convolutions, cpu, processes
 from common.rng import LATENT, SHUFFLE, random_numbers
 from common.run import artifacts, checkpoint
+from common.run.commandline import command
 from common.run.families import builder, families, image_of, script, title
 from common.run.flags import flag_of, parse_flags
 from common.run.progress import Interrupt

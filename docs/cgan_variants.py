@@ -14,12 +14,13 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common import data
-from common.errors import DONE, MOST_IMAGES, Parser, command, seed_number, user_path, whole_number
+from common.errors import DONE
 from common.game import Batch
 from common.judging.judge import classify, load_judge
 from common.machine import convolutions
 from common.rng import LATENT, SHUFFLE, random_numbers
 from common.run import artifacts
+from common.run.commandline import MOST_IMAGES, Parser, command, seed_number, user_path, whole_number
 from common.run.flags import DATA_DIR_HELP
 from zoo.cgan import CGAN
 from zoo.shared.labels import CLASSES

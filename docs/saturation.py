@@ -10,8 +10,9 @@ import numpy as np
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from common.errors import DONE, Parser, command, user_path
+from common.errors import DONE
 from common.run.artifacts import save_figure
+from common.run.commandline import Parser, command, user_path
 
 import paddle
 from matplotlib.figure import Figure

@@ -13,10 +13,11 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common.data import as_float, load_digits
-from common.errors import DONE, Parser, command
+from common.errors import DONE
 from common.init import weights_init
 from common.layers import LATENT_DIM, Generator, score_layers
 from common.run.artifacts import save_params
+from common.run.commandline import Parser, command
 from zoo.shared.slopes import gradient_penalty, uniform
 
 import numpy as np

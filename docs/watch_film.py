@@ -13,8 +13,9 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from common.errors import DONE, Parser, UserError, command, user_path
+from common.errors import DONE, UserError
 from common.files.atomic import atomic
+from common.run.commandline import Parser, command, user_path
 from tests import board
 
 from PIL import Image

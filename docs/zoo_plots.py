@@ -14,8 +14,9 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common import data
-from common.errors import DONE, Parser, command, user_path
+from common.errors import DONE
 from common.run.artifacts import save_figure
+from common.run.commandline import Parser, command, user_path
 from zoo.f_gan import loss_of
 from zoo.mm_ns import LOSSES, MMNS
 from zoo.shared.gaussians import estimate

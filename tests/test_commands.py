@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Callable
 
 from commands import publish, sample
-from common.errors import Parser
 from common.run import progress
 from common.run import words as last_words
+from common.run.commandline import Parser
 from common.run.families import builder, families, script
 from common.run.flags import flag_of, parse_flags
 from common.run.runs import load_game, load_losses

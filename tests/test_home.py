@@ -6,8 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from common.files import atomic
-from common.machine import home
+from common.files import atomic, home
 from tests.conftest import ROOT, call
 
 import pytest

@@ -7,7 +7,7 @@ import argparse
 import importlib
 from pathlib import Path
 
-from common.errors import Parser, command, seed_number
+from common.run.commandline import Parser, command, seed_number
 from common.run.families import ROOT, builder, families
 from common.run.flags import parse_flags
 from common.settings import settings_of

@@ -21,8 +21,7 @@ FLOORS = [
     ["common.judging"],
     ["common.data"],
     ["common.files", "common.layers", "common.penalty"],
-    ["common.errors"],
-    ["common.machine", "common.ema", "common.init", "common.losses", "common.rng", "common.settings"],
+    ["common.machine", "common.ema", "common.errors", "common.init", "common.losses", "common.rng", "common.settings"],
 ]
 READ = ["layers", "init", "losses", "penalty", "ema", "gan", "game", "rng", "data", "settings", "errors", "train"]
 MODULES = {

@@ -141,7 +141,7 @@ def test_losses_that_cannot_be_written_are_an_error_with_a_name(tmp_path, larges
 # A command without Paddle, which takes a second to import. What `command` does about the screen is the same.
 PROGRAM = r"""
 import os, sys
-from common.errors import command
+from common.run.commandline import command
 
 @command(prints={prints})
 def main():

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Callable
 
-from common.machine import home
+from common.files import home
 
 
 @contextlib.contextmanager

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 from pathlib import Path
 
-from common.errors import UserError, user_path
-from common.files import cifar
+from common.errors import UserError
+from common.files import cifar, home
 from common.files.atomic import cache_folder
 from common.files.download import MAX_BYTES, fetch
 from common.files.idx import FILES, SOURCES, called, found_below, identity, official_md5
-from common.machine import home
 
 DATA_HOME = (home.users() or Path.home()) / ".cache/paddle/dataset"  # Paddle's cache
 SHOWN = 5  # names of files in a message
@@ -25,8 +23,8 @@ class NotHadError(UserError):
 def existing(given: str | Path, source: str, content: str) -> Path:
     """The folder that the user named; raises `UserError` where there is none."""
     try:
-        folder = user_path(str(given))
-    except argparse.ArgumentTypeError as error:
+        folder = home.expanded(str(given))
+    except RuntimeError as error:
         raise UserError(f"{source}: {error}") from None
     if not folder.is_dir():
         raise UserError(f"{source}: no folder {folder}; name the folder that holds {content}")

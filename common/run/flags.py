@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Callable
 
 from common.data import DATASETS
-from common.errors import Parser, number_between, seed_number, user_path, whole_number
+from common.run.commandline import Parser, number_between, seed_number, user_path, whole_number
 from common.run.families import ROOT, families, image_of, script, title
 from common.run.words import typed
 from common.settings import Setting, settings_of

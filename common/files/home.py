@@ -59,12 +59,13 @@ def expanded(path: str) -> Path:
     Raises:
         RuntimeError: no such home is known.
     """
-    if path == "~" or path.startswith("~/"):
-        own = users()
-        if own is None:
-            raise RuntimeError("there is no home folder")
-        return own / path[2:]
-    return Path(path).expanduser()
+    own = path == "~" or path.startswith("~/")
+    with contextlib.suppress(RuntimeError):
+        if not own:
+            return Path(path).expanduser()
+        if users():
+            return users() / path[2:]
+    raise RuntimeError(f"{path}: no such home is known; a folder of this name is ./{path}")
 
 
 def is_there(path: Path) -> bool:

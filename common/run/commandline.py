@@ -1,0 +1,135 @@
+"""How a command begins and ends: types of flags, and one clear line for what the user can mend."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Callable, NoReturn
+
+import common
+from common.errors import BAD_INPUT, INTERRUPTED, UserError
+from common.files import home
+from common.run import screen
+
+MOST_IMAGES = 100_000  # that a command holds at once: 1.2 GB of 32x32 pixels in colour
+
+
+class HelpFormatter(argparse.HelpFormatter):
+    """Ends the help of a flag with its default, where it has one that says something."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        default = action.default
+        if default is None or default is False or default in ("", argparse.SUPPRESS):
+            return action.help
+        shown = " ".join(map(str, default)) if isinstance(default, list) else "%(default)s"
+        return f"{action.help} (default: {shown})"
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that answers a bad flag with one line instead of the whole usage."""
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=HelpFormatter, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        """End the program with `message` on one line."""
+        self.exit(BAD_INPUT, f"{self.prog}: {message} (--help lists the flags)\n")
+
+
+def command(main: Callable[..., int] | None = None, *, prints: bool = True) -> Callable[..., int]:
+    """Turn what `main` raises into an exit status and, where the user can mend it, one line on stderr.
+
+    Args:
+        main: the command.
+        prints: whether what it prints is what it is for. A training's is not: it may go to a full disk.
+    """
+    if main is None:
+        return functools.partial(command, prints=prints)
+
+    @functools.wraps(main)
+    def wrapped(*args, **kwargs) -> int:
+        screen.prepare()
+        try:
+            with ctrl_c():
+                status = main(*args, **kwargs)
+            if status or not (prints and (reason := screen.lost_output())):
+                return status
+            message = f"standard output: {reason}; what was printed is not complete"
+        except UserError as error:
+            message = str(error)
+        except MemoryError:
+            message = "not enough memory; fewer images at once need less"
+        except OSError as error:
+            # A full disk, a missing permission, a folder that is a file: the system's own words name the file.
+            message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        except KeyboardInterrupt:
+            print("\ninterrupted", file=sys.stderr)
+            return INTERRUPTED
+        print(f"error: {message}", file=sys.stderr)
+        return BAD_INPUT
+
+    return wrapped
+
+
+@contextlib.contextmanager
+def ctrl_c() -> Iterator[None]:
+    """Let Ctrl-C raise `KeyboardInterrupt` inside: `common/__init__.py` lets it end a program that still imports."""
+    here = threading.current_thread() is threading.main_thread()  # no signal comes to another
+    if not here or signal.getsignal(signal.SIGINT) is not common.interrupted:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, common.interrupted)
+
+
+def whole_number(least: int, most: int = 2**31 - 1) -> Callable[[str], int]:
+    """An argparse type: an integer from `least` to `most`, by default the largest that any library here can count to.
+    What takes memory for each has a smaller `most`."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number") from None
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{value} is too small: at least {least}")
+        if value > most:
+            raise argparse.ArgumentTypeError(f"{value} is too large: at most {most}")
+        return value
+
+    return parse
+
+
+seed_number = whole_number(0, 2**63 - 1)  # an argparse type: what VisualDL keeps and Paddle takes
+
+
+def user_path(text: str) -> Path:
+    """An argparse type: a path. A `~` at its beginning is the home, also where no shell says so: `--out=~/a.png`."""
+    try:
+        return home.expanded(text)
+    except RuntimeError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def number_between(low: float, high: float) -> Callable[[str], float]:
+    """An argparse type: a number x with low <= x < high."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+        if not low <= value < high:
+            raise argparse.ArgumentTypeError(f"{text} is out of range: from {low} to less than {high}")
+        return value
+
+    return parse
