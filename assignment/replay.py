@@ -77,8 +77,8 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python assignment/replay.py",
         description=f"Measure how far {REPLAYED} steps drift apart on other processors, and those of other seeds.",
     )
-    parser.add_argument("--dataset", default="mnist", choices=["mnist", "digits"])
-    parser.add_argument("--seeds", type=whole_number(1), default=3)
+    parser.add_argument("--dataset", default="mnist", choices=["mnist", "digits"], help="what is trained on")
+    parser.add_argument("--seeds", type=whole_number(1), default=3, help="of each family")
     parser.add_argument("--only", nargs=3, metavar=("FAMILY", "SEED", "THREADS"), help="print these steps as JSON")
     given = parser.parse_args(arguments)
     if given.only:

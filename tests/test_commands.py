@@ -142,17 +142,15 @@ def test_what_comes_next_can_be_copied(tmp_path, monkeypatch, lines_next):
     run, networks = Path("work/a b"), ("generator",)
     monkeypatch.chdir(ROOT)
     drawn = "python -m commands.sample 'work/a b' --out grid.png"
-    assert lines_next("dcgan", networks, run) == [drawn, "visualdl --logdir work"]
+    assert lines_next("dcgan", networks, run) == [drawn, "python -m commands.board work"]
     monkeypatch.chdir(tmp_path)
     drawn = f"cd {ROOT} && python -m commands.sample '{tmp_path}/work/a b' --out grid.png"
-    assert lines_next("dcgan", networks, run) == [drawn, "visualdl --logdir work"]
+    assert lines_next("dcgan", networks, run) == [drawn, f"cd {ROOT} && python -m commands.board {tmp_path}/work"]
     drawn = f"cd {ROOT} && python -m commands.sample work/a --reconstruct --out grid.png"
-    assert lines_next("cyclegan", ("one",), ROOT / "work/a") == [drawn, f"visualdl --logdir {ROOT}/work"]
-    monkeypatch.setattr(last_words.shutil, "which", lambda name: "/another/bin/python" if name == "python" else None)
+    assert lines_next("cyclegan", ("one",), ROOT / "work/a") == [drawn, f"cd {ROOT} && python -m commands.board work"]
+    monkeypatch.setattr(last_words.shutil, "which", lambda name: "/another/bin/python")
     monkeypatch.setattr(sys, "executable", "/a/bin/python")
-    first, second = lines_next("dcgan", networks, run)
-    assert "&& /a/bin/python -m commands.sample " in first
-    assert second == "/a/bin/python -m visualdl.server.app --logdir work"
+    assert all("&& /a/bin/python -m commands." in line for line in lines_next("dcgan", networks, run))
 
 
 def test_what_the_commands_would_refuse_does_not_come_next(tmp_path, monkeypatch, lines_next):
@@ -188,7 +186,7 @@ def test_help_explains_every_flag(capsys, family):
     assert all(flag_of(setting.name) in said.out for setting in settings)
 
 
-COMMANDS = [f"{path.parent.name}.{path.stem}" for folder in ("commands", "docs")
+COMMANDS = [f"{path.parent.name}.{path.stem}" for folder in ("commands", "docs", "assignment")
             for path in sorted((ROOT / folder).glob("*.py")) if "Parser(" in path.read_text()]  # fmt: skip
 
 

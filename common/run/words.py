@@ -66,8 +66,7 @@ def print_end(config: dict, folder: Path, status: int, step: int) -> None:
     how = "" if "generator" in config["parameters"] else " --reconstruct"
     if config["family"] in families():  # the commands read no others
         print(f"next     {in_the_repository(f'-m commands.sample {typed(folder, ROOT)}{how} --out grid.png')}")
-    board = "visualdl" if shutil.which("visualdl") else f"{python(Path.cwd())} -m visualdl.server.app"
-    print(f"next     {board} --logdir {typed(folder.parent, Path.cwd())}")
+    print(f"next     {in_the_repository(f'-m commands.board {typed(folder.parent, ROOT)}')}")
     print_note(config)
 
 
