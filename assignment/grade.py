@@ -90,8 +90,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def sandbox(box: Path, datasets: list[str], seconds: int) -> Sandbox:
-    """Where the code runs. Of the user's variables it sees where MNIST is, which is found or downloaded here, before there
-    is no network."""
+    """Where the code runs. Of the user's variables it sees where MNIST is, which is found or downloaded out here: in
+    there is no network."""
     there = {}
     if "mnist" in datasets:
         try:
