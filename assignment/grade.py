@@ -92,7 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def sandbox(box: Path, datasets: list[str], seconds: int) -> Sandbox:
-    """Where the code runs. Of the user's variables it sees where MNIST is, which is found or downloaded here, before
+    """Where the code runs. Of the user's variables it sees where MNIST is, which is found or downloaded out here: in
     there is no network."""
     there = {}
     if "mnist" in datasets:

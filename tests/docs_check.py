@@ -292,7 +292,8 @@ def main() -> int:
     for failure in reader.failed:
         print(f"\nFAILED {failure}")
     print(
-        f"\n{len(reader.seen) - len(reader.left_out)} commands in {time.monotonic() - began:.0f} s, {len(reader.failed)} failed"
+        f"\n{len(reader.seen) - len(reader.left_out)} commands in {time.monotonic() - began:.0f} s, "
+        f"{len(reader.failed)} failed"
     )
     return 1 if reader.failed else 0
 
