@@ -88,8 +88,9 @@ class Health:
             won = np.median(loss_d) < WON_LOSS or gap > WON_GAP or starved
             found += self._report(
                 row["step"], "D has won", won,
-                f"its loss is {np.median(window['loss_d']):.4f}, its score of real images {gap:.3f} above that of fakes, "
-                f"and the gradient that reaches G is {gradient:.2g}. Take earlier weights, or give D a smaller learning rate",
+                f"its loss is {np.median(window['loss_d']):.4f}, its score of real images {gap:.3f} above that of "
+                f"fakes, and the gradient that reaches G is {gradient:.2g}. Take earlier weights, or give D a smaller "
+                "learning rate",
             )  # fmt: skip
             found += self._report(
                 row["step"], "D answers the wrong way round", gap < WRONG_WAY,
