@@ -86,6 +86,8 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         images = drawn(game, flags)
     by = weights if "generator" in game.networks else "all networks"
+    if flags.reconstruct and by not in ("all networks", "generator.params"):
+        by += " and the last weights of the other networks, which it was not trained with"
     if flags.out:
         artifacts.save_image(flags.out, artifacts.grid(images, flags.columns))
         print(f"{flags.out}: {len(images)} images by {by}")

@@ -12,6 +12,7 @@ from commands import evaluate
 from common import data
 from common.errors import UserError
 from common.files import finding
+from common.judging import metrics
 from common.judging.judge import FOLDER, classify, load_judge, load_record
 from common.judging.reference import Reference, floor_and_ceiling
 from tests.conftest import ROOT, call, check_refused, train
@@ -96,6 +97,39 @@ def test_what_the_judge_saw_is_kept_and_a_damaged_copy_is_not_trusted(tmp_path, 
         kept.write_bytes(content)
         assert (Reference("digits", images, checksum).seen.features == first).all()
     assert kept.stat().st_size > 1000
+
+
+def test_what_was_seen_in_another_size_is_kept_apart(tmp_path, monkeypatch):
+    """MNIST's checksum is its file's: that of images of 28x28 made from it, and of 32x32."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    images, _, checksum = data.load_labelled("digits", "train")
+    small, _, _ = data.load_labelled("digits", "train", size=28)
+    first, second = (Reference("digits", some[:200], checksum).seen.features for some in (images, small))
+    assert np.abs(first - second).max() > 1e-3
+    assert (Reference("digits", images[:200], checksum).seen.features == first).all()
+
+
+def test_the_floor_is_computed_anew_with_other_formulas(reference, tmp_path, monkeypatch):
+    """A metric that an earlier version did not have would be missing from what it kept."""
+    monkeypatch.setattr(reference, "cached", tmp_path / "seen.npz")
+    code = tmp_path / "metrics.py"
+    code.write_text("one version")
+    monkeypatch.setattr(metrics, "__file__", str(code))
+    floor_and_ceiling(reference, reference.unseen, samples=100)
+    (kept,) = tmp_path.glob("*.json")
+    kept.write_text("{}")
+    assert floor_and_ceiling(reference, reference.unseen, samples=100) == {}  # kept, and read
+    code.write_text("another version")
+    assert "real, unseen" in floor_and_ceiling(reference, reference.unseen, samples=100)
+
+
+def test_the_floors_images_are_drawn_at_random(reference, tmp_path, monkeypatch):
+    """Sorted by what they show, as a folder's are, the first of them would be of one class."""
+    monkeypatch.setattr(reference, "cached", tmp_path / "seen.npz")
+    unseen = reference.unseen[np.argsort(reference.see(reference.unseen).classes, kind="stable")]
+    real = floor_and_ceiling(reference, unseen, samples=150)["real, unseen"]
+    assert min(real["classes"]) > 0.02
+    assert real["class_distance"] < 0.2
 
 
 def test_judging_leaves_the_training_alone(judged, tmp_path):

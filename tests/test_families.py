@@ -155,6 +155,10 @@ def test_it_reconstructs(name, whole, tmp_path, say):
     rows = np.load(out).reshape(2, len(steps), 4, *game.image)
     for place, step in enumerate(steps):
         np.testing.assert_allclose(rows[:, place].reshape(step.shape), step, atol=1e-5)
+    if game.ema:
+        average = ["--weights", "generator_ema.params"]
+        said = say(sample.main, whole, "--reconstruct", *average, "--count", 8, "--columns", 4, "--npy", out)
+        assert "by generator_ema.params and the last weights of the other networks" in said.out
 
 
 def test_it_is_judged(name, whole, say, monkeypatch):
@@ -176,6 +180,7 @@ def test_it_is_judged(name, whole, say, monkeypatch):
     assert {"real, unseen", "noise"} <= set(found["rows"])
     assert all(np.isfinite(row["frechet"]) for row in found["rows"].values())
     reconstructs = load_game(whole).reconstructs
+    assert not (reconstructs and f"{whole} EMA" in found["yardsticks"])  # the encoder is not averaged
     assert ("PSNR" in found["yardsticks"].get(f"{whole} raw", {})) == reconstructs
     assert draws or found["yardsticks"][f"{whole} raw"]
 
@@ -215,12 +220,13 @@ def test_the_loss_of_d_is_chance_where_d_cannot_tell(name):
     assert (game.chance is None) == (game.scores is None)
     if game.chance is None:
         return
+    answer = 0.0
     for network_name, network in game.networks.items():
         if network_name.startswith("discriminator"):
             last = [layer for layer in network.sublayers() if list(layer.parameters(include_sublayers=False))][-1]
-            last.register_forward_post_hook(lambda layer, inputs, score: 0 * score + undecided)
+            last.register_forward_post_hook(lambda layer, inputs, score: 0 * score + answer)
     found = []
-    for undecided in (0.0, 0.5):  # noqa: B007  the hook reads it: a half of logits, and of scores
+    for answer in (0.0, 0.5):  # noqa: B007  a half of logits, and of scores
         found.append({key: value.item() for key, value in game.update(batch_of_noise(game, 4, 0)).items()})
     (values,) = (one for one in found if one["score_real"] == one["score_fake"] == np.mean(game.scores))
     assert values["loss_d"] == pytest.approx(game.chance, rel=1e-5)

@@ -66,8 +66,10 @@ class Autoencoder(nn.Layer):
 
 
 def repelling(codes: Tensor) -> Tensor:
-    """The mean squared cosine between the codes `[N, 32]` of different images."""
+    """The mean squared cosine between the codes `[N, 32]` of different images; 0 for a single one."""
     count = codes.shape[0]
+    if count == 1:
+        return paddle.zeros([])
     unit = normalize(codes, axis=1)
     cosines = paddle.matmul(unit, unit, transpose_y=True)
     return (cosines.square().sum() - count) / (count * (count - 1))  # less the diagonal, which is 1
