@@ -291,10 +291,8 @@ def main() -> int:
         print(f"  {text}\n      {why}")
     for failure in reader.failed:
         print(f"\nFAILED {failure}")
-    print(
-        f"\n{len(reader.seen) - len(reader.left_out)} commands in {time.monotonic() - began:.0f} s, "
-        f"{len(reader.failed)} failed"
-    )
+    ran, seconds = len(reader.seen) - len(reader.left_out), time.monotonic() - began
+    print(f"\n{ran} commands in {seconds:.0f} s, {len(reader.failed)} failed")
     return 1 if reader.failed else 0
 
 
