@@ -24,7 +24,7 @@ assert NUMBER and NAME, "Fill in NUMBER and NAME above. 请先填写学号和姓
 
 
 def run(*command):
-    """A command of the repository; shows what it prints, and stops this notebook where it fails."""
+    """A command of the repository: shows what it prints, returns its exit status."""
     started = [sys.executable, "-u", *map(str, command)]
     process = subprocess.Popen(started, cwd=root, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
@@ -69,7 +69,8 @@ REPORT_CELL = (
 from assignment.student import filled
 
 report = root / MINE / "report.md"
-report.write_text(filled(report.read_text(encoding="utf-8"), ANSWERS), encoding="utf-8")"""
+report.write_text(filled(report.read_text(encoding="utf-8"), ANSWERS), encoding="utf-8")
+print(report)"""
 )
 
 SUBMIT = """run("assignment/submit.py", MINE, "--dcgan", WORK / "dcgan", "--lsgan", WORK / MINE)"""

@@ -54,12 +54,12 @@ def main(arguments: list[str] | None = None) -> int:
         description=main.__doc__,
     )
     parser.add_argument("folder", metavar="FOLDER", type=user_path, help="your folder, such as my_lsgan")
-    parser.add_argument("--dcgan", type=user_path, default=Path("work/dcgan"), help="the run of dcgan/train.py")
+    parser.add_argument("--dcgan", type=user_path, help="the run of dcgan/train.py (default: work/dcgan)")
     parser.add_argument("--lsgan", type=user_path, help="the run of your own train.py (default: work/FOLDER)")
     parser.add_argument("--out", type=user_path, help="the zip (default: NUMBER_NAME.zip)")
     given = parser.parse_args(arguments)
     folder, who = given.folder, read_card(given.folder)
-    runs = dict(zip(RUNS, (given.dcgan, given.lsgan or Path("work", folder.resolve().name))))
+    runs = dict(zip(RUNS, (given.dcgan or trained("dcgan"), given.lsgan or trained(folder.resolve().name))))
     out = given.out or Path("_".join(part for part in (who.number, safe(who.name)) if part) + ".zip")
 
     files = {f"code/{name}": (folder / name).read_bytes() for name in CODE}
@@ -93,6 +93,12 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"note     {note}")
     print(f"{out}: {len(files) + 1} files, {out.stat().st_size:,} bytes" + (", with the notes above" if notes else ""))
     return DONE
+
+
+def trained(family: str) -> Path:
+    """Where a training without `--output-dir` wrote: here, else in the repository's folder."""
+    here = Path("work", family)
+    return here if here.is_dir() else ROOT / here
 
 
 def settings_of_run(content: bytes, name: str, again: str) -> dict:

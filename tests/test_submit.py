@@ -51,7 +51,7 @@ def test_the_zip_has_all_with_checksums(handed_in):
     assert answers(files["report.md"].decode()) == ANSWERS
 
 
-def test_what_is_missing_is_said_and_the_rest_is_packed(handed_in, tmp_path, say):
+def test_what_is_missing_is_said_and_the_rest_is_packed(handed_in, tmp_path, say, monkeypatch):
     mine = tmp_path / "my_lsgan"
     assert say(starter.main, mine, "--number", "20230099", "--name", "../王 小明").status == 0
     runs = ["--dcgan", handed_in / "dcgan", "--lsgan", handed_in / "lsgan"]
@@ -63,6 +63,10 @@ def test_what_is_missing_is_said_and_the_rest_is_packed(handed_in, tmp_path, say
     ):  # fmt: skip
         assert words in said.out
     assert set(files_of(tmp_path / "mine.zip")) == set(WANTED)
+    monkeypatch.chdir(tmp_path)
+    assert submit.trained("no_such_family") == ROOT / "work/no_such_family"
+    (tmp_path / "work/dcgan").mkdir(parents=True)
+    check_refused(say(submit.main, mine, *runs[2:]), "work/dcgan: no config.json in it; train first")
     check_refused(say(submit.main, mine, "--dcgan", tmp_path, *runs[2:]), "no config.json in it; train first")
     (mine / "student.json").write_text("[]")
     check_refused(say(submit.main, mine, *runs), "starter.py")
