@@ -11,7 +11,8 @@ import sys
 
 from common import data
 from common.data import as_float
-from common.errors import DONE
+from common.errors import DONE, UserError
+from common.judging import metrics
 from common.judging.judge import FEATURES, FOLDER, Judge, classify
 from common.run import artifacts
 from common.run.commandline import Parser, command, number_between, seed_number, user_path, whole_number
@@ -20,6 +21,7 @@ from common.run.flags import DATA_DIR_HELP
 import numpy as np
 import paddle
 from paddle import nn
+from paddle.utils import unique_name
 from scipy.ndimage import gaussian_filter
 from tqdm import tqdm
 
@@ -27,13 +29,15 @@ BATCH_SIZE = 128
 SHIFT = 2  # pixels of random translation, each way
 EPOCHS = {"mnist": 8, "fashion-mnist": 12, "kmnist": 8, "digits": 80, "cifar10": 15}
 PHOTOGRAPHS = ("cifar10",)  # a dog looks either way; a digit, a shoe's tip do not
+TRIED, BLUR = 2000, 1.5  # images of each kind, and pixels, by which a judge is tried
 DEGRADED = BATCH_SIZE // 8  # of a batch of photographs are blurred, and as many images of noise are added
 
 
 @command
 def main(arguments: list[str] | None = None) -> int:
     """Train the classifiers that the metrics are computed with, test them on images they have not seen, and write their
-    weights with a record of how they were made.
+    weights with a record of how they were made. One that noise, real images of one class and blurred ones do not seem
+    far to, in this order, is not kept.
     """
     parser = Parser(
         prog="python -m commands.train_judge",
@@ -52,9 +56,15 @@ def main(arguments: list[str] | None = None) -> int:
         images, labels, checksum = data.load_labelled(dataset, "train", flags.data_dir)
         unseen, answers, _ = data.load_labelled(dataset, "test", flags.data_dir)
         epochs = flags.epochs or EPOCHS[dataset]
-        judge = train(images, labels, epochs, flags.learning_rate, flags.seed, dataset in PHOTOGRAPHS)
+        with unique_name.guard():  # the file has the names of layers, which count those of a process
+            judge = train(images, labels, epochs, flags.learning_rate, flags.seed, dataset in PHOTOGRAPHS)
         accuracy = float((classify(judge, unseen).classes == answers).mean())
         print(f"{dataset}: {accuracy:.2%} of {len(unseen):,} unseen images", flush=True)
+        tried = trial(judge, images, labels)
+        for what, one in tried.items():
+            print(f"{what}: Fréchet distance {one['frechet']:.2f}, precision {one['precision']:.3f}", flush=True)
+        if not is_fit(tried):
+            raise UserError(f"{dataset}: unfit, these should be from the nearest to the farthest; not kept")
 
         path = FOLDER / f"{dataset}.params"
         artifacts.save_params(path, judge.state_dict())
@@ -119,6 +129,36 @@ def train(
                 bar.update()
     judge.eval()
     return judge
+
+
+def trial(judge: Judge, images: np.ndarray, labels: np.ndarray) -> dict[str, dict[str, float]]:
+    """How far what is worse and worse lies from one half of `images [N, C, 32, 32]`, or from 2,000 of them: as many of
+    the other half, these blurred, real images of one class, and noise. `frechet` and `precision` of each."""
+    rng = np.random.default_rng(0)
+    order = rng.permutation(len(images))
+    count = min(TRIED, len(images) // 2)
+    seen = classify(judge, images[order[:count]]).features
+    others = as_float(images[order[count : 2 * count]])
+    sets = {
+        "the other half": others,
+        "blurred": gaussian_filter(others, (0, 0, BLUR, BLUR)),
+        "one class": images[order[labels[order] == 1][:count]],
+        "noise": rng.uniform(-1, 1, others.shape).astype(np.float32),
+    }
+    found = {}
+    for what, some in sets.items():
+        features = classify(judge, some).features
+        distance = metrics.frechet_distance(*metrics.moments(seen), *metrics.moments(features))
+        found[what] = {"frechet": distance, "precision": metrics.neighbour_metrics(seen, features)["precision"]}
+    return found
+
+
+def is_fit(tried: dict[str, dict[str, float]]) -> bool:
+    """Whether what `trial` found is in order: each farther than what comes before it, and as to precision the other
+    half, blurred, noise. One class is real images, which precision takes for such."""
+    distances = [one["frechet"] for one in tried.values()]
+    half, hazy, noise = (tried[what]["precision"] for what in ("the other half", "blurred", "noise"))
+    return distances == sorted(distances) and half > hazy > noise
 
 
 def blurred(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -173,6 +173,15 @@ def real_mnist() -> Path:
     return Path(folder)
 
 
+@pytest.fixture(scope="session")
+def real_cifar10() -> Path:
+    """The folder of the real CIFAR-10; tests that need it are skipped by name without $CIFAR10_DIR."""
+    folder = os.environ.get("CIFAR10_DIR")
+    if not folder or not (Path(folder) / "cifar-10-batches-bin").is_dir():
+        pytest.skip("needs the real CIFAR-10: set CIFAR10_DIR")
+    return Path(folder)
+
+
 def call(*arguments: object, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess:
     """Run Python as a person would: without what setting up this process put into the environment."""
     return subprocess.run(

@@ -13,6 +13,7 @@ from common.judging import reference
 from common.judging.judge import Judge, classify, load_judge
 from common.judging.reference import Reference
 from common.run.recorder import Examiner
+from tests.conftest import check_refused
 
 import numpy as np
 import pytest
@@ -71,12 +72,39 @@ def test_a_copy_of_cifar10_is_judged_and_a_stranger_is_not(monkeypatch, tmp_path
         Reference("cifar10", images, "md5:theirs")
 
 
+@pytest.mark.parametrize("dataset", ["mnist", "digits", "cifar10"])
+def test_a_judge_sees_what_is_worse_and_worse_farther_and_farther(dataset, request):
+    """Noise, one class and blurred images, from the real ones."""
+    folder = None if dataset == "digits" else request.getfixturevalue(f"real_{dataset}")
+    images, labels, _ = data.load_labelled(dataset, "train", folder and str(folder))
+    tried = train_judge.trial(load_judge(dataset), images, labels)
+    assert train_judge.is_fit(tried), tried
+    half, hazy, one_class, noise = tried.values()
+    assert noise["frechet"] > 1.2 * one_class["frechet"] > 1.2**2 * hazy["frechet"] > 10 * half["frechet"]
+    assert noise["precision"] < 0.01
+    assert one_class["precision"] > hazy["precision"]
+
+
+def test_a_judge_that_takes_noise_for_real_is_not_kept(tmp_path, monkeypatch, say):
+    images = RNG.integers(0, 256, (40, 3, 32, 32), dtype=np.uint8)
+    monkeypatch.setattr(train_judge, "FOLDER", tmp_path)
+    monkeypatch.setattr(data, "load_labelled", lambda *_: (images, np.arange(40) % 10, "md5:x"))
+    said = say(train_judge.main, "--dataset", "cifar10", "--epochs", "1")
+    check_refused(said, "cifar10: unfit")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_judge_is_trained_in_colour(tmp_path, monkeypatch):
     images = RNG.integers(0, 256, (40, 3, 32, 32), dtype=np.uint8)
     labels = np.arange(40) % 10
     monkeypatch.setattr(train_judge, "FOLDER", tmp_path)
+    monkeypatch.setattr(train_judge, "is_fit", lambda tried: True)  # after one epoch on noise it is not
     monkeypatch.setattr(data, "load_labelled", lambda *_: (images, labels, "md5:x"))
-    assert train_judge.main(["--dataset", "cifar10", "--epochs", "1"]) == DONE
+    content = []
+    for _ in range(2):
+        assert train_judge.main(["--dataset", "cifar10", "--epochs", "1"]) == DONE
+        content.append((tmp_path / "cifar10.params").read_bytes())
+    assert content[0] == content[1]  # the same command makes the same judge
     record = json.loads((tmp_path / "record.json").read_text())["cifar10"]
     assert record["in_channels"] == 3
     assert record["data"] == "md5:x"

@@ -86,6 +86,12 @@ def test_weights_init(model):
                 assert not layer.bias.numpy().any()
 
 
+def test_weights_init_knows_the_batchnorm_of_several_processes():
+    paddle.seed(0)
+    layer = nn.SyncBatchNorm(1000).apply(weights_init)
+    assert layer.weight.numpy().std() == pytest.approx(0.02, rel=0.1)
+
+
 def test_same_seed_same_weights(family):
     first, second, other = make_gan(family, 3), make_gan(family, 3), make_gan(family, 4)
     for name, net in first.networks.items():

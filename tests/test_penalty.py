@@ -136,6 +136,19 @@ def test_a_lazy_penalty_weighs_as_many_times_as_it_is_rare():
     assert not d[0].weight.grad.numpy().any()
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_batchnorm_over_all_processes_is_taken_in_single_steps_too(training):
+    """Or its second derivative would be asked for, which there is not. On one process the two are one."""
+    d, twin, x = small(), small(), images()
+    before = list(map(id, d.parameters()))
+    nn.SyncBatchNorm.convert_sync_batchnorm(d)
+    assert isinstance(d[3], nn.SyncBatchNorm)
+    assert list(map(id, d.parameters())) == before  # what the optimizers and the average hold
+    for net in (d, twin):
+        net.train() if training else net.eval()
+    assert steepness(d, x).item() == steepness(twin, x).item()
+
+
 @pytest.mark.parametrize("family", ["dcgan", "lsgan"])
 def test_it_flattens_d_and_costs_nothing_where_it_is_off(family):
     """From the first step on, and every fourth; D's part of the other steps is untouched."""
