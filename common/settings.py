@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from types import SimpleNamespace
 from typing import Annotated, Any, Callable, Literal, NamedTuple, Optional, get_args, get_origin, get_type_hints
 
 
@@ -41,7 +42,8 @@ def settings_of(build: Callable) -> list[Setting]:
     those of the class that it returns."""
     found = []
     parameters = inspect.signature(build).parameters.values()
-    hints = get_type_hints(build.__init__ if inspect.isclass(build) else build, include_extras=True)
+    named = {"return", *(parameter.name for parameter in parameters if parameter.default is not parameter.empty)}
+    hints = hints_of(build.__init__ if inspect.isclass(build) else build, named)
     for parameter in parameters:
         if parameter.kind is parameter.VAR_KEYWORD and inspect.isclass(hints.get("return")):
             found += settings_of(hints["return"])
@@ -55,6 +57,13 @@ def settings_of(build: Callable) -> list[Setting]:
             documented = help_of(parameter.name, build)
             found.append(Setting(parameter.name, bare, limits, choices, parameter.default, documented))
     return found
+
+
+def hints_of(function: Callable, named: set[str]) -> dict[str, Any]:
+    """The types of some of a function's arguments. Only these need to be types that every Python from 3.9 on can read:
+    `nn.Layer | Loss` is none before 3.10."""
+    written = {name: hint for name, hint in function.__annotations__.items() if name in named}
+    return get_type_hints(SimpleNamespace(__annotations__=written), function.__globals__, include_extras=True)
 
 
 def help_of(name: str, build: Callable) -> str:

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_type_hints
 
 from commands import compare, evaluate, sample
+from common.run.families import builder, families
 from common.run.flags import parse_flags
 from common.settings import Count, Decay, OptionalRate, Rate, Weight, settings_of
 from tests.conftest import check_refused, here
 
 import pytest
+
+
+@pytest.mark.parametrize("family", families())
+def test_the_types_of_settings_can_be_read_by_python_3_9(family):
+    """`float | None` cannot: it is looked at when a training starts."""
+    build = builder(family)
+    classes = inspect.getmro(build) if inspect.isclass(build) else inspect.getmro(get_type_hints(build)["return"])
+    for function in (build, *(one.__init__ for one in classes if "__init__" in vars(one))):
+        for name, parameter in inspect.signature(function).parameters.items():
+            settable = parameter.default is not parameter.empty and isinstance(parameter.annotation, str)
+            assert not (settable and "|" in parameter.annotation), f"{function.__qualname__}: {name}"
 
 
 class Family:
@@ -29,7 +42,7 @@ class Family:
 
     def __init__(
         self,
-        given: int,
+        given: what | this.Python | cannot.read,  # noqa: F821  no setting: it has no default
         rate: Rate = 1e-3,
         decay: Decay = 0.5,
         weight: Weight = 10.0,
