@@ -272,7 +272,8 @@ def test_a_goal_is_marked_as_reached_where_it_is(name):
     """By the numbers beside it: `**12.3** (≤ 40)`."""
     for title, *_, figures, _ in gallery(name):
         goals = re.findall(r"\*\*([\d.]+)\*\*[ （(]+(?:目标 )?([≤≥]) ([\d.]+)", figures)
-        reached = all(float(one) <= float(goal) if sign == "≤" else float(one) >= float(goal) for one, sign, goal in goals)
+        signed = [(float(one), float(goal), 1 if sign == "≤" else -1) for one, sign, goal in goals]
+        reached = all(sign * one <= sign * goal for one, goal, sign in signed)
         assert figures[0] == ("✅" if reached else "❌") if goals else figures[0] not in "✅❌", title
 
 
