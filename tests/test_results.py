@@ -240,32 +240,56 @@ def test_the_readmes_rows_are_of_the_json(name):
     assert [[cell.strip() for cell in row.strip("|").split("|")[1:]] for row in table] == expected
 
 
-@pytest.mark.parametrize("heading", ["## The table", "### 结果"])
-def test_the_zoos_rows_are_of_the_json(heading):
-    """Fréchet distances of the raw and the averaged weights, of seed 0, and minutes, in both languages."""
-    runs = json.loads((ROOT / "docs/results.json").read_text())["runs"]
-    text = (ROOT / "zoo/README.md").read_text()
-    rows = [row.split(" | ") for row in text[text.index(f"{heading}\n") :].split("\n\n")[2].splitlines()[2:]]
-    assert len(rows) >= 16
-    for first, distances, minutes, *_ in rows:
-        family = re.search(r"\((\w+)\.py\)", first)[1]
-        run = runs["wgan_gp-max-steps-5000-0" if family == "wgan_gp" else f"{family}-0"]
-        assert minutes == f"{run['minutes']:.0f}", family
-        if run["final"]:
-            found = {kind: f"{row['frechet']:.2f}" for kind, row in run["final"].items()}
-            assert distances.startswith(f"{found['raw']} / {found['EMA']}"), family
-            assert f"best {found['best']}" in distances, family
+ZOO = ["zoo/README.md", "zoo/README.zh-CN.md"]
 
 
-@pytest.mark.parametrize("heading", ["## Three models on the same layers", "### 同样的层，三个模型"])
-def test_the_three_models_are_of_the_json(heading):
+def gallery(name: str) -> list[list[str]]:
+    """The cells of each family in the zoo's gallery: its name, picture, idea, what to see, figures, flags."""
+    text = (ROOT / name).read_text()
+    shown = text[text.index("<!-- gallery -->") : text.index("<!-- end -->")]
+    tables = [[row.strip("| ").split(" | ") for row in table.splitlines()] for table in shown.split("\n\n")[1:-1]]
+    return [[row[place] for row in (head, *rows)] for head, _, *rows in tables for place in range(len(head))]
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_the_gallerys_figures_are_of_the_json(name):
+    """Of the run with these flags and seed 0: what is in bold, and the minutes. Every family is there once."""
+    runs, shown = json.loads((ROOT / "docs/results.json").read_text())["runs"], gallery(name)
+    found = [re.search(r"\((\w+)\.py\)", title)[1] for title, *_ in shown]
+    assert sorted(found) == sorted({*families()} - {"dcgan", "lsgan"})
+    for family, (*_, figures, flags) in zip(found, shown):
+        run = runs[results.name_of(f"{family} {re.search('`(.+)`', flags)[1]}", 0)]
+        kind = "EMA" if "EMA" in run["final"] else "raw"
+        measured = [one for one, _ in run["yardsticks"].get(kind, run["yardsticks"].get("raw", {})).values()]
+        measured += [run["final"][kind]["frechet"]] if run["final"] else []
+        texts = {form.format(one) for one in measured for form in ("{:.1f}", "{:.2f}", "{:.3f}")}
+        assert set(re.findall(r"\*\*(.+?)\*\*", figures)) <= texts, family
+        assert re.search(r"\d+(?= (?:minutes|分钟))", flags)[0] == f"{run['minutes']:.0f}", family
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_a_goal_is_marked_as_reached_where_it_is(name):
+    """By the numbers beside it: `**12.3** (≤ 40)`."""
+    for title, *_, figures, _ in gallery(name):
+        goals = re.findall(r"\*\*([\d.]+)\*\*[ （(]+(?:目标 )?([≤≥]) ([\d.]+)", figures)
+        signed = [(float(one), float(goal), 1 if sign == "≤" else -1) for one, sign, goal in goals]
+        reached = all(sign * one <= sign * goal for one, goal, sign in signed)
+        marked = re.match("(not reached|reached|未达到|达到)[:：]", figures)
+        words = ("not reached", "reached") if name == ZOO[0] else ("未达到", "达到")
+        assert (marked and marked[1]) == (words[reached] if goals else None), title
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_the_three_models_are_of_the_json(name):
     """PSNR, SSIM, digits read, Fréchet distances and minutes, in both languages; "nats" is of `losses.csv`."""
     runs = json.loads((ROOT / "docs/results.json").read_text())["runs"]
-    text = (ROOT / "zoo/README.md").read_text()
+    text = (ROOT / name).read_text()
+    heading = "## Three models on the same layers" if name == ZOO[0] else "## 同样的层，三个模型"
     rows = [row.split(" | ") for row in text[text.index(f"{heading}\n") :].split("\n\n")[2].splitlines()[2:]]
     assert len(rows) == 3
-    for name, (_, psnr, ssim, alike, distances, _, minutes, _) in zip(("-model-ae", "-model-vae", ""), rows):
-        run = runs[f"vae_gan{name}-0"]
+    names = [f"vae_gan-model-{model}-learning-rate-0.0002-0" for model in ("ae", "vae")]
+    for run_name, (_, psnr, ssim, alike, distances, _, minutes, _) in zip([*names, "vae_gan-0"], rows):
+        run = runs[run_name]
         measured = run["yardsticks"]["raw"]
         assert [psnr, ssim] == [f"{measured['PSNR'][0]:.1f}", f"{measured['SSIM'][0]:.2f}"]
         assert alike == f"{measured['read alike'][0]:.3f}"
