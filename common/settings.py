@@ -62,8 +62,9 @@ def settings_of(build: Callable) -> list[Setting]:
 def hints_of(function: Callable, named: set[str]) -> dict[str, Any]:
     """The types of some of a function's arguments. Only these need to be types that every Python from 3.9 on can read:
     `nn.Layer | Loss` is none before 3.10."""
-    written = {name: hint for name, hint in function.__annotations__.items() if name in named}
-    return get_type_hints(SimpleNamespace(__annotations__=written), function.__globals__, include_extras=True)
+    annotations = getattr(function, "__annotations__", {})  # a class without `__init__` has object's, which has none
+    written = SimpleNamespace(__annotations__={name: hint for name, hint in annotations.items() if name in named})
+    return get_type_hints(written, getattr(function, "__globals__", {}), include_extras=True)
 
 
 def help_of(name: str, build: Callable) -> str:
