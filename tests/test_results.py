@@ -247,7 +247,8 @@ def gallery(name: str) -> list[list[str]]:
     """The cells of each family in the zoo's gallery: its name, picture, idea, what to see, figures, flags."""
     text = (ROOT / name).read_text()
     shown = text[text.index("<!-- gallery -->") : text.index("<!-- end -->")]
-    tables = [[row.strip("| ").split(" | ") for row in table.splitlines()] for table in shown.split("\n\n")[1:-1]]
+    rows = lambda table: [[cell.strip() for cell in row.split("|")[1:-1]] for row in table.splitlines()]  # noqa: E731
+    tables = [rows(table) for table in shown.split("\n\n")[1:-1]]
     return [[row[place] for row in (head, *rows)] for head, _, *rows in tables for place in range(len(head))]
 
 
@@ -258,6 +259,9 @@ def test_the_gallerys_figures_are_of_the_json(name):
     found = [re.search(r"\((\w+)\.py\)", title)[1] for title, *_ in shown]
     assert sorted(found) == sorted({*families()} - {"dcgan", "lsgan"})
     for family, (*_, figures, flags) in zip(found, shown):
+        if not flags:  # not measured with the present judge
+            assert not any(run["recipe"].startswith(family) for run in runs.values())
+            continue
         run = runs[results.name_of(f"{family} {re.search('`(.+)`', flags)[1]}", 0)]
         kind = "EMA" if "EMA" in run["final"] else "raw"
         measured = [one for one, _ in run["yardsticks"].get(kind, run["yardsticks"].get("raw", {})).values()]
