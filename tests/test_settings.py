@@ -120,6 +120,27 @@ def test_what_cannot_be_is_refused(capsys, flags, words):
     assert said.count("\n") == 1
 
 
+class Child(Family):
+    """Names one argument of its own, and one otherwise than the class that it is derived from.
+
+    Args:
+        own: what it adds
+        count: how many of these
+    """
+
+    def __init__(self, own: Count = 1, rate: Rate = 1e-2, count: Count = 5) -> None:
+        super().__init__(0, rate, count=count)
+
+
+def test_a_class_need_not_say_again_what_its_base_says():
+    found = {setting.name: (setting.help, setting.default) for setting in settings_of(Child)}
+    assert found == {
+        "own": ("what it adds", 1),
+        "rate": ("the step size, on two lines", 1e-2),
+        "count": ("how many of these", 5),
+    }
+
+
 def test_help_comes_from_the_docstring(capsys):
     assert here(lambda given: parsed(*given), "--help") == 0
     said = re.sub(r"\s+", " ", capsys.readouterr().out)
