@@ -149,7 +149,8 @@ class CoGAN(Game):
         pixels, overlap = agreement(wanted, b)
         read_a, read_b, right = two_judges(reference, self.domains)
         digits = read_a(a)
-        alike, ceiling = same(read_b(b), digits), same(read_b(wanted), digits)
+        alike = same(read_b(b), digits)
+        ceiling = max(same(read_b(wanted), digits), 1 / len(a))  # a generator that draws nothing has none
         share = (
             f"share of pixels as A's picture says, black or white; floor: all black; another's B has {others[0]:.3f}"
         )
