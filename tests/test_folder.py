@@ -141,7 +141,7 @@ def test_a_home_that_cannot_be_written_only_costs_time(mine, tmp_path, monkeypat
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert read_folder(mine, 3, 32)[0].shape == (7, 3, 32, 32)
-    assert "could not be kept" in capsys.readouterr().err
+    assert "takes its place" in capsys.readouterr().err
 
 
 def test_many_are_read_in_order_by_several_processes(tmp_path, monkeypatch):

@@ -123,7 +123,7 @@ def test_that_both_fall_says_nothing_of_the_changes(tmp_path):
     """Two curves that fall in every epoch, one most where the other does least."""
     distances, losses = np.cumsum([0, -1, -2, -3, -4]) + 20.0, np.cumsum([0, 4, 3, 2, 1]) - 20.0
     (tmp_path / "losses.csv").write_text(
-        "step,loss_d\n" + "".join(f"{i + 1},{loss}\n" for i, loss in enumerate(losses))
+        "step,epoch,batch,loss_d\n" + "".join(f"{i + 1},0,0,{loss}\n" for i, loss in enumerate(losses))
     )
     lines = [f'{{"step": {i + 1}, "epoch": {i}, "raw": {{"frechet": {one}}}}}\n' for i, one in enumerate(distances)]
     (tmp_path / "metrics.jsonl").write_text("".join(lines))
