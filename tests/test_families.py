@@ -188,7 +188,7 @@ def test_it_is_judged(name, whole, say, monkeypatch):
 def test_it_is_compared(name, whole, tmp_path, say):
     said = say(compare.main, whole, "--out", tmp_path / "a.png")
     assert (said.status, said.err) == (0, "")
-    figure = compare.draw([compare.load_run(whole)], 0.9)
+    figure = compare.draw_runs([compare.load_run(whole)], 0.9)
     losses, *_ = figure.subfigs
     assert [axes.get_title() for axes in losses.axes] == [f"{title(name)}: losses"]
 

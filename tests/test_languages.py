@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.test_prose import CODE, FENCES, HAN, IN_CHINESE, PAGES, ROOT, in_chinese, text_of, without
+from tests.test_prose import CODE, FENCES, HAN, IN_CHINESE, PAGES, in_chinese, text_of, without
 
 import pytest
 
