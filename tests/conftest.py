@@ -35,7 +35,8 @@ CRITERIA = {"dcgan": paddle.nn.BCELoss(), "lsgan": paddle.nn.MSELoss()}
 FAMILIES = list(CRITERIA)
 HAS_GPU = paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell runs us with &, by our children too
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    signal.signal(number, handler)  # ignored where a shell runs us with & or nohup, by our children too
 Examiner.SAMPLES = 500  # in this process; a command in one of its own judges 2,000
 
 settings.register_profile("repository", deadline=None, max_examples=60, derandomize=True)
