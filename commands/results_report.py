@@ -165,7 +165,7 @@ def winning(recipes: dict[str, list[dict]]) -> list[str]:
             first = " / ".join("never" if one["first"] is None else f"{one['first']:,}" for one in found)
             share = spread_of([100 * one["share"] for one in found], "{:.0f}")
             said = " / ".join(str(run["troubles"]) for run in members)
-            lines.append(f"| {heading(recipe)} | {first} | {share} % | {said} |")
+            lines.append(f"| {heading(recipe)} | {first} | {share}% | {said} |")
     return lines
 
 

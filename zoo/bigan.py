@@ -107,7 +107,7 @@ class BiGAN(Game):
 
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
         """Whether reconstructions are like their originals, and what codes know, a random encoder's beside them."""
-        x, digits = reference.unseen_at(28), reference.see(reference.unseen).classes  # no labels: 99.3 % right
+        x, digits = reference.unseen_at(28), reference.see(reference.unseen).classes  # no labels: 99.3% right
         paddle.seed(0)  # the same random encoder each time: the floor
         codes = [self.apply(game.encoder, x) for game in (self, BiGAN())]
         near = "mean distance of x to G(E(x)) over that of another image; below 1 wanted, the authors have 0.62"

@@ -194,7 +194,7 @@ class CommonSpace(Translation):
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
         """Whether codes mean the same in both domains; whether digits stay what they are."""
         a = reference.unseen[::2][:MEASURED]
-        digits = reference.see(a).classes  # in place of the labels, which it reads 99.3 % right
+        digits = reference.see(a).classes  # in place of the labels, which it reads 99.3% right
         b, others = (part[:MEASURED] for part in unseen_of(self.domains, a, digits))
         nearest = nearest_of(self.apply(self.e_a, a), self.apply(self.e_b, b))
         meaning = f"share of {len(a):,} unseen pictures of A for which the nearest of {len(b):,} codes of B is "

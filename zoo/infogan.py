@@ -138,7 +138,7 @@ class InfoGAN(Game):
         """Whether Q reads the category that G drew, and whether the categories are the digits."""
         drawn, real = self.sample(self.latent(np.random.default_rng(0), 2000)), reference.unseen[::2]
         right = float((self.categories(drawn) == np.arange(2000) % CATEGORIES).mean())
-        digits = reference.see(real).classes  # in place of the labels, which it reads 99.3 % right
+        digits = reference.see(real).classes  # in place of the labels, which it reads 99.3% right
         paddle.seed(0)  # the same floor each time
         shares = [matched_share(game.categories(real), digits) for game in (self, InfoGAN())]
         own = "share of 2,000 digits of G whose category Q reads; at least 0.99 wanted"

@@ -92,7 +92,7 @@ class WGAN(Game):
         """Whether the critic's loss tells how good the pictures are, and how many weights lie at the clip's edge."""
         weights = paddle.concat([p.flatten() for p in self.critic.parameters() if not p.stop_gradient])
         share = float((weights.abs() > 0.99 * self.limit).astype("float32").mean())
-        meaning = "share of the critic's weights within 1 % of ±c; 0.01 if they lay evenly"
+        meaning = "share of the critic's weights within 1% of ±c; 0.01 if they lay evenly"
         return {"weights at the edge": Yardstick(share, 0.01, meaning), **loss_tells_quality(run_dir)}
 
 

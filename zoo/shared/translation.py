@@ -105,7 +105,7 @@ def reader(judge: Judge, images: Images, digits: np.ndarray) -> Reader:
 def two_judges(reference: Reference, domains: str) -> tuple[Reader, Reader, float]:
     """The repository's judge for A; one for B, taught on half of the unseen images; how much it gets right of others.
 
-    What the first reads in unseen images of A is taken for what is on them; it is 99.3 % right.
+    What the first reads in unseen images of A is taken for what is on them; it is 99.3% right.
     """
 
     def read(images: Images) -> np.ndarray:
