@@ -63,7 +63,7 @@ NOT_RUN = {  # pattern: why
     r"docs/zoo_plots\.py|cgan_variants\.py$": "four minutes, and no flag cuts it; 40, and it is run with --out",
     r"^cp .*work/results|do cp ": "it copies pictures that trainings of hours have drawn",
     r"assignment/replay\.py": "it measures a bound, by dozens of trainings",
-    r"NAME|YOURS": "a word stands for the reader's own",
+    r"NAME|YOURS|学号": "a word stands for the reader's own",
 }
 NEEDS = {  # pattern: what must be here for it
     r"make play|play\.gradio": lambda: importlib.util.find_spec("gradio"),
@@ -73,7 +73,7 @@ NEEDS = {  # pattern: what must be here for it
     r"cgan_variants": lambda: os.environ.get("MNIST_DIR"),
 }
 SERVERS = r"^make (play|board|notebooks)|play\.gradio|commands\.board"  # they run until they are stopped
-FINDS_SOMETHING_TO_DO = r"assignment/check"  # in a starter with its TODOs: status 1
+STATUS_1 = r"assignment/check|docs/upstream"  # there are TODOs left; the fault of another's library is still there
 AFTERWARDS = {  # what the page tells the reader to do by hand
     "python assignment/submit.py my_lsgan": "mkdir handed-in && cp *.zip handed-in",
     "cp zoo/cgan.py zoo/mygan.py": """sed -i 's/run("cgan"/run("mygan"/' zoo/mygan.py""",
@@ -245,7 +245,7 @@ class Reader:
                 os.killpg(running.pid, signal.SIGKILL)
             output.seek(0)
             said = output.read()
-        if not serves and status != (1 if re.search(FINDS_SOMETHING_TO_DO, text) else 0):
+        if not serves and status != (1 if re.search(STATUS_1, text) else 0):
             trouble = f"status {status}"
         before, self.files = self.files, self.hashes()
         changed = [name for name in before if self.files.get(name) != before[name]]
