@@ -33,7 +33,6 @@ PAGES = markdown_files()
 IN_CHINESE = [name for name in PAGES if name.endswith(".zh-CN.md")]
 
 
-
 def text_of(name: str) -> str:
     """The Markdown of a page, or of all Markdown cells of a notebook."""
     text = (ROOT / name).read_text(encoding="utf-8")
