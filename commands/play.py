@@ -105,7 +105,7 @@ class Runs:
         """The last judgement of each run as a Markdown table."""
         last = {name: judged[-1] for name in names if (judged := load_metrics(self.find(name)))}
         rows = {f"{name}, step {line['step']}": line["raw"] for name, line in last.items()}
-        return table(rows) if rows else "No judgements here · 还没有评判结果 (`--eval-every`)"
+        return table(rows) if rows else "No evaluations yet · 还没有评估结果 (`--eval-every`)"
 
     def curves(self, names: list[str]) -> Figure | None:
         """Losses, scores and grids of all that have some, as `commands.compare` draws them."""
@@ -199,7 +199,7 @@ def app(runs: Runs, gr: Any) -> Any:
 
     names, plain = list(runs.found()), {"format": "png", "buttons": ["download", "fullscreen"]}  # none to share
     with gr.Blocks(title="GAN", analytics_enabled=False, delete_cache=(600, 600)) as page:
-        gr.Markdown("# Your runs · 你的训练\nAll draw from the same seed. · 所有网络使用同一个随机种子。")
+        gr.Markdown("# Your runs · 你的训练\nAll use the same seed. · 所有模型使用同一个随机种子。")
         chosen = gr.Dropdown(names, value=names[:2], multiselect=True, max_choices=4, label="Runs · 训练")
         with gr.Row():
             seed = gr.Number(0, label="Seed · 随机种子", precision=0, minimum=0)
@@ -210,26 +210,26 @@ def app(runs: Runs, gr: Any) -> Any:
             shown = gr.Gallery(label="64 each · 各 64 张", columns=2, **plain)
             close = gr.Gallery(
                 allow_preview=False,
-                label="Click one · 点一张: digit and confidence by the judge · 评判网络的读数",
+                label="Click one · 点一张: the judge's digit and confidence · 评判网络识别的数字和置信度",
                 columns=8,
                 **plain,
             )
             drawn = gr.State([])
-            near = gr.Image(label="It, and the nearest training images · 它和最近的训练图像", **plain)
-        with gr.Tab("From pictures · 由图生图"):
+            near = gr.Image(label="It, and the nearest training images · 这张图像和最接近的训练图像", **plain)
+        with gr.Tab("From images · 图像到图像"):
             gr.Markdown(
-                "Images that no training saw; below them what the run makes of them, step by step. Only for models "
-                "that draw pictures from pictures, such as `zoo/bigan.py`. · "
-                "第一行是训练中没有见过的图像，下面是模型由它们一步步画出的图。"
-                "只适用于由图生图的模型，例如 `zoo/bigan.py`。"
+                "Test images; below them the model's output, step by step. Only for models that take images as "
+                "input, such as `zoo/bigan.py`. · "
+                "第一行是测试集图像，下面依次是模型各步的输出。"
+                "只适用于以图像为输入的模型，例如 `zoo/bigan.py`。"
             )
             unmade = gr.Markdown()
             made = gr.Gallery(
-                label="Originals, steps, the way back · 原图、每一步、还原", columns=2, object_fit="contain", **plain
+                label="Originals, steps, reconstruction · 原图、各步输出、重建", columns=2, object_fit="contain", **plain
             )
         with gr.Tab("Curves · 曲线"):
             judged = gr.Markdown()
-            curves = gr.Plot(label="Losses and scores · 损失与打分")
+            curves = gr.Plot(label="Losses and scores · 损失与分数")
         with gr.Tab("Over time · 训练过程"):
             part = gr.Slider(0, 1, 1, step=0.01, label="From the first grid to the last · 从第一张到最后一张")
             past = gr.Gallery(label="Grids · 样本图", columns=2, **plain)

@@ -184,16 +184,16 @@ python -m commands.sample {folder.as_posix()} --out grid.png
 | --- | --- |
 | network · 网络 | the generator of `{script(family).as_posix()}` |
 | data · 数据 | {made["dataset"]}, training images ({made["checksum"]}) |
-| recipe · 配方 | `{recipe(made)}`: {made["steps"]:,} updates of {flags["batch_size"]} images |
+| settings · 超参数 | `{recipe(made)}`: {made["steps"]:,} updates of {flags["batch_size"]} images |
 {chosen}| Paddle | {made["versions"]["paddle"]}, {made["device"]} |
 | SHA-256 | `{made["sha256"]}` |
 | licence · 许可证 | Apache-2.0 |
 
-Judged beside real images that no training saw · 由评判网络给出，与未见过的真图对照：
+The metrics, beside those of real test images; noise, too, gets 1.0 in "sure" · 评估指标，以测试集真实图像为参照；噪声的高置信比例（sure）也是 1.0：
 
 {table(figures)}
 {own}
-It draws what its data set shows and nothing else; made for teaching. · 只会画数据集里有的内容，供教学使用。
+It generates what is in its data set and nothing else; made for teaching. · 只能生成数据集里有的内容，供教学使用。
 """
 
 

@@ -259,7 +259,7 @@ def test_the_page_draws_what_paddle_draws(page):
         assert np.abs(sevens[2, 1:] - expected).max() <= 2
 
         driver.find_element("id", "language").click()
-        assert driver.find_element("tag name", "h1").text == "玩一玩生成器"
+        assert driver.find_element("tag name", "h1").text == "试玩生成器"
         time.sleep(1)
         assert driver.current_url.endswith("#seed=5&digit=7&lang=zh")
         assert driver.find_element("id", "trouble").text == ""
