@@ -225,7 +225,10 @@ def app(runs: Runs, gr: Any) -> Any:
             )
             unmade = gr.Markdown()
             made = gr.Gallery(
-                label="Originals, steps, reconstruction · 原图、各步输出、重建", columns=2, object_fit="contain", **plain
+                label="Originals, steps, reconstruction · 原图、各步输出、重建",
+                columns=2,
+                object_fit="contain",
+                **plain,
             )
         with gr.Tab("Curves · 曲线"):
             judged = gr.Markdown()

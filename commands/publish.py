@@ -189,7 +189,8 @@ python -m commands.sample {folder.as_posix()} --out grid.png
 | SHA-256 | `{made["sha256"]}` |
 | licence · 许可证 | Apache-2.0 |
 
-The metrics, beside those of real test images; noise, too, gets 1.0 in "sure" · 评估指标，以测试集真实图像为参照；噪声的高置信比例（sure）也是 1.0：
+The metrics, beside those of real test images; noise, too, gets 1.0 in "sure".
+评估指标，以测试集真实图像为参照；噪声的高置信比例（sure）也是 1.0：
 
 {table(figures)}
 {own}

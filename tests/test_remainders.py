@@ -17,7 +17,6 @@ SETTINGS = {
     "dcgan": [{"penalty": 1.0, "penalty_every": 1}],
     "dcgan_maxpool": [{"loss": "bce"}],
     "f_gan": [{"divergence": name} for name in ("reverse-kl", "pearson", "hellinger", "js", "gan")],
-    "r1": [{"norm": "none"}],
     "stackgan": [{"first_updates": 1}],
     "vae_gan": [{"model": "ae"}, {"model": "vae"}],
     "wgan_gp": [{"one_sided": True}],
