@@ -233,7 +233,7 @@ def test_the_page_draws_what_paddle_draws(page):
             seen = classify(load_judge("mnist"), expected).probabilities
             for text, row in zip(said, seen):
                 digit, sure = text.replace(" %", "").split(" · ")
-                assert row[int(digit)] == pytest.approx(int(sure) / 100, abs=0.02)
+                assert row[int(digit)] == pytest.approx(int(sure.rstrip("%")) / 100, abs=0.02)
         drawn = np.array(driver.execute_script("return Array.from(normals(123456789, 50000))"))
         expected = np.random.default_rng(123456789).standard_normal(50000, dtype=np.float32)
         np.testing.assert_allclose(drawn, expected, atol=1e-6)
