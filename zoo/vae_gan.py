@@ -1,8 +1,8 @@
 """VAE-GAN: an autoencoder that D teaches what looks alike. `python zoo/vae_gan.py`; `--help` lists the flags.
 
-The idea. An autoencoder makes an image x into a code z and the code into an image x̃ again. Pixel by pixel a stroke
-moved by one pixel is as wrong as a missing one, so the safest x̃ is the mean of all that could be: blur. D looks at
-strokes and not at pixels: its middle layer D_l measures the error here, and its verdict drives the blur out. `--model
+The idea. An autoencoder maps an image x to a code z, and the code to an image x̃. The code is a bottleneck: what it
+cannot hold is averaged over all that could be, for the mean has the least squared error of pixels: blur. D looks at
+strokes, not at pixels: its middle layer D_l measures the error here, and its score drives the blur out. `--model
 ae` and `--model vae` are the same layers without D, to compare with.
 
 The formulas (Larsen et al. 2015, arXiv 1512.09300, section 2 and algorithm 1), s = D's logit, sp the softplus,

@@ -99,13 +99,13 @@ class Health:
             found += self._report(
                 row["step"], "the loss stands still", loss_d.std() < STILL * abs(loss_d.mean()),
                 f"D's loss has been {window['loss_d'].mean():.3f} for {WINDOW} steps (chance is {self.chance:.3f}): "
-                "nothing is being learnt. Check the learning rate and the data",
+                "nothing is being learned. Check the learning rate and the data",
             )  # fmt: skip
             worst = np.quantile(loss_d, 0.95)
             found += self._report(
                 row["step"], "D's loss leaps", row["step"] >= LEAP_WARM_UP and worst > LEAP,
-                f"one step in twenty is above {worst * self.chance:.1f}, where tossing a coin makes {self.chance:.1f}: "
-                "each update throws D over. Give D a smaller learning rate",
+                f"one step in twenty is above {worst * self.chance:.1f}, against {self.chance:.1f} for guessing: "
+                "D's updates overshoot. Give D a smaller learning rate",
             )  # fmt: skip
         return found
 
@@ -119,7 +119,7 @@ class Health:
         stays = before <= step - WINDOW and ratio <= GROWTH * then
         return self._report(
             step, "the samples collapse", step >= SAMPLES_WARM_UP and ratio < SPREAD and stays,
-            f"they differ from each other {ratio:.0%} as much as real images do: G draws nearly the same for every "
+            f"they differ from each other {ratio:.0%} as much as real images do: G generates nearly the same for every "
             "latent vector. Take earlier weights, or another seed",
         )  # fmt: skip
 
