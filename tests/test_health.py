@@ -139,7 +139,7 @@ def test_a_loss_is_measured_by_chance_which_the_family_says(chance):
         (found,) = watch(chance=chance).check_steps(rows(list(chance * share), real=0.5, fake=0.49))
         assert found["trouble"] == trouble
         if share is not small:
-            assert re.search(rf"(chance is {chance:.3f}|a coin makes {chance:.1f})\b", found["advice"])
+            assert re.search(rf"(chance is {chance:.3f}|against {chance:.1f} by chance)\b", found["advice"])
 
 
 def test_collapsed_samples(digits):

@@ -104,7 +104,7 @@ class Health:
             worst = np.quantile(loss_d, 0.95)
             found += self._report(
                 row["step"], "D's loss leaps", row["step"] >= LEAP_WARM_UP and worst > LEAP,
-                f"one step in twenty is above {worst * self.chance:.1f}, against {self.chance:.1f} for guessing: "
+                f"one step in twenty is above {worst * self.chance:.1f}, against {self.chance:.1f} by chance: "
                 "D's updates overshoot. Give D a smaller learning rate",
             )  # fmt: skip
         return found
