@@ -21,7 +21,7 @@ NOTEBOOK, ARCHIVE = "homework.ipynb", "dcgan-lsgan.zip"
 PACKED = (
     "common/**/*.py", "common/judging/judges/*", "commands/*", "dcgan/*", "assignment/*.py",
     "assignment/questions*.md", "assignment/report*.md", "assignment/start.*", "docs/images/saturation.png",
-    "notebooks/requirements.txt", "requirements*.txt", "Makefile", "LICENSE",
+    "docs/watch.html", "notebooks/requirements.txt", "requirements*.txt", "Makefile", "LICENSE",
 )  # fmt: skip
 # For the teacher alone: what makes this, what grades.
 KEPT = {

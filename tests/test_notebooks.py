@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import zipfile
+from base64 import b64encode
 from pathlib import Path
 
 from tests.conftest import ROOT
@@ -58,6 +59,13 @@ def test_it_is_committed_as_a_whole_run_left_it(path: Path):
     assert path.stat().st_size < 3_000_000
     text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     assert any("\u4e00" <= letter <= "\u9fff" for letter in text)
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_the_live_page_in_a_notebook_is_that_in_docs(number):
+    page = b64encode((ROOT / "docs/watch.html").read_bytes()).decode()
+    (cell,) = (cell for cell in code_cells(nbformat.read(NOTEBOOKS[number], as_version=4)) if "IFrame(" in cell.source)
+    assert f"data:text/html;base64,{page}" in cell.outputs[0].data["text/html"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

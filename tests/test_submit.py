@@ -122,7 +122,7 @@ def test_answers_are_found_again():
 def test_every_question_has_an_answer():
     for language in LANGUAGES:
         text = (ROOT / f"assignment/answers{suffix(language)}").read_text(encoding="utf-8")
-        assert len(re.findall(r"^\d+\. ", text, re.M)) == len(pool(language)) == 14
+        assert len(re.findall(r"^\d+\. ", text, re.M)) == len(pool(language)) == 15
 
 
 def test_the_required_run_is_the_courses():
@@ -157,6 +157,7 @@ def test_a_class_gets_no_solution(given_out):
     assert not [path for path, text in texts.items() if "MSELoss" in text and path.name != "README.md"]
     assert not [path for path in root.rglob("*") if path.name.startswith("answers") or path.name == "lsgan"]
     assert {"start.md", "start.zh-CN.md", "homework.ipynb"} <= {path.name for path in root.iterdir()}
+    assert (root / "docs/watch.html").exists()  # a question is about it
     assert (given_out / "dcgan-lsgan.zip").stat().st_size < 8_000_000
     said = call("assignment/starter.py", "my_lsgan", "--number", "1", cwd=root)
     assert (said.returncode, said.stderr) == (0, "")
