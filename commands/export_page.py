@@ -15,6 +15,8 @@ from paddle import nn
 
 DIRECTIONS = 5
 BATCHNORMS = nn.BatchNorm1D, nn.BatchNorm2D
+PRECISIONS = ("int8", "float16", "float32")  # of the weights in the page
+FEW = 2**15  # weights of a layer that are not worth the loss of eight bits
 
 
 def leaves(network: nn.Layer) -> list[nn.Layer]:
@@ -25,11 +27,11 @@ def leaves(network: nn.Layer) -> list[nn.Layer]:
 
 @paddle.no_grad()
 def replay(layers: list[nn.Layer], latent: np.ndarray, precision: str) -> np.ndarray:
-    """What `latent [N, D, 1, 1]` becomes by one layer after the other, weights rounded as in the page."""
+    """What `latent [N, D, 1, 1]` becomes by one layer after the other, whose weights are rounded as in the page."""
     x = on_device(latent)
     for layer in layers:
         if not isinstance(layer, BATCHNORMS) and getattr(layer, "weight", None) is not None:
-            layer.weight.set_value(rounded(layer.weight.numpy(), precision).astype(np.float32))
+            layer.weight.set_value(put_back(layer, rounded(rows(layer), kept_as(layer, precision))))
         try:
             x = layer(x)
         except ValueError as error:  # the next layer does not follow on this one
@@ -47,25 +49,22 @@ def principal(weight: np.ndarray, dim: int) -> list[list[float]]:
 
 
 def described(layer: nn.Layer, precision: str) -> dict[str, Any]:
-    """A layer as the page wants it, its weights in base64 with the inputs last and the channels after the window.
+    """A layer as the page wants it, its weights in base64.
 
     Raises:
         UserError: the page has no such layer.
     """
-    weight = layer.weight.numpy() if getattr(layer, "weight", None) is not None else None
     bias = packed(layer.bias.numpy(), "float32") if getattr(layer, "bias", None) is not None else None
     if isinstance(layer, (Conv2D, Conv2DTranspose)) and layer.usual and not layer.channels_last:
         transposed = isinstance(layer, Conv2DTranspose)
         if not (transposed and layer.output_padding):
-            order, outputs = ((2, 3, 1, 0), weight.shape[1]) if transposed else ((0, 2, 3, 1), weight.shape[0])
-            sizes = {"kernel": weight.shape[2:], "stride": layer.stride, "padding": layer.padding}
-            op = {"op": "transposed" if transposed else "convolution", "outputs": outputs, **sizes, "bias": bias}
-            return {**op, "weights": packed(weight.transpose(order), precision), "precision": precision}
+            sizes = {"kernel": layer.weight.shape[2:], "stride": layer.stride, "padding": layer.padding}
+            op = {"op": "transposed" if transposed else "convolution", "outputs": layer.weight.shape[transposed]}
+            return {**op, **sizes, "bias": bias, **packed_rows(layer, precision)}
     if isinstance(layer, nn.Linear):
-        op = {"op": "linear", "outputs": weight.shape[1], "bias": bias}
-        return {**op, "weights": packed(weight.T, precision), "precision": precision}
+        return {"op": "linear", "outputs": layer.weight.shape[1], "bias": bias, **packed_rows(layer, precision)}
     if isinstance(layer, BATCHNORMS):
-        scale = weight / np.sqrt(layer._variance.numpy() + layer._epsilon)
+        scale = layer.weight.numpy() / np.sqrt(layer._variance.numpy() + layer._epsilon)
         shift = packed(layer.bias.numpy() - layer._mean.numpy() * scale, "float32")
         return {"op": "scale", "weights": packed(scale, "float32"), "bias": shift, "precision": "float32"}
     if isinstance(layer, (nn.ReLU, nn.LeakyReLU)):
@@ -79,13 +78,55 @@ def described(layer: nn.Layer, precision: str) -> dict[str, Any]:
     raise UserError(f"--format html: the page has no {type(layer).__name__} of this kind; onnx takes it")
 
 
-def rounded(array: np.ndarray, precision: str) -> np.ndarray:
-    """An array as "float16" or "float32", infinite where a number is too large for that."""
+def rows(layer: nn.Layer) -> np.ndarray:
+    """The weights of a layer as the page multiplies by them, `[outputs, inputs]`: the outputs of a transposed
+    convolution are the channels at each place of its window, the inputs of a convolution likewise."""
+    weight = layer.weight.numpy()
+    if isinstance(layer, Conv2DTranspose):
+        return weight.transpose(2, 3, 1, 0).reshape(-1, weight.shape[0])
+    return weight.transpose(0, 2, 3, 1).reshape(weight.shape[0], -1) if isinstance(layer, Conv2D) else weight.T
+
+
+def put_back(layer: nn.Layer, rows: np.ndarray) -> np.ndarray:
+    """What `rows` took apart, as the layer has it."""
+    if not isinstance(layer, (Conv2D, Conv2DTranspose)):
+        return rows.T
+    first, second, *window = layer.weight.shape
+    if isinstance(layer, Conv2DTranspose):
+        return rows.reshape(*window, second, first).transpose(3, 2, 0, 1)
+    return rows.reshape(first, *window, second).transpose(0, 3, 1, 2)
+
+
+def kept_as(layer: nn.Layer, precision: str) -> str:
+    """The precision of a layer's weights in a page of that `precision`: layers of few weights keep 16 bits."""
+    return "float16" if precision == "int8" and layer.weight.size < FEW else precision
+
+
+def scales(rows: np.ndarray) -> np.ndarray:
+    """What one step of an eight-bit weight is worth in each row, `[outputs, 1]`."""
+    largest = np.abs(rows).max(axis=1, keepdims=True).astype(np.float32)
+    return np.where(largest > 0, largest / 127, np.float32(1))
+
+
+def rounded(rows: np.ndarray, precision: str) -> np.ndarray:
+    """Weights as the page reads them, float32; infinite where a number is too large for "float16"."""
+    if precision == "int8":
+        return np.rint(rows / scales(rows)) * scales(rows)
     with np.errstate(over="ignore"):
-        return array.astype(precision)
+        return rows.astype(precision).astype(np.float32)
+
+
+def packed_rows(layer: nn.Layer, precision: str) -> dict[str, str]:
+    """A layer's weights for the page; those of eight bits with the `scales` of their rows."""
+    weight, precision = rows(layer), kept_as(layer, precision)
+    if precision == "int8":
+        steps = np.rint(weight / scales(weight))
+        return {"weights": packed(steps, "int8"), "scales": packed(scales(weight), "float32"), "precision": precision}
+    return {"weights": packed(weight, precision), "precision": precision}
 
 
 def packed(array: np.ndarray, precision: str) -> str:
     """An array's numbers in base64, little-endian."""
-    numbers = rounded(array, precision)
-    return base64.b64encode(numbers.astype(numbers.dtype.newbyteorder("<")).tobytes()).decode()
+    with np.errstate(over="ignore"):
+        numbers = array.astype(np.dtype(precision).newbyteorder("<"))
+    return base64.b64encode(numbers.tobytes()).decode()

@@ -93,9 +93,9 @@ def main() -> None:
     flags = parser.parse_args()
     if flags.shown.is_file():
         with browser() as driver:
-            driver.set_window_size(1120, 1420)
+            driver.set_window_size(1120, 1560)
             driver.get(f"{flags.shown.resolve().as_uri()}#seed=5&lang=en")
-            wait_for(driver, "pictures in")
+            wait_for(driver, "images in")
             driver.save_screenshot(str(flags.out))
         return
     with served(flags.shown) as address, browser() as driver:
