@@ -6,17 +6,20 @@ up among their names and is never a path.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import functools
 import html
 import importlib.util
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any, Callable
 
 from commands.compare import draw_runs, load_run
+from commands.play_training import Training, tab
 from commands.sample import reconstructed
 from common import data
 from common.errors import DONE, UserError
@@ -34,6 +37,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 FOLDERS = [ROOT / name for name in ("work", "dcgan/pretrained", "lsgan/pretrained", "zoo/pretrained")]
+TRAINED = ROOT / "work/play"  # what is trained from the page
+WATCH = ROOT / "docs/watch.html"
 DEPTH = 3  # folders below one that was given in which runs are looked for
 COUNT, CLOSE = 64, 16  # pictures in a grid; those that can be clicked
 NEIGHBOURS = 8
@@ -142,8 +147,15 @@ def enlarged(picture: Image.Image) -> Image.Image:
     return picture.resize((3 * picture.width, 3 * picture.height), Image.NEAREST)
 
 
-def app(runs: Runs, gr: Any) -> Any:
-    """The page, as gradio's `Blocks`; `gr` is gradio."""
+def live_page() -> str:
+    """docs/watch.html as a frame: within the page, so that no file has to be served."""
+    content = base64.b64encode(WATCH.read_bytes()).decode()
+    look = "width: 100%; height: 60rem; border: 0"
+    return f'<iframe src="data:text/html;base64,{content}" title="GAN" style="{look}"></iframe>'
+
+
+def app(runs: Runs, gr: Any, training: Training | None = None) -> Any:
+    """The page, as gradio's `Blocks`; `gr` is gradio. Without a `training` none can be started from it."""
 
     def told(answer: Callable) -> Callable:
         """`answer`, with what the user can mend shown on the page in place of a traceback."""
@@ -236,6 +248,11 @@ def app(runs: Runs, gr: Any) -> Any:
         with gr.Tab("Over time · 训练过程"):
             part = gr.Slider(0, 1, 1, step=0.01, label="From the first grid to the last · 从第一张到最后一张")
             past = gr.Gallery(label="Grids · 样本图", columns=2, **plain)
+        if training is not None:
+            tab(gr, training, runs, told)
+        if WATCH.is_file():
+            with gr.Tab("Watch a GAN learn · 看 GAN 如何学习"):
+                gr.HTML(live_page())
         redraw = {"fn": told(sample), "inputs": [chosen, seed, digit], "outputs": [shown, close, drawn, troubles]}
         for happens in (page.load, chosen.change, seed.submit, digit.change):
             happens(**redraw)
@@ -274,6 +291,9 @@ def main(arguments: list[str] | None = None) -> int:
         help="of the page; without it and without $GRADIO_SERVER_PORT the first free one from 7860 on",
     )
     parser.add_argument("--data-dir", type=user_path, help=DATA_DIR_HELP)
+    parser.add_argument(
+        "--read-only", action="store_true", help="start no training from the page, as where it is public"
+    )
     flags = parser.parse_args(arguments)
     for folder in flags.folders:
         if not folder.is_dir():
@@ -286,7 +306,14 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
     import gradio  # only this command needs it, and it reads the environment once
 
-    serve(app(runs, gradio), flags.port)
+    if flags.read_only:
+        serve(app(runs, gradio), flags.port)
+        return DONE
+    for number in {getattr(signal, name, signal.SIGTERM) for name in ("SIGTERM", "SIGHUP")}:
+        signal.signal(number, signal.default_int_handler)  # all ends as by Ctrl-C: the training saves
+    with contextlib.closing(Training(TRAINED, flags.data_dir)) as training:
+        runs.folders += [] if any(training.folder.is_relative_to(top) for top in runs.folders) else [training.folder]
+        serve(app(runs, gradio, training), flags.port)
     return DONE
 
 
