@@ -373,6 +373,21 @@ def found(driver, steps: int) -> list[float]:
     raise AssertionError(driver.execute_script("return document.body.innerText"))
 
 
+def test_on_a_phone(page, driver):
+    size = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        for language in ("en", "zh"):
+            driver.get("about:blank")
+            driver.get(f"{page.as_uri()}#seed=5&lang={language}")
+            assert driver.execute_script("return document.documentElement.scrollWidth") == 390
+            low = """return [...document.querySelectorAll("button, select, input[type=number], summary")].filter(part =>
+                part.offsetParent && part.getBoundingClientRect().height < 44).map(part => part.outerHTML)"""
+            assert driver.execute_script(low) == []
+    finally:
+        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 def test_both_pages_have_one_look():
     ends = "/* The look shared with", "/* The end of the shared look. */"
     pages = [ROOT / "docs/watch.html", ROOT / "docs/play.html", export.TEMPLATE]

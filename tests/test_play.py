@@ -16,7 +16,7 @@ import urllib.request
 from pathlib import Path
 from typing import Callable
 
-from commands import play, sample
+from commands import play, play_runs, sample
 from common.errors import UserError
 from tests import board
 from tests.conftest import ROOT, check_refused, train
@@ -50,7 +50,7 @@ def folder(run_dir, tmp_path) -> Path:
 
 
 def test_only_what_lies_in_the_folders_is_found(folder):
-    runs = play.Runs([folder, folder / "nowhere"])
+    runs = play_runs.Runs([folder, folder / "nowhere"])
     assert list(runs.found()) == ["work/damaged", "work/group/mine"]
     for name in ("../secret", str(folder / "damaged"), "work/linked", "work/group/mine/../../damaged", "", None, ["a"]):
         with pytest.raises(UserError, match="no such run"):
@@ -58,7 +58,7 @@ def test_only_what_lies_in_the_folders_is_found(folder):
 
 
 def test_what_the_page_shows(folder, run_dir):
-    runs, name = play.Runs([folder]), "work/group/mine"
+    runs, name = play_runs.Runs([folder]), "work/group/mine"
     pictures, weights = runs.pictures(name, 3, None, 5)
     assert (pictures.shape, weights) == ((5, 1, 32, 32), "generator_best.params")
     assert all(word.endswith("%") for word in runs.verdicts(name, pictures))
@@ -71,22 +71,22 @@ def test_what_the_page_shows(folder, run_dir):
 
 
 def test_a_training_image_is_nearest_to_itself(folder):
-    runs = play.Runs([folder])
-    image = play.data.as_float(play.training_images("digits", (1, 32, 32))[7:8])[0]
+    runs = play_runs.Runs([folder])
+    image = play_runs.data.as_float(play_runs.training_images("digits", (1, 32, 32))[7:8])[0]
     found = runs.nearest("work/group/mine", image)
-    assert found.shape == (play.NEIGHBOURS, 1, 32, 32)
+    assert found.shape == (play_runs.NEIGHBOURS, 1, 32, 32)
     np.testing.assert_array_equal(found[0], image)
 
 
 def test_a_run_that_draws_from_pictures_shows_originals_above_what_it_makes_of_them(folder):
     flags = ["--dataset", "digits", "--batch-size", 16, "--max-steps", 2, "--eval-every", 0]
     assert train("bigan", *flags, "--output-dir", folder / "bigan") == 0
-    runs = play.Runs([folder])
+    runs = play_runs.Runs([folder])
     originals, drawn, others, _ = np.split(runs.from_pictures("work/bigan", 3), 4)
     assert originals.shape == (8, 1, 28, 28)
-    unseen = play.data.as_float(play.data.load_labelled("digits", "test", size=28)[0])
+    unseen = play_runs.data.as_float(play_runs.data.load_labelled("digits", "test", size=28)[0])
     assert all((unseen == original).all(axis=(1, 2, 3)).any() for original in originals)
-    game = play.load_game(folder / "bigan")
+    game = play_runs.load_game(folder / "bigan")
     np.testing.assert_allclose(drawn, game.reconstruct(originals)[1], atol=1e-5)
     assert (others != originals).any()
     assert (runs.from_pictures("work/bigan", 4)[:8] != originals).any()
@@ -95,7 +95,7 @@ def test_a_run_that_draws_from_pictures_shows_originals_above_what_it_makes_of_t
 
 def test_pictures_are_those_of_common_sample(tmp_path, say):
     """Of this seed, and of the digit asked for."""
-    runs, cgan = play.Runs([ROOT / "zoo/pretrained"]), ROOT / "zoo/pretrained/cgan"
+    runs, cgan = play_runs.Runs([ROOT / "zoo/pretrained"]), ROOT / "zoo/pretrained/cgan"
     for flags, digit in (([], None), (["--digit", 7], 7)):
         assert say(sample.main, cgan, "--seed", 3, "--count", 5, "--npy", tmp_path / "a.npy", *flags).status == 0
         np.testing.assert_allclose(runs.pictures("zoo/pretrained/cgan", 3, digit, 5)[0], np.load(tmp_path / "a.npy"))
@@ -107,7 +107,7 @@ def test_pictures_are_those_of_common_sample(tmp_path, say):
 def test_two_folders_of_one_name_hide_nothing(tmp_path):
     for place in "ab":
         shutil.copytree(ROOT / "dcgan/pretrained", tmp_path / place / "work/dcgan")
-    runs = play.Runs([tmp_path / "a/work", tmp_path / "b/work"])
+    runs = play_runs.Runs([tmp_path / "a/work", tmp_path / "b/work"])
     second = tmp_path / "b/work/dcgan"
     assert runs.found() == {"work/dcgan": tmp_path / "a/work/dcgan", second.as_posix(): second}
 
@@ -180,7 +180,7 @@ def test_the_app_in_a_browser(folder, monkeypatch, capsys):
     import gradio  # only here
 
     monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
-    runs, name = play.Runs([folder]), "work/group/mine"
+    runs, name = play_runs.Runs([folder]), "work/group/mine"
     page = play.app(runs, gradio)
     address = served(page, capsys)
     try:
@@ -202,7 +202,7 @@ def test_the_app_in_a_browser(folder, monkeypatch, capsys):
             assert "Traceback" not in shown
             for _ in range(100):
                 pictures = driver.find_elements("css selector", ".grid-container button")
-                if len(pictures) >= 1 + play.CLOSE:
+                if len(pictures) >= 1 + play_runs.CLOSE:
                     break
                 time.sleep(0.2)
             driver.execute_script("arguments[0].click()", pictures[-1])
@@ -215,7 +215,7 @@ def test_the_app_in_a_browser(folder, monkeypatch, capsys):
             seed = driver.find_element("css selector", "input[type=number]")
             for number, keys in ((0, ()), (7, (Keys.BACKSPACE, "7", Keys.ENTER))):  # the pictures are Paddle's
                 seed.send_keys(*keys)
-                expected = np.asarray(play.grid(runs.pictures(name, number, None, play.COUNT)[0]))
+                expected = np.asarray(play.grid(runs.pictures(name, number, None, play_runs.COUNT)[0]))
                 assert wait_until(lambda expected=expected: shown_grid(driver).tolist() == expected.tolist()), number
             for tab in driver.find_elements("css selector", "button[role=tab]"):
                 if "Over time" in tab.text:

@@ -6,9 +6,10 @@ import contextlib
 import gc
 import time
 
-from commands import play
+from commands import play, play_runs
 from commands.play_training import NUMBERS, Training, number
 from common.errors import UserError
+from common.run.runs import load_config
 from tests import board
 from tests.conftest import ROOT
 from tests.test_play import needs_gradio, served, wait_until
@@ -54,7 +55,7 @@ def test_one_at_a_time_and_a_stop_saves(tmp_path):
         training.stop()
     assert training.said().endswith("[lsgan: stopped]")
     assert (training.run / "generator.params").exists()
-    assert play.load_config(training.run)["flags"]["seed"] == 7
+    assert load_config(training.run)["flags"]["seed"] == 7
 
 
 @needs_gradio
@@ -75,7 +76,7 @@ def test_a_training_from_the_page(tmp_path, monkeypatch, capsys):
     import gradio  # only here
 
     monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
-    runs = play.Runs([ROOT / "dcgan/pretrained", tmp_path])
+    runs = play_runs.Runs([ROOT / "dcgan/pretrained", tmp_path])
     if not (board.CHROMIUM and board.DRIVER):
         pytest.skip("needs Chromium and its driver (Debian: chromium chromium-driver)")
     training = Training(tmp_path / "play")
