@@ -10,7 +10,6 @@ from commands import play, play_runs
 from commands.play_training import NUMBERS, Training, number
 from common.errors import UserError
 from common.run.runs import load_config
-from tests import board
 from tests.conftest import ROOT
 from tests.test_play import needs_gradio, served, wait_until
 
@@ -72,18 +71,17 @@ def test_read_only_leaves_the_page_no_way_to_ask_for_one(monkeypatch, say):
 
 @needs_gradio
 @pytest.mark.filterwarnings("ignore")  # gradio's own
-def test_a_training_from_the_page(tmp_path, monkeypatch, capsys):
+def test_a_training_from_the_page(tmp_path, monkeypatch, capsys, chromium):
     import gradio  # only here
 
     monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
     runs = play_runs.Runs([ROOT / "dcgan/pretrained", tmp_path])
-    if not (board.CHROMIUM and board.DRIVER):
-        pytest.skip("needs Chromium and its driver (Debian: chromium chromium-driver)")
     training = Training(tmp_path / "play")
     page = play.app(runs, gradio, training)
     address = served(page, capsys)
     try:
-        with contextlib.closing(training), board.browser() as driver:
+        with contextlib.closing(training):
+            driver = chromium
             driver.get(address)
 
             def click(text: str) -> None:
@@ -107,6 +105,7 @@ def test_a_training_from_the_page(tmp_path, monkeypatch, capsys):
             driver.switch_to.frame(driver.find_element("css selector", "iframe[title=GAN]"))
             assert wait_until(lambda: driver.find_elements("id", "play"))
     finally:
+        chromium.get("about:blank")
         page.close()
         del page
         gc.collect()
