@@ -124,6 +124,13 @@ def test_the_gap_is_measured_on_the_familys_scale():
     assert [line["trouble"] for line in watch().check_steps(half)] == ["D has won"]
 
 
+@pytest.mark.parametrize(("real", "fake", "said"), [(0.49, 0.51, []), (0.2, 0.8, ["D answers the wrong way round"])])
+def test_a_d_that_hardly_tells_is_not_the_wrong_way_round(real, fake, said):
+    """StackGAN's at a good G: what is left for it are real images with wrong labels, which are not among the fakes."""
+    losses = rows(list(np.linspace(1.0, 1.2, 400)), real=real, fake=fake)
+    assert [line["trouble"] for line in watch().check_steps(losses)] == said
+
+
 @pytest.mark.parametrize(("real", "fake", "said"), [(0.52, 0.48, []), (0.95, 0.05, ["D has won"])])
 def test_a_small_gradient_means_that_d_has_won_only_where_d_can_tell(real, fake, said):
     """With `--penalty` D is nearly flat and answers nearly a half: G's gradient is small, and nobody has won."""
