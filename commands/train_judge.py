@@ -1,6 +1,6 @@
 """Train the judges: `python -m commands.train_judge` writes `common/judging/judges/`.
 
-About 13 minutes on 2 CPU cores for MNIST and digits; `--dataset cifar10` takes 25 minutes of one core.
+About 13 minutes on 2 CPU cores for MNIST and digits; `--dataset cifar10` takes half an hour of one core.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SHIFT = 2  # pixels of random translation, each way
 EPOCHS = {"mnist": 8, "fashion-mnist": 12, "kmnist": 8, "digits": 80, "cifar10": 15}
 PHOTOGRAPHS = ("cifar10",)  # a dog looks either way; a digit, a shoe's tip do not
 TRIED, BLUR = 2000, 1.5  # images of each kind, and pixels, by which a judge is tried
-DEGRADED = BATCH_SIZE // 8  # of a batch of photographs are blurred, and as many images of noise are added
+DEGRADED = 8  # to a batch of photographs as many blurred ones are added, and as many images of noise
 
 
 @command
@@ -110,17 +110,18 @@ def train(
             order = rng.permutation(len(images))
             for start in range(0, len(order), BATCH_SIZE):
                 chosen = order[start : start + BATCH_SIZE]
+                answers = labels[chosen]
                 padded = np.pad(as_float(images[chosen]), border, constant_values=-1)
                 top, left = rng.integers(0, 2 * SHIFT + 1, 2)  # one shift a batch
                 batch = padded[:, :, top : top + size, left : left + size]
                 if photographs:
                     batch = np.where(rng.random(len(batch)) < 0.5, batch.T, batch[..., ::-1].T).T
-                    parts = blurred(batch[:DEGRADED], rng), batch[DEGRADED:], noise(batch[:DEGRADED].shape, rng)
-                    batch = np.concatenate(parts)
+                    parts = batch, blurred(batch[:DEGRADED], rng), noise(batch[:DEGRADED].shape, rng)
+                    batch, answers = np.concatenate(parts), np.r_[answers, answers[:DEGRADED]]
                 features, logits = judge(paddle.to_tensor(np.ascontiguousarray(batch)))
-                loss = criterion(logits[: len(chosen)], paddle.to_tensor(labels[chosen]))
+                loss = criterion(logits[: len(answers)], paddle.to_tensor(answers))  # noise has no class
                 if photographs:
-                    wanted = np.repeat(np.float32([0.5, 0, 1]), [len(part) for part in parts])[:, None]
+                    wanted = np.repeat(np.float32([0, 0.5, 1]), [len(part) for part in parts])[:, None]
                     loss = loss + degree_criterion(degree(features), paddle.to_tensor(wanted))
                 loss.backward()
                 adam.step()

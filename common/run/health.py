@@ -1,8 +1,9 @@
 """Say what is wrong with a training at the step it begins, in words a student understands.
 
-The thresholds come from five healthy epochs of MNIST of either family, which stay clear of them, and from runs made
-sick on purpose: D's learning rate times 50, G frozen, labels swapped, BatchNorm off. Each of those is named within 500
-steps (`tests/test_health.py` replays them all, `tests/sick.py` makes them).
+The thresholds come from healthy runs, which stay clear of them: five epochs of MNIST of DCGAN and of LSGAN, 520 steps of
+digits of every other family, in batches of 16. And from runs made sick on purpose: D's learning rate times 50, G
+frozen, labels swapped, BatchNorm off. Each of those is named within 500 steps (`tests/test_health.py` replays the ones
+of DCGAN and LSGAN, `tests/sick.py` makes them).
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ WARM_UP = 300  # steps before the first look: the first ones are wild in any run
 # D's loss is measured in units of `Game.chance`, where D cannot tell: then one limit holds for every loss.
 WON_LOSS = 0.003  # the median: it tells nearly every fake; healthy windows stay above 0.006
 WON_GAP = 0.995  # D's score of real less that of fake; 1 is the target, healthy windows stay below 0.99
-NO_GRADIENT = 0.1  # the norm that reaches G, median; healthy windows stay above 0.7
-WRONG_WAY = 0.0  # D's score of real less that of fake; healthy windows stay above 0.2
-STILL = 0.01  # standard deviation of D's loss over its mean; healthy windows stay above 0.18
-LEAP = 1.8  # D's loss in the worst twentieth of the steps; healthy windows stay below 1.6
+NO_GRADIENT = 0.1  # the norm that reaches G, median; healthy windows stay above 0.5
+WRONG_WAY = -0.1  # the same gap; where a penalty holds D flat it is around 0, with swapped labels below -0.7
+STILL = 0.003  # standard deviation of D's loss over its mean; CGAN's, with 16 images, goes down to 0.018
+LEAP = 2.0  # D's loss in the worst twentieth of the steps; healthy windows stay below 1.6, small batches' below 1.95
 LEAP_WARM_UP = 400  # the first windows leap in any run
 SPREAD = 0.35  # of the samples, against that of real images; healthy ones pass 0.45 sooner or later
 SAMPLES_WARM_UP = 500
