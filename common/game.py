@@ -209,6 +209,10 @@ class Game:
         """The pictures of a sample grid, `[N, C, H, W]`; `batch` is the same each time."""
         return self.sample(batch.draw(self.latent))
 
+    def latent_of(self, images: np.ndarray) -> np.ndarray | None:
+        """Latent vectors whose images are to be like `images [N, C, H, W]`, of a family with an encoder."""
+        return None
+
     def reconstruct(self, images: np.ndarray) -> list[np.ndarray]:
         """What the family makes of real images `[N, C, H, W]`: what it begins with, the steps on the way, and last what
         is to be like the first, all `[N, C, H, W]`. For families that draw pictures from pictures."""
