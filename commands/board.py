@@ -6,6 +6,7 @@ import contextlib
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 from common.errors import BAD_INPUT, DONE, UserError
 from common.run.board import records
@@ -13,8 +14,9 @@ from common.run.commandline import Parser, command, user_path, whole_number
 
 try:
     from visualdl import LogReader
-    from visualdl.server import api, app
+    from visualdl.server import api, app, lib
     from visualdl.server.data_manager import DataManager
+    from visualdl.utils.string_util import decode_tag
 except ModuleNotFoundError:
     print("error: this shows the curves in VisualDL: pip install visualdl", file=sys.stderr)
     sys.exit(BAD_INPUT)
@@ -65,6 +67,12 @@ class Runs(LogReader):
         if any(log.replaced() for log in self.readers.values()):
             self.readers, self._tags, self.data_manager = {}, {}, DataManager()
         super().load_new_data(update)
+        top = Path(self.logdir[0])
+        for key in self.data_manager.get_reservoir("scalar").keys:
+            run = Path(key).parent  # of several curves in one chart each is a run to VisualDL: `dcgan/loss_all_D`
+            if run.as_posix() not in self.tags2name and run.is_relative_to(top):
+                name = run.relative_to(top).as_posix()
+                self.tags2name[run.as_posix()], self.name2tags[name] = name, run.as_posix()
 
     def logs(self, update: bool = False) -> dict[str, str]:
         """The log in each folder that has one."""
@@ -81,6 +89,21 @@ class Runs(LogReader):
 
     def update_meta_data(self, record: object) -> None:
         """The name that runs of earlier versions wrote is not used."""
+
+
+def embeddings(reader: Runs) -> list[dict[str, Any]]:
+    """The embeddings there are. VisualDL's own list does not grow while it serves, and has paths for names: of those
+    that begin with / it gives the vectors in place of the labels."""
+    reader.load_new_data()
+    found, logged = [], lib.get_logs(reader, "embeddings")
+    for run, tags in zip(logged["runs"], logged["tags"]):
+        folder = reader.name2tags.get(run, run)
+        for tag in tags:
+            (record, *_) = reader.data_manager.get_reservoir("embeddings").get_items(folder, decode_tag(tag))
+            points, name = record.embeddings.embeddings, f"{run}/{tag}"
+            lib.EMBEDDING_NAME[name] = {"run": folder, "tag": tag}
+            found.append({"name": name, "path": name, "shape": [len(points), len(points[0].vectors)]})
+    return found
 
 
 @command
@@ -110,7 +133,7 @@ def main(arguments: list[str] | None = None) -> int:
         except (OSError, OverflowError) as error:  # VisualDL would wait for ever
             raise UserError(f"--host {flags.host} --port {flags.port}: {error}; give another --port") from error
 
-    api.LogReader = Runs
+    api.LogReader, lib.get_embeddings_list = Runs, embeddings
     sys.argv[1:] = ["--logdir", str(flags.folder), "--host", flags.host, "--port", str(flags.port)]
     sys.argv += ["--language", flags.language, "--disable-telemetry"]
     app.main()

@@ -1,4 +1,5 @@
-"""Install what is missing, for make: `python commands/install.py [FILE ...]`.
+"""Install what is missing, for make: `python commands/install.py [FILE ...]`. With `--target FOLDER` first, for AI
+Studio, into a folder that stays after a session.
 
 It is run by its path and imports nothing of ours: there may be no package yet. pip, which a virtual environment of
 uv's does not have, is asked for what is missing and for nothing else. A Paddle that is there stays: a build for CPUs
@@ -13,15 +14,17 @@ import re
 import shutil
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, version
+import tempfile
+from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 OLDEST, NEWEST = (3, 9), (3, 13)  # Pythons that Paddle has builds for
 
 
-def main(files: list[str]) -> str:
-    """Install what this repository needs, and what is in `files`; or with `--check` alone, look at the Python only.
+def main(arguments: list[str]) -> str:
+    """Install what this repository needs, and what is in the files that are named; or with `--check` alone, look at the
+    Python only.
 
     Returns:
         What is wrong, in one line that ends with the way out; "" for nothing.
@@ -32,11 +35,15 @@ def main(files: list[str]) -> str:
             f"Paddle has no build for Python {sys.version_info[0]}.{sys.version_info[1]}; name one from 3.9 to 3.13: "
             f"{first}make train BASE_PYTHON=python3.12"
         )
+    files, target = arguments, None
+    if arguments[:1] == ["--target"]:
+        files, target = arguments[2:], str(Path(arguments[1]).absolute())
+        sys.path.insert(0, target)  # what is there counts, and comes first, as $PYTHONPATH will have it
     wanted = [] if files == ["--check"] else base() + [line for file in files for line in lines(ROOT / file)]
     missing = [requirement for requirement in wanted if not is_met(requirement)]
     if not missing:
         return ""
-    names = ", ".join(re.split(r"[<>=!~; ]", requirement)[0] for requirement in missing)
+    names = ", ".join(map(name_of, missing))
     if importlib.util.find_spec("pip"):
         installer = [sys.executable, "-m", "pip", "install", "-q"]
     elif shutil.which("uv"):
@@ -44,8 +51,34 @@ def main(files: list[str]) -> str:
     else:
         return f"{sys.executable} has no pip to install {names} with; python -m ensurepip brings it"
     print("installing", names, flush=True)
-    status = subprocess.run([*installer, *missing], check=False).returncode
+    with tempfile.TemporaryDirectory() as folder:
+        if target:
+            held = Path(folder, "constraints.txt")
+            held.write_text("\n".join(there_already(missing)))
+            installer += ["--upgrade", "--target", target, "-c", str(held)]
+        status = subprocess.run([*installer, *missing], check=False).returncode
     return f"{' '.join(installer[:4])} ended with {status}: see above" if status else ""
+
+
+def there_already(but: list[str]) -> list[str]:
+    """All packages that are installed, at their versions, but for those of the requirements `but`: what `--target` must
+    not bring in another version, since pip installs there all that a package needs, whatever is elsewhere."""
+    versions: dict[str, str] = {}
+    for found in distributions():  # of two of one name, the first is imported
+        versions.setdefault(plain(found.metadata["Name"]), found.version.partition("+")[0])
+    for requirement in but:
+        versions.pop(plain(name_of(requirement)), None)
+    return [f"{name}=={number}" for name, number in sorted(versions.items())]
+
+
+def name_of(requirement: str) -> str:
+    """The package that a requirement is of."""
+    return re.split(r"[<>=!~; ]", requirement)[0]
+
+
+def plain(name: str) -> str:
+    """A package's name as the index has it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def base() -> list[str]:

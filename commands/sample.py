@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from commands.invert import invert
 from common import data
 from common.errors import DONE, UserError
+from common.files.pictures import read_picture
 from common.game import Game
 from common.run import artifacts
 from common.run.commandline import MOST_IMAGES, Parser, command, seed_number, user_path, whole_number
@@ -52,6 +54,12 @@ def main(arguments: list[str] | None = None) -> int:
         help="draw --count real images that no training saw (of a run on your own pictures: these), and below each row "
         "what the family makes of them: steps on the way, reconstructions",
     )
+    add(
+        "--invert",
+        type=user_path,
+        metavar="PICTURE",
+        help="look for the latent vector whose image is nearest to this picture, and write the picture and that image",
+    )
     add("--data-dir", type=user_path, help=f"with --reconstruct: {DATA_DIR_HELP}")
     add(
         "--weights",
@@ -67,6 +75,8 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("nothing to write: give --out grid.png or --npy samples.npy")
     if flags.reconstruct and (flags.interpolate or flags.digit is not None or flags.code is not None):
         parser.error("--reconstruct: draws from real images; leave --interpolate, --digit and --code out")
+    if flags.invert and (flags.interpolate or flags.reconstruct):
+        parser.error("--invert: looks for one picture; leave --interpolate and --reconstruct out")
     if flags.reconstruct and flags.count % flags.columns:
         parser.error(f"--count {flags.count}: with --reconstruct a multiple of --columns, which is {flags.columns}")
     for path in (flags.out, flags.npy):
@@ -83,6 +93,8 @@ def main(arguments: list[str] | None = None) -> int:
         images = reconstructed(game, config, flags.seed, flags.count, flags.columns, flags.data_dir)
         if on_own_pictures(config):
             print("of the pictures that it was trained on: of one's own there are no others")
+    elif flags.invert:
+        images = inverted(game, flags)
     else:
         images = drawn(game, flags)
     by = weights if "generator" in game.networks else "all networks"
@@ -102,6 +114,29 @@ def main(arguments: list[str] | None = None) -> int:
 
 def drawn(game: Game, flags: argparse.Namespace) -> np.ndarray:
     """Images from noise, `[count, C, H, W]`."""
+    label = label_of(game, flags)
+    if flags.interpolate:
+        first, last = (game.latent(np.random.default_rng(seed), 1, label) for seed in flags.interpolate)
+        return game.sample(walk(first, last, flags.count, game.latent_dim if game.noise == "normal" else 0))
+    return game.sample(game.latent(np.random.default_rng(flags.seed), flags.count, label))
+
+
+def inverted(game: Game, flags: argparse.Namespace) -> np.ndarray:
+    """The user's picture and the nearest one that the generator draws, `[2, C, H, W]`; says how near."""
+    label, (channels, size, _) = label_of(game, flags), game.image
+    given = data.as_float(read_picture(flags.invert, channels, size))
+    found = invert(game, given, label, flags.seed)
+    print(
+        f"{flags.invert}: the nearest image has a mean squared error of {found.error:.4f}; "
+        f"images drawn at random have {found.error_at_random:.4f}"
+    )
+    if load_config(flags.run_dir).get("dataset", "mnist") in ("mnist", "digits") and given.mean() > 0:
+        print("note: this picture is bright, and digits here are white on black; try it with its colours inverted")
+    return np.stack([given, found.image])
+
+
+def label_of(game: Game, flags: argparse.Namespace) -> int | None:
+    """What --digit or --code asks for; raises `UserError` where the run draws nothing from noise, or no such thing."""
     family = load_config(flags.run_dir)["family"]
     if "generator" not in game.networks:
         raise UserError(f"{flags.run_dir}: {family} draws nothing from noise; --reconstruct draws from real images")
@@ -109,11 +144,7 @@ def drawn(game: Game, flags: argparse.Namespace) -> np.ndarray:
         raise UserError(f"--digit: {family} knows no labels; train one that does: python zoo/cgan.py")
     if flags.code is not None and game.condition != "code":
         raise UserError(f"--code: {family} has no code; train one that has: python zoo/infogan.py")
-    label = flags.digit if flags.code is None else flags.code
-    if flags.interpolate:
-        first, last = (game.latent(np.random.default_rng(seed), 1, label) for seed in flags.interpolate)
-        return game.sample(walk(first, last, flags.count, game.latent_dim if game.noise == "normal" else 0))
-    return game.sample(game.latent(np.random.default_rng(flags.seed), flags.count, label))
+    return flags.digit if flags.code is None else flags.code
 
 
 def reconstructed(

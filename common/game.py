@@ -106,6 +106,7 @@ class Game:
         noise: which numbers these are: `normal`, or `uniform` in [-1, 1). A `latent` of one's own keeps to it.
         judged_from: updates before which the generator is not judged: what draws is not trained from the start.
         condition: what `label` in `latent` chooses: `digit`, `code`, or nothing.
+        observe: called in each turn when the gradients are there and nothing has moved yet; the loop's, not a family's.
     """
 
     networks: dict[str, nn.Layer]
@@ -120,6 +121,7 @@ class Game:
     noise: Literal["normal", "uniform"] = "normal"
     judged_from: int = 0
     condition: Literal["digit", "code"] | None = None
+    observe: Callable[[], None] | None = None
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """One update of every player. Returns 0-D tensors, left on the device: a row of `losses.csv`, the same names
@@ -150,6 +152,8 @@ class Game:
                     f"{player} got no gradient in its turn: was `backward` called on a loss of its networks?"
                 )
             processes.average_gradients(movers)
+            if self.observe:
+                self.observe()
             optimizer.step()
         finally:
             # Cleared to None: Adam would go on moving a parameter that this turn does not use, by zeros and its memory.
@@ -204,6 +208,10 @@ class Game:
     def show(self, batch: Batch) -> np.ndarray:
         """The pictures of a sample grid, `[N, C, H, W]`; `batch` is the same each time."""
         return self.sample(batch.draw(self.latent))
+
+    def latent_of(self, images: np.ndarray) -> np.ndarray | None:
+        """Latent vectors whose images are to be like `images [N, C, H, W]`, of a family with an encoder."""
+        return None
 
     def reconstruct(self, images: np.ndarray) -> list[np.ndarray]:
         """What the family makes of real images `[N, C, H, W]`: what it begins with, the steps on the way, and last what

@@ -56,6 +56,7 @@ CUT = [  # pattern and what takes its place
 NOT_RUN = {  # pattern: why
     r"^git clone|^cd (dcgan|~)|^unzip": "it fetches what is here already",
     r"-m venv|^source |^pip install": "the environment is the one that this check runs in; `make test` makes one",
+    r"--target /home/aistudio": "it is for AI Studio; tests/test_notebooks.py tries it",
     r"^export ": "it is for the commands that follow in the same terminal",
     r"^make test": "that is the tests",
     r"make results|results --add .*cifar_gan .*FOLDER": "hours, and CIFAR-10; commands.results is run below",
@@ -205,10 +206,6 @@ class Reader:
         for name in re.findall(r"\bwork/results/(\w+)-0\b", command.text):  # of hours: a short one stands for it
             self.type(Command(f"python {script(name)}", command.page, command.line))
             shutil.copytree(self.repo / "work" / name, self.repo / f"work/results/{name}-0", dirs_exist_ok=True)
-        if "play.gradio.py" in command.text:
-            page = (ROOT / command.page).read_text(encoding="utf-8")
-            lines = re.search(r"```python\n(import sys\n.*?commands\.play.*?)```", page, re.S)[1]
-            (self.repo / "play.gradio.py").write_text(re.sub(r'"/home/.*?"', repr(str(self.repo)), lines))
         said = self.run(command, cut(command.text), folder or self.repo)
         if command.text in AFTERWARDS:
             subprocess.run(AFTERWARDS[command.text], shell=True, cwd=self.repo, check=True)

@@ -10,13 +10,15 @@ import struct
 import urllib.parse
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from commands import board as board_command
-from common.run.board import Board, cut_back, records
+from common.run.board import Board, cut_back, record_type, records
+from common.run.histograms import Histograms, flat
 from common.run.shows import Shows
 from tests import board
-from tests.conftest import check_refused, train
+from tests.conftest import batch_of, check_refused, make_gan, train
 from tests.runs import TOY
 
 import numpy as np
@@ -25,6 +27,7 @@ from PIL import Image
 from visualdl import LogReader, LogWriter
 
 LOG = "vdlrecords.run.log"
+MADE_NOW = ("best/dcgan", "cut", "dcgan", "dcgan/earlier-1")  # below: not by an earlier version
 
 
 @pytest.fixture
@@ -117,6 +120,83 @@ def logged(folder: Path) -> list[tuple[int, float]]:
     return [(step, pytest.approx(loss)) for step, loss in rows if step % 20 == 0]
 
 
+def test_embeddings_that_come_later_are_listed(tmp_path):
+    (tmp_path / "run").mkdir()
+    shown, reader = Board(tmp_path / "run" / LOG, Shows()), board_command.Runs([str(tmp_path)])
+    for epoch in (1, 2):
+        shown.embeddings(f"features/epoch {epoch}", ["image"], [["real"]], np.eye(1), epoch)
+        names = [one["name"] for one in board_command.embeddings(reader)]
+        assert names == [f"run/features/epoch {number + 1}" for number in range(epoch)]
+
+
+def test_what_add_hparams_takes(tmp_path):
+    """A bool as a number, since VisualDL fails with one; nothing for None; a path as text."""
+    shown = Board(tmp_path / LOG, Shows())
+    shown.hyperparameters({"a": True, "b": None, "c": 0.5, "d": Path("x"), "e": 3}, ["loss/D", "metric/frechet"])
+    (content, _) = [*records(shown.path)][-1]
+    said = record_type().FromString(content).values[0].hparam
+    kinds = ("int_value", "float_value", "string_value")
+    found = {one.name: getattr(one, one.WhichOneof("type")) for one in said.hparamInfos}
+    assert found == {"a": 1, "c": 0.5, "d": "x", "e": 3}
+    assert {one.WhichOneof("type") for one in said.hparamInfos} == {*kinds}
+    assert [one.name for one in said.metricInfos] == ["loss/D", "metric/frechet"]
+
+
+def test_a_histogram_counts_what_is_finite(tmp_path):
+    shown = Board(tmp_path / LOG, Shows())
+    shown.histogram("weights/generator", np.array([0.0, 1.0, np.nan, np.inf, 1.0], np.float32), 3)
+    (found,) = LogReader(file_path=str(shown.path)).get_data("histogram", "weights/generator")
+    assert found.id == 3
+    assert [found.histogram.hist[0], sum(found.histogram.hist), found.histogram.hist[-1]] == [1, 3, 2]
+    assert [found.histogram.bin_edges[0], found.histogram.bin_edges[-1]] == [0, 1]
+
+
+def test_an_epoch_shows_weights_gradients_and_features(judged):
+    """Of both networks, after its last step: the gradients that moved them in it; the judge's features with labels."""
+    reader = LogReader(file_path=str(judged / LOG))
+    tags = reader.get_tags()
+    assert {*tags["histogram"]} == {
+        f"{what}/{n}" for what in ("weights", "gradients") for n in ("generator", "discriminator")
+    }
+    for name in tags["histogram"]:
+        assert [found.id for found in reader.get_data("histogram", name)] == [56, 113]
+        assert all(sum(found.histogram.hist) > 100 for found in reader.get_data("histogram", name))
+    assert tags["embeddings"] == ["features/epoch 1", "features/epoch 2"]
+    points = reader.get_data("embeddings", "features/epoch 2")[0].embeddings
+    assert list(points.label_meta) == ["image", "class"]
+    labels = [tuple(point.label) for point in points.embeddings]
+    assert [label[0] for label in labels] == ["real"] * 500 + ["generated"] * 500
+    assert len({label[1] for label in labels[:500]}) == 10
+    vectors = np.array([list(point.vectors) for point in points.embeddings])
+    assert vectors.shape == (1000, 64)
+    assert vectors.std() > 0.1
+    assert {*tags["scalars"]} == {"loss/all", "score/all"}
+
+
+def test_gradients_are_those_of_the_last_step(tmp_path):
+    """Seen in each turn before its optimizer moves anything; not looked at in other steps."""
+    game, seen = make_gan("dcgan"), []
+    histograms = Histograms(
+        game, SimpleNamespace(histogram=lambda tag, values, step: seen.append((tag, step, values))), 3
+    )
+    for step in range(3):
+        assert bool(game.observe) == (step == 2)
+        game.update(batch_of(step))
+        histograms.after(step)
+    assert [(tag, step) for tag, step, _ in seen] == [
+        (f"{what}/{name}", 2)
+        for what, names in (("weights", ("generator", "discriminator")), ("gradients", ("discriminator", "generator")))
+        for name in names
+    ]
+    weights = {tag: values for tag, _, values in seen}
+    assert weights["weights/generator"].size == weights["gradients/generator"].size == 1_066_880
+    assert weights["gradients/discriminator"].size == 661_248
+    moved = flat([p for p in game.networks["generator"].parameters() if not p.stop_gradient])
+    assert np.array_equal(weights["weights/generator"], moved)
+    assert all(np.abs(weights[f"gradients/{name}"]).max() > 0 for name in game.networks)
+    assert game.observe is None
+
+
 def test_the_server_shows_every_run_under_its_own_name(tmp_path):
     """Three runs that were one, logs by an earlier version that have a name, and damaged ones; then one more run."""
     work = tmp_path / "work"
@@ -134,16 +214,26 @@ def test_the_server_shows_every_run_under_its_own_name(tmp_path):
     (work / "noise").mkdir()
     (work / "noise" / LOG).write_bytes(b"\xff" * 50)
 
+    shown = Board(work / "dcgan" / LOG, Shows())
+    shown.embeddings("features", ["image", "class"], [["real", "7"], ["generated", "1"]], np.eye(2), 40)
+
     with board.served(work, tmp_path / "said.txt") as address:
         names = ["best/dcgan", "cut", "dcgan", "dcgan/earlier-1", "noise", "old", "older"]
         tags = ask(address, "scalar/tags")
-        assert sorted(tags["runs"]) == [name for name in names if name != "noise"]
+        together = {f"{name}/{tag}" for name in names for tag in ("loss_all_D", "loss_all_G", "score_all_fake")}
+        runs = {*tags["runs"]} - {f"{name}/score_all_real" for name in names}
+        assert sorted(runs - together) == [name for name in names if name != "noise"]
+        assert together & runs == {one for one in together if one.split("/loss")[0].split("/score")[0] in MADE_NOW}
         assert sorted(ask(address, "runs")) == names
-        shown = {name: curve(address, name) for name in ("dcgan", "dcgan/earlier-1")}
-        assert shown == {name: logged(work / name) for name in shown}
-        assert shown["dcgan"] != shown["dcgan/earlier-1"]
-        assert curve(address, "cut") == shown["dcgan"]
+        curves = {name: curve(address, name) for name in ("dcgan", "dcgan/earlier-1")}
+        assert curves == {name: logged(work / name) for name in curves}
+        assert curves["dcgan"] != curves["dcgan/earlier-1"]
+        assert curve(address, "cut") == curves["dcgan"]
         assert [curve(address, name) for name in ("old", "older")] == [[(0, 3.0)], [(0, 5.0)]]
+        assert ask(address, "embedding/list") == [{"name": "dcgan/features", "path": "dcgan/features", "shape": [2, 2]}]
+        for what, content in (("tensor", np.eye(2, dtype=np.float32).tobytes()), ("metadata", b"image\tclass\r\nreal")):
+            with urllib.request.urlopen(f"{address}/app/api/embedding/{what}?name=dcgan/features") as answer:
+                assert answer.read().startswith(content)
         said = (tmp_path / "said.txt").read_text()
         for name in ("cut", "noise"):
             assert said.count(f"warning: {work / name / LOG}: ") == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 
 from tests import board
 from tests.conftest import train
@@ -11,6 +12,7 @@ from tests.runs import TOY
 import numpy as np
 import pytest
 from PIL import Image
+from selenium.webdriver.common.keys import Keys
 
 pytestmark = pytest.mark.skipif(
     not (board.CHROMIUM and board.DRIVER), reason="needs Chromium and its driver (Debian: chromium chromium-driver)"
@@ -18,10 +20,12 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def logdir(tmp_path_factory):
+def logdir(judged, tmp_path_factory):
+    """One run was judged twice, the other never."""
     folder = tmp_path_factory.mktemp("board")
-    for name, rate in (("first", 0.0002), ("second", 0.002)):
-        assert train("toy", *TOY, "--max-steps", 100, "--learning-rate", rate, "--output-dir", folder / name) == 0
+    shutil.copytree(judged, folder / "first")
+    flags = ["--max-steps", 100, "--learning-rate", 0.002, "--output-dir", folder / "second"]
+    assert train("toy", *TOY, *flags) == 0
     return folder
 
 
@@ -31,14 +35,16 @@ def test_both_runs_in_one_chart_and_a_grid_on_the_image_page(logdir):
         shown = board.wait_for(driver, "loss", "first", "second")
         assert "score" in shown
         assert "speed" in shown
-        driver.find_element("css selector", "input[placeholder*=RegExp]").send_keys("loss/D")  # leaves that one chart
-        board.wait_for(driver, "Search", "first")
-        charts = driver.find_elements("css selector", "canvas")
-        assert len(charts) == 1
-        pixels = np.asarray(Image.open(io.BytesIO(charts[0].screenshot_as_png)).convert("RGB")).astype(int)
-        red, green, blue = pixels[..., 0], pixels[..., 1], pixels[..., 2]
-        assert ((blue > red + 60) & (blue > green + 60)).sum() > 100  # VisualDL's colour of the one run
-        assert ((green > red + 60) & (green > blue + 20)).sum() > 100  # and of the other
+        search = driver.find_element("css selector", "input[placeholder*=RegExp]")
+        for chart, colours in (("loss/D", 2), ("loss/all", 3)):  # leaves that one chart; two of its four are alike
+            search.send_keys(Keys.CONTROL, "a", Keys.BACKSPACE)
+            search.send_keys(chart)
+            board.wait_for(driver, "Search", "first")
+            (canvas,) = driver.find_elements("css selector", "canvas")
+            with Image.open(io.BytesIO(canvas.screenshot_as_png)) as picture:
+                pixels = np.asarray(picture.convert("HSV"))
+            strong = pixels[pixels[..., 1] > 150][:, 0]  # the hues of lines, not of greys
+            assert (np.bincount(strong // 16, minlength=16) > 60).sum() == colours, chart
 
         driver.get(f"{address}/app/sample/image")
         board.wait_for(driver, "samples", "first", "second")
@@ -46,4 +52,7 @@ def test_both_runs_in_one_chart_and_a_grid_on_the_image_page(logdir):
         assert sizes.count([8 * 34 + 2, 8 * 34 + 2]) == 2, sizes
 
         driver.find_element("partial link text", "HYPER").click()
-        board.wait_for(driver, "learning_rate", "batch_size")
+        board.wait_for(driver, "learning_rate", "batch_size", "metric/frechet", "metric/frechet EMA")
+        driver.get(f"{address}/app/histogram")
+        board.wait_for(driver, "gradients", "weights", "second")
+        assert len(driver.find_elements("css selector", "canvas")) >= 4  # of two networks in two runs

@@ -96,9 +96,13 @@ class BiGAN(Game):
         values |= {"score_real": sigmoid(real), "score_fake": sigmoid(fake)}
         return {name: value.detach().mean() for name, value in values.items()}
 
+    def latent_of(self, images: np.ndarray) -> np.ndarray:
+        """E(x), `[N, 50, 1, 1]`."""
+        return self.apply(self.encoder, images)
+
     def reconstruct(self, images: np.ndarray) -> list[np.ndarray]:
         """x and G(E(x)), `[N, 1, 28, 28]`."""
-        return [images, self.sample(self.apply(self.encoder, images))]
+        return [images, self.sample(self.latent_of(images))]
 
     def show(self, batch: Batch) -> np.ndarray:
         """A row of originals, below it their reconstructions, and so on: `[64, 1, 28, 28]`."""

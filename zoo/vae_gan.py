@@ -168,9 +168,13 @@ class VAEGAN(Game):
         values |= {"penalty": penalty, "score_real": probabilities[0], "score_fake": sum(probabilities[1:]) / 2}
         return {name: value.detach() for name, value in values.items()}
 
+    def latent_of(self, images: np.ndarray) -> np.ndarray:
+        """The mean codes, `[N, 100, 1, 1]`."""
+        return self.apply(self.encoder, images)[:, :LATENT_DIM]
+
     def reconstruct(self, images: np.ndarray) -> list[np.ndarray]:
         """Images `[N, 1, 32, 32]`, and what the decoder makes of their mean codes."""
-        return [images, self.sample(self.apply(self.encoder, images)[:, :LATENT_DIM])]
+        return [images, self.sample(self.latent_of(images))]
 
     def show(self, batch: Batch) -> np.ndarray:
         """Three rows of digits, each above a row of their reconstructions; then two rows drawn from noise."""

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -165,19 +165,26 @@ class Logs:
 
     The losses are the run's; the other two only show, and what goes wrong with them ends nothing.
 
-    VisualDL gets the scalars of every 20th step and one grid an epoch: a run of 100 epochs of MNIST stays at some ten
-    megabytes, where every step and every grid would make it hundreds.
+    VisualDL gets the scalars of every 20th step and one grid an epoch: every step and every grid would make hundreds of
+    megabytes of 100 epochs of MNIST. What else an epoch adds, `docs/board_cost.py` measures.
 
     Args:
         folder: where to write; the files are appended to.
         flags: of the command line, for VisualDL's page of hyperparameters.
         lengths: cut the files back to these bytes first, which undoes what came after a checkpoint.
+        judgements: the metrics that stand beside the losses on that page.
     """
 
     SCALARS_EVERY = 20
 
-    def __init__(self, folder: Path, flags: dict[str, Any], lengths: dict[str, int] | None = None) -> None:
-        self.flags, self.shows, lengths = flags, Shows(), lengths or {}
+    def __init__(
+        self,
+        folder: Path,
+        flags: dict[str, Any],
+        lengths: dict[str, int] | None = None,
+        judgements: Sequence[str] = (),
+    ) -> None:
+        self.flags, self.judgements, self.shows, lengths = flags, judgements, Shows(), lengths or {}
         self._losses, self._lines = folder / "losses.csv", folder / "metrics.jsonl"
         if lengths:
             os.truncate(self._losses, lengths[self._losses.name])
@@ -197,13 +204,19 @@ class Logs:
         table = csv.DictWriter(text, columns or list(rows[0]), extrasaction="ignore")
         if not columns:
             table.writeheader()
-            self.board.hyperparameters(self.flags, [tag(name) for name in rows[0] if name.startswith("loss")])
+            losses = [tag(name) for name in rows[0] if name.startswith("loss")]
+            self.board.hyperparameters(self.flags, [*losses, *self.judgements])
         table.writerows(rows)
         append(self._losses, text.getvalue().encode())
         for row in rows:
             if row["step"] % self.SCALARS_EVERY == 0:
-                for name in list(row)[3:]:
-                    self.board.scalar(tag(name), row[name], row["step"])
+                values = {tag(name): row[name] for name in list(row)[3:]}
+                for name, value in values.items():
+                    self.board.scalar(name, value, row["step"])
+                for group in ("loss", "score"):
+                    together = {n.partition("/")[2]: value for n, value in values.items() if n.startswith(f"{group}/")}
+                    if len(together) > 1:
+                        self.board.scalars(f"{group}/all", together, row["step"])
 
     def metrics(self, line: dict[str, Any]) -> None:
         """Log a judgement: `step`, `epoch`, and the metrics of the `raw` generator and of its `ema`, if it has one."""

@@ -14,10 +14,12 @@ from common.files.atomic import append, synced
 from common.files.names import readable
 from common.run.shows import Shows
 
+import numpy as np
 from google.protobuf.message import DecodeError, Message
 from PIL import Image
 
 LENGTH = struct.Struct("<Q")  # of a record, which follows it
+BINS, MOST_VALUES = 50, 100_000  # of a histogram
 
 
 class Board:
@@ -53,11 +55,33 @@ class Board:
         """A line of text."""
         self._add(tag, step, text={"encoded_text_string": text})
 
-    def hyperparameters(self, flags: dict[str, Any], tags: list[str]) -> None:
-        """The flags of the run, against the last points of the curves `tags`."""
+    def scalars(self, tag: str, values: dict[str, float], step: int) -> None:
+        """A point of each of several curves in one chart, by their names."""
+        for name, value in values.items():
+            self._add(tag, step, tag_value={"tag": name, "value": float(value)})
+
+    def histogram(self, tag: str, values: np.ndarray, step: int) -> None:
+        """How `values` are spread, those that are finite; of many, every so manyth."""
         with self._guarded():
+            some = values[:: len(values) // MOST_VALUES + 1]
+            counts, edges = np.histogram(some[np.isfinite(some)], BINS)
+            self._add(tag, step, histogram={"hist": counts, "bin_edges": edges})
+
+    def embeddings(self, tag: str, columns: list[str], labels: list[list[str]], vectors: np.ndarray, step: int) -> None:
+        """Points `vectors [N, D]`, each with a label in each of `columns`."""
+        with self._guarded():
+            points = [{"label": label, "vectors": vector} for label, vector in zip(labels, vectors)]
+            self._add(tag, step, embeddings={"embeddings": points, "label_meta": columns})
+
+    def hyperparameters(self, flags: dict[str, Any], tags: list[str]) -> None:
+        """The flags of the run, against the last points of the curves `tags`, those to come too. True and false are
+        shown as 1 and 0; what was not set has no value."""
+        with self._guarded():
+            kept = {name: int(value) if isinstance(value, bool) else value for name, value in flags.items()}
             told = {
-                name: value if type(value) in (int, float) else readable(str(value)) for name, value in flags.items()
+                name: value if isinstance(value, (int, float)) else readable(str(value))
+                for name, value in kept.items()
+                if value is not None
             }
             from visualdl.component.base_component import hparam
 

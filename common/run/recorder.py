@@ -10,11 +10,12 @@ from common import data
 from common.data import Dataset, as_float
 from common.errors import UserError
 from common.game import Batch, Game, on_device
-from common.judging.judge import load_record
+from common.judging.judge import Judged, load_record
 from common.judging.reference import Reference
 from common.rng import FIXED, STATISTICS, random_numbers
 from common.run import artifacts, checkpoint
 from common.run.health import Health, pixel_std, what_classes
+from common.run.histograms import Histograms
 from common.run.logs import put_back
 from common.run.progress import Progress
 from common.run.runs import best_distance, load_rows, load_troubles
@@ -26,6 +27,7 @@ from paddle import Tensor
 from tqdm import tqdm
 
 EMA_BATCHES = 10  # of 100 latent vectors each, from which the average's BatchNorm statistics are measured
+POINTS = 500  # real and generated images each whose features VisualDL shows
 READ_EVERY = 20  # steps between looks at the losses: on a GPU each look waits for all the work queued before it
 
 
@@ -56,7 +58,10 @@ class Recorder:
         given = {**vars(flags), **flags.settings}
         del given["settings"]
         lengths = place and put_back(self.folder, start, place["logs"])
-        self.logs = artifacts.Logs(self.folder, given, lengths)
+        judged = ["metric/frechet", "metric/frechet EMA"][: 1 + bool(game.ema)]
+        judged = judged if flags.eval_every and "generator" in game.networks else []
+        self.logs = artifacts.Logs(self.folder, given, lengths, judged)
+        self.histograms = Histograms(game, self.logs.board, steps_per_epoch)
         self.shows, said, self.best = self.logs.shows, [], np.inf
         if place:
             with self.shows.only("the sample grids"):
@@ -79,6 +84,7 @@ class Recorder:
         Returns:
             Whether all that was fetched is finite.
         """
+        self.histograms.after(step)
         self._waiting.append(({"step": step, "epoch": epoch, "batch": batch}, values))
         if step % READ_EVERY and not at_once:
             return True
@@ -125,6 +131,7 @@ class Recorder:
         if not found:
             return
         self.logs.metrics({"step": step, "epoch": epoch, **found})
+        self._show_features(step, epoch)
         self.progress.say(f"epoch {epoch + 1}: Fréchet distance {metrics_line(found)}")
         self._warn(self.health.check_classes(step, found["raw"]["classes"]))
         nearer = min(found, key=lambda name: found[name]["frechet"])
@@ -132,6 +139,13 @@ class Recorder:
             self.best = found[nearer]["frechet"]
             network = self.game.ema.network if nearer == "ema" else self.game.networks["generator"]
             artifacts.save_params(self.folder / "generator_best.params", network.state_dict())
+
+    def _show_features(self, step: int, epoch: int) -> None:
+        """What the judge saw in real and in generated images, for VisualDL; the classes are the judge's."""
+        sides = {"real": self.examiner.reference.seen[:POINTS], "generated": self.examiner.seen[:POINTS]}
+        labels = [[name, str(digit)] for name, seen in sides.items() for digit in seen.classes]
+        vectors = np.concatenate([seen.features for seen in sides.values()])
+        self.logs.board.embeddings(f"features/epoch {epoch + 1}", ["image", "class"], labels, vectors, step)
 
     def save(self, step: int) -> None:
         """Write the weights, and the checkpoint that `--resume` goes on from."""
@@ -175,6 +189,7 @@ class Examiner:
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
         self.reference: Reference | None = None
+        self.seen: Judged | None = None  # in the generator's images, at the last judgement
         self.refused = ""
 
     def examine(self, game: Game) -> dict[str, dict] | None:
@@ -194,7 +209,8 @@ class Examiner:
                 print(f"note: no metrics: {error}", file=sys.stderr)
                 return None
         latent = game.latent(np.random.default_rng(0), self.SAMPLES)
-        found = {"raw": self.reference.judge_images(game.sample(latent))}
+        self.seen = self.reference.see(game.sample(latent))
+        found = {"raw": self.reference.compare(self.seen)}
         return {**found, "ema": self.reference.judge_images(game.sample(latent, ema=True))} if game.ema else found
 
 
