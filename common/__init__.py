@@ -1,4 +1,4 @@
-"""What every GAN of this repository shares: layers, data, the step, the loop, the commands.
+"""What every GAN of this repository shares: layers, losses, data, the step, the loop.
 
 Importing it prepares this process for Paddle, which reads its environment once. This file alone must be readable by
 every Python from 3.6 on: it is the one that says which Python is needed.
@@ -33,8 +33,8 @@ def interrupted(number, frame):
 
 
 def quiet_until_it_runs():
-    """Let Ctrl-C end a program of this repository with a line until `command` of common.run takes over: importing takes
-    a second or two. A notebook, a test or a program from elsewhere that imports `common` keeps what it has."""
+    """Let Ctrl-C end a program of this repository with a line until `command` of `run/commandline.py` takes over: importing
+    takes a second or two. A notebook, a test or a program from elsewhere that imports `common` keeps what it has."""
     program = getattr(sys.modules["__main__"], "__file__", None)
     if program:
         folder = os.path.dirname

@@ -8,10 +8,9 @@ from common.ema import EMA
 from common.game import Batch, Game
 from common.losses import Loss, to_targets
 from common.machine import processes
-from common.penalty import steepness
+from common.penalty import lazily, steepness
 from common.settings import Count, Decay, OptionalRate, Range, Rate, Weight
 
-import paddle
 from paddle import Tensor, nn
 from paddle.optimizer import Adam
 
@@ -66,8 +65,8 @@ class GAN(Game):
         return scores
 
     def penalties(self, batch: Batch, fakes: Tensor) -> dict[str, Tensor]:
-        """What D minimises besides the loss of its scores: 0-D tensors by name, the same names in every step. Here R1,
-        in one step of `penalty_every`; nothing where `penalty` is 0.
+        """What D minimises besides the loss of its scores: 0-D tensors by name, the same names in every step, on each
+        of which `backward` has been called. Here R1, in one step of `penalty_every`; nothing where `penalty` is 0.
 
         Args:
             batch: of real images.
@@ -75,24 +74,22 @@ class GAN(Game):
         """
         if self.penalty == 0:
             return {}
-        if batch.step % self.penalty_every:
-            return {"penalty": paddle.zeros([])}
-        weight = self.penalty_every * self.penalty / 2
-        return {"penalty": weight * steepness(self.discriminator, batch.images)}
+        slope = lambda: steepness(self.discriminator, batch.images)  # noqa: E731
+        return {"penalty": lazily(slope, self.penalty, batch.step, self.penalty_every)}
 
     def step(
         self,
         real: Tensor,
         noise_d: Tensor,
         noise_g: Tensor,
-        penalties: Callable[[Tensor], dict[str, Tensor]] = lambda fakes: {},
+        besides: Callable[[Tensor], dict[str, Tensor]] = lambda fakes: {},
     ) -> dict[str, Tensor]:
         """Update D on `real` against G(`noise_d`), then G on G(`noise_g`) through the updated D.
 
         Args:
             real: images `[N, C, H, W]` in [-1, 1].
             noise_d, noise_g: latent vectors `[N, 100, 1, 1]` for D's and for G's half of the step.
-            penalties: what D minimises besides, from the fakes; see the method of this name.
+            besides: what D minimises besides, from the fakes; see `penalties`.
 
         Returns:
             0-D tensors, left on the device: `loss_d`, the loss of the scores, and `loss_g`; each penalty; `grad_g`, the
@@ -104,10 +101,7 @@ class GAN(Game):
             score_real, score_fake = discriminator(real), discriminator(fakes)
             loss_d = self.loss.discriminator(score_real, score_fake)
             loss_d.backward()
-            found = penalties(fakes)
-            for penalty in found.values():
-                if not penalty.stop_gradient:  # due in this step
-                    penalty.backward()
+            penalties = besides(fakes)
 
         with self.turn("generator"):
             loss_g = self.loss.generator(discriminator(generator(noise_g)))
@@ -119,7 +113,7 @@ class GAN(Game):
         return {
             "loss_d": loss_d.detach(),
             "loss_g": loss_g.detach(),
-            **{name: penalty.detach() for name, penalty in found.items()},
+            **penalties,
             "grad_g": grad_g,
             "score_real": self.shown(score_real.detach()).mean(),
             "score_fake": self.shown(score_fake.detach()).mean(),

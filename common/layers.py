@@ -6,6 +6,7 @@ weights saved by the course script load here and ours load there.
 
 from __future__ import annotations
 
+# Paddle's layers, quicker on a CPU.
 from common.machine.activations import LeakyReLU, ReLU
 from common.machine.convolutions import Conv2D, Conv2DTranspose
 

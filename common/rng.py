@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-SHUFFLE, LATENT, FIXED, STATISTICS = range(4)  # the streams
+# The streams: the order of an epoch's images; a step's latent vectors; those of the sample grid, the same each time;
+# those from which the averaged generator's BatchNorm statistics are measured.
+SHUFFLE, LATENT, FIXED, STATISTICS = range(4)
 
 
 def random_numbers(seed: int, stream: int, place: int = 0) -> np.random.Generator:

@@ -20,7 +20,7 @@ from common.run import artifacts, checkpoint
 from common.run.commandline import command
 from common.run.families import builder, families, image_of, script, title
 from common.run.flags import flag_of, parse_flags
-from common.run.progress import Interrupt
+from common.run.interrupt import Interrupt
 from common.run.recorder import Recorder
 from common.run.words import print_end, print_header
 from common.settings import Setting, settings_of

@@ -55,7 +55,7 @@ KINDS = {
 
 
 def main(family: str, kind: str) -> None:
-    cpu.use_threads(1)
+    cpu.set_threads(1)
     paddle.seed(0)
     gan = builder(family)()
     KINDS[kind](gan)

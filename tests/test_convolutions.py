@@ -34,7 +34,7 @@ NEEDS = pytest.mark.skipif(onednn.library is None, reason="oneDNN is not to be h
 @pytest.fixture(autouse=True)
 def _one_thread_afterwards():
     yield
-    cpu.use_threads(1)
+    cpu.set_threads(1)
 
 
 def both(kind: str, arguments: tuple, **options) -> list[nn.Layer]:
@@ -88,7 +88,7 @@ def counted(monkeypatch) -> list[str]:
 def test_value_and_gradients_are_paddles(kind, arguments, size, data_format, monkeypatch):
     asked = counted(monkeypatch)
     for count, bias, threads in ((1, False, 1), (2, None, 2), (7, False, 2), (33, None, 1)):
-        cpu.use_threads(threads)
+        cpu.set_threads(threads)
         ours, theirs = both(kind, arguments, data_format=data_format, bias_attr=bias)
         x = batch(ours, size, count)
         *mine, bias_gradient = gradients(ours, x)

@@ -133,20 +133,20 @@ def test_what_is_set_up_on_each_processor(set_up, monkeypatch, cpuinfo, code_pat
 
 def test_a_flag_wins_over_the_environment(monkeypatch):
     monkeypatch.setattr(cpu, "usable_cores", lambda: 4)
-    cpu.use_threads(3)
+    cpu.set_threads(3)
     assert cpu.description().startswith("3 threads")
-    cpu.use_threads(None)
+    cpu.set_threads(None)
     assert cpu.description().startswith("3 threads")
-    cpu.use_threads(1)
+    cpu.set_threads(1)
     assert cpu.description().split(",")[0] == "1 thread"
 
 
 def test_never_more_threads_than_cores(monkeypatch, capsys):
     monkeypatch.setattr(cpu, "usable_cores", lambda: 4)
-    cpu.use_threads(5000)
+    cpu.set_threads(5000)
     assert cpu.threads == 4
     assert capsys.readouterr().err == "note: 5000 threads were asked for; there are 4 cores, so 4 are used\n"
-    cpu.use_threads(4)
+    cpu.set_threads(4)
     assert capsys.readouterr().err == ""
     assert cpu.wished_threads("5000") == 4
     assert cpu.wished_threads("3") == 3

@@ -112,7 +112,7 @@ def plain_step(gan, criterion, real, noise_d, noise_g) -> dict[str, float]:
 
 def test_the_step_is_what_it_was_to_the_last_bit(family):
     """On one thread: the trajectory of a seed is a promise."""
-    cpu.use_threads(1)
+    cpu.set_threads(1)
     gan, twin = make_gan(family), make_gan(family)
     for step in range(5):
         given = real(step), noise(10 + step), noise(20 + step)

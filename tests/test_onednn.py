@@ -17,13 +17,13 @@ from paddle import nn
 @pytest.fixture(autouse=True)
 def _one_thread_afterwards():
     yield
-    cpu.use_threads(1)
+    cpu.set_threads(1)
 
 
 @NEEDS
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_same_bits_each_time(threads):
-    cpu.use_threads(threads)
+    cpu.set_threads(threads)
 
     def bits():
         found = []
@@ -79,7 +79,7 @@ def test_a_failed_call_is_an_error():
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize(("name", "arguments"), [("ReLU", ()), ("LeakyReLU", (0.2,)), ("LeakyReLU", (-0.5,))])
 def test_activations_are_paddles_to_the_bit(name, arguments, threads):
-    cpu.use_threads(threads)
+    cpu.set_threads(threads)
     ours, theirs = (getattr(module, name)(*arguments) for module in (activations, nn))
     assert isinstance(ours, type(theirs))
     for data in (paddle.randn([5, 3, 7, 7]), paddle.randn([4, 6, 8]).transpose([2, 0, 1]), paddle.randn([3])):
@@ -120,7 +120,7 @@ def test_without_onednn_the_convolutions_are_paddles():
 from common.machine import convolutions, cpu
 import numpy, paddle
 print(convolutions.library_name())
-cpu.use_threads(2)
+cpu.set_threads(2)
 x, layer = paddle.randn([2, 3, 8, 8]), convolutions.Conv2D(3, 5, 4, 2, 1)
 theirs = paddle.nn.functional.conv2d(x, layer.weight, layer.bias, 2, 1)
 print(numpy.array_equal(layer(x).numpy(), theirs.numpy()))

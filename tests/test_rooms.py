@@ -1,4 +1,4 @@
-"""Imports run one way, and `common/` holds what its README names, no more."""
+"""Imports run one way, and `common/` holds the files that the README tells to read, no more."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def two_steps(family: str, mode: str) -> dict:
 
 
 if __name__ == "__main__":
-    cpu.use_threads(1)
+    cpu.set_threads(1)
     rank, _ = processes.start()
     for case in CASES:
         found = two_steps(*case)

@@ -75,7 +75,9 @@ class CIFARGAN(GAN):
     def penalties(self, batch: Batch, fakes: Tensor) -> dict[str, Tensor]:
         """The gradient penalty, weighted by λ."""
         alpha = batch.draw(uniform)
-        return {"penalty": self.penalty * gradient_penalty(self.discriminator, batch.images, fakes, alpha)}
+        penalty = self.penalty * gradient_penalty(self.discriminator, batch.images, fakes, alpha)
+        penalty.backward()
+        return {"penalty": penalty.detach()}
 
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
         """How near the pictures are, and how near they were before any training."""

@@ -24,7 +24,7 @@ Numbers = Union[int, "list[int]", "tuple[int, ...]"]
 
 def use_threads(count: int | None) -> None:
     """Use `count` threads from here on; None leaves them as they are."""
-    cpu.use_threads(count)
+    cpu.set_threads(count)
     if onednn.library is None:
         paddle.base.core.set_num_threads(cpu.threads)  # of no great help to Paddle's own convolutions, but of some
 

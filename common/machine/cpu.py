@@ -12,7 +12,7 @@ import sys
 import warnings
 from pathlib import Path
 
-threads = 1  # of oneDNN's convolutions; `prepare` and `use_threads` set it
+threads = 1  # of oneDNN's convolutions; `prepare` and `set_threads` set it
 CPUINFO = Path("/proc/cpuinfo")  # Linux has it
 OFF_SWITCH = "GAN_NO_MKL_SETUP"  # set to 1: leave MKL's choice of code path alone
 
@@ -131,7 +131,7 @@ def wished_threads(variable: str, paddle_is_imported: bool = False) -> int:
     return max(1, usable_cores() // processes_here())
 
 
-def use_threads(count: int | None) -> None:
+def set_threads(count: int | None) -> None:
     """Use `count` threads from here on, at most one a core: more take turns, and thousands never get anywhere. None
     leaves what `prepare` found."""
     global threads

@@ -1,7 +1,7 @@
 """Say what is wrong with a training at the step it begins, in words a student understands.
 
-The thresholds come from healthy runs, which stay clear of them: five epochs of MNIST of DCGAN and of LSGAN, 520 steps of
-digits of every other family, in batches of 16. And from runs made sick on purpose: D's learning rate times 50, G
+The thresholds come from healthy runs, which stay clear of them: five epochs of MNIST of DCGAN and of LSGAN, 520 steps
+of digits of every other family, in batches of 16. And from runs made sick on purpose: D's learning rate times 50, G
 frozen, labels swapped, BatchNorm off. Each of those is named within 500 steps (`tests/test_health.py` replays the ones
 of DCGAN and LSGAN, `tests/sick.py` makes them).
 """

@@ -1,14 +1,10 @@
-"""What a person sees while a run goes on, and how Ctrl-C reaches it."""
+"""What a person sees while a run goes on."""
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import sys
-import threading
 import time
 
-from common.machine.cpu import launched_processes
 from common.run.words import resuming
 
 from tqdm import tqdm
@@ -65,37 +61,3 @@ class Progress:
         """Print a line without tearing the bar."""
         tqdm.write(text, file=sys.stdout)
         sys.stdout.flush()
-
-
-class Interrupt:
-    """While it is entered, Ctrl-C, SIGTERM and a terminal that goes away ask the loop to stop after the step it is in.
-
-    A second Ctrl-C or SIGTERM ends the program at once, except under Paddle's launcher, which sends each twice within a
-    second. Of a terminal's end the kernel and the shell may both tell. Python lets the main thread alone take signals:
-    in another one, as in a web application, they stay as they are.
-    """
-
-    def __enter__(self) -> Interrupt:
-        """Take over the signals."""
-        self.asked = False
-        wanted = [signal.SIGINT, signal.SIGTERM]
-        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # not Windows; no `nohup`
-            wanted.append(signal.SIGHUP)
-        here = threading.current_thread() is threading.main_thread()
-        self.before = {number: signal.signal(number, self._ask) for number in wanted if here}
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Restore the handlers that were there before."""
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-
-    def _ask(self, number: int, frame: object) -> None:
-        self.asked = True
-        launched = launched_processes() > 1
-        for again in self.before:
-            once = launched or again not in (signal.SIGINT, signal.SIGTERM)
-            signal.signal(again, signal.SIG_IGN if once else signal.default_int_handler)
-        more = "" if launched else "; once more stops at once"
-        with contextlib.suppress(RuntimeError):  # it came while a line was being written to the same stream
-            print(f"\nstopping after this step and saving{more}", file=sys.stderr, flush=True)

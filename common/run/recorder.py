@@ -1,4 +1,4 @@
-"""What a training run writes: `log` after each step; `draw`, `judge` and `save` now and then."""
+"""What a training run writes: `log` after each step; `draw_samples`, `judge` and `save` now and then."""
 
 from __future__ import annotations
 
