@@ -20,7 +20,8 @@ WON_GAP = 0.995  # D's score of real less that of fake; 1 is the target, healthy
 NO_GRADIENT = 0.1  # the norm that reaches G, median; healthy windows stay above 0.5
 WRONG_WAY = -0.1  # the same gap; where a penalty holds D flat it is around 0, with swapped labels below -0.7
 STILL = 0.003  # standard deviation of D's loss over its mean; CGAN's, with 16 images, goes down to 0.018
-LEAP = 2.0  # D's loss in the worst twentieth of the steps; healthy windows stay below 1.6, small batches' below 1.95
+LEAP = 1.8  # D's loss in the worst twentieth of the steps, and that over the median. Healthy windows are below 1.6; a D
+LEAP_OVER = 5  # that a penalty holds back is up to 3.3 throughout, 4 times its median: sick ones leap to 8 times it
 LEAP_WARM_UP = 400  # the first windows leap in any run
 SPREAD = 0.35  # of the samples, against that of real images; healthy ones pass 0.45 sooner or later
 SAMPLES_WARM_UP = 500
@@ -103,8 +104,9 @@ class Health:
                 "nothing is being learned. Check the learning rate and the data",
             )  # fmt: skip
             worst = np.quantile(loss_d, 0.95)
+            leaps = row["step"] >= LEAP_WARM_UP and worst > LEAP and worst > LEAP_OVER * np.median(loss_d)
             found += self._report(
-                row["step"], "D's loss leaps", row["step"] >= LEAP_WARM_UP and worst > LEAP,
+                row["step"], "D's loss leaps", leaps,
                 f"one step in twenty is above {worst * self.chance:.1f}, against {self.chance:.1f} by chance: "
                 "D's updates overshoot. Give D a smaller learning rate",
             )  # fmt: skip
