@@ -6,130 +6,58 @@ up among their names and is never a path.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import html
 import importlib.util
 import logging
 import os
 import sys
-from pathlib import Path
 from typing import Any, Callable
 
-from commands.compare import draw_runs, load_run
-from commands.sample import reconstructed
-from common import data
+from commands.play_runs import CLOSE, COUNT, NEIGHBOURS, PAD, Runs
 from common.errors import DONE, UserError
-from common.files.names import readable
-from common.judging.judge import classify, load_judge
-from common.judging.tables import table
-from common.run.artifacts import grid, sorted_grids
+from common.run.artifacts import grid
 from common.run.commandline import Parser, command, user_path, whole_number
 from common.run.families import ROOT
 from common.run.flags import DATA_DIR_HELP
-from common.run.runs import best_weights, load_config, load_game, load_metrics
 
 import numpy as np
-from matplotlib.figure import Figure
 from PIL import Image
 
 FOLDERS = [ROOT / name for name in ("work", "dcgan/pretrained", "lsgan/pretrained", "zoo/pretrained")]
-DEPTH = 3  # folders below one that was given in which runs are looked for
-COUNT, CLOSE = 64, 16  # pictures in a grid; those that can be clicked
-NEIGHBOURS = 8
 LAUNCH = {  # on this machine only, nothing shared, nothing uploaded, no file served but the pictures it drew
     "server_name": "127.0.0.1", "share": False, "max_file_size": 1, "allowed_paths": [], "enable_monitoring": False,
     "ssr_mode": False, "footer_links": [], "quiet": True,
 }  # fmt: skip
+FIELD = f"""<div><canvas width="{PAD}" height="{PAD}" style="width: 280px; height: 280px; background: black;
+touch-action: none; cursor: crosshair"></canvas><br><button>Clear · 清空</button></div>"""
+DRAW = """  // with the mouse or a finger; each stroke asks for an answer
+const canvas = element.querySelector("canvas"), brush = canvas.getContext("2d", { willReadFrequently: true });
+const clear = () => { brush.fillStyle = "black"; brush.fillRect(0, 0, canvas.width, canvas.height); };
+const place = event => {
+    const box = canvas.getBoundingClientRect();
+    const scale = canvas.width / box.width;
+    return [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
+};
+let drawing = false;
+clear();
+element.querySelector("button").onclick = clear;
+canvas.onpointerdown = event => {
+    canvas.setPointerCapture(event.pointerId);
+    drawing = true;
+    Object.assign(brush, { strokeStyle: "white", lineWidth: 10, lineCap: "round", lineJoin: "round" });
+    brush.beginPath();
+    brush.moveTo(...place(event));
+};
+canvas.onpointermove = event => { if (drawing) { brush.lineTo(...place(event)); brush.stroke(); } };
+canvas.onpointerup = () => {
+    drawing = false;
+    const bytes = brush.getImageData(0, 0, canvas.width, canvas.height).data;
+    trigger("submit", { pixels: Array.from(bytes).filter((_, index) => index % 4 === 0) });
+};
+"""
 FIRST_PORT = 7860  # gradio's
 EVERY = 10  # seconds between looks at runs that are going on
-
-
-class Runs:
-    """The runs in some folders, by name. Those that lead out of their folder by a link are left out.
-
-    Args:
-        folders: where to look; one that is not there holds none.
-        data_dir: where the real images are, see `data.load`.
-    """
-
-    def __init__(self, folders: list[Path], data_dir: str | None = None) -> None:
-        self.folders, self.data_dir = [folder.resolve() for folder in folders], data_dir
-
-    def found(self) -> dict[str, Path]:
-        """Name to folder of all runs that are there now, in the order of their names."""
-        runs = {}
-        for top in self.folders:
-            patterns = ["config.json", *("*/" * depth + "config.json" for depth in range(1, DEPTH + 1))]
-            for folder in (path.parent for pattern in patterns for path in top.glob(pattern)):
-                files = [folder, *folder.iterdir(), *(folder / "samples").glob("*")]
-                if all(path.resolve().is_relative_to(top) for path in files):
-                    name = readable(folder.relative_to(ROOT if folder.is_relative_to(ROOT) else top.parent).as_posix())
-                    runs[readable(folder.as_posix()) if runs.get(name, folder) != folder else name] = folder
-        return dict(sorted(runs.items()))
-
-    def find(self, name: Any) -> Path:
-        """The folder of a run; raises `UserError` for what is no run's name, such as a path."""
-        folder = self.found().get(name) if isinstance(name, str) else None
-        if folder is None:
-            raise UserError("there is no such run (any more): look again")
-        return folder
-
-    def pictures(self, name: str, seed: int, digit: int | None, count: int) -> tuple[np.ndarray, str]:
-        """Pictures `[count, C, H, W]` as `commands.sample` draws them, and by which weights."""
-        folder = self.find(name)
-        weights = best_weights(folder)
-        game = load_game(folder, weights)
-        if "generator" not in game.networks:
-            raise UserError(f"{name}: this family draws nothing from noise")
-        asked = digit if game.condition == "digit" else None
-        return game.sample(game.latent(np.random.default_rng(seed), count, asked)), weights
-
-    def from_pictures(self, name: str, seed: int) -> np.ndarray | None:
-        """Images that no training saw, and below each row of eight what the family makes of them, step by step: the
-        reconstruction, or the translation and the way back. None for a family that draws from noise only."""
-        folder = self.find(name)
-        game = load_game(folder)  # the last one, as its other networks are
-        return reconstructed(game, load_config(folder), seed, CLOSE, 8, self.data_dir) if game.reconstructs else None
-
-    def verdicts(self, name: str, pictures: np.ndarray) -> list[str]:
-        """What the judge reads in each picture, and how sure it is."""
-        seen = classify(load_judge(load_config(self.find(name)).get("dataset", "mnist")), pictures).probabilities
-        return [f"{row.argmax()} · {row.max():.0%}" for row in seen]
-
-    def epochs(self, name: str) -> list[Path]:
-        """The grids that a run has drawn so far."""
-        return sorted_grids(self.find(name) / "samples")
-
-    def judgements(self, names: list[str]) -> str:
-        """The last judgement of each run as a Markdown table."""
-        last = {name: judged[-1] for name in names if (judged := load_metrics(self.find(name)))}
-        rows = {f"{name}, step {line['step']}": line["raw"] for name, line in last.items()}
-        return table(rows) if rows else "No evaluations yet · 还没有评估结果 (`--eval-every`)"
-
-    def curves(self, names: list[str]) -> Figure | None:
-        """Losses, scores and grids of all that have some, as `commands.compare` draws them."""
-        runs = []
-        for name, folder in ((name, self.find(name)) for name in names):
-            with contextlib.suppress(UserError):  # one that has not begun, or is damaged: the others are shown
-                runs += [load_run(folder, name)] if (folder / "losses.csv").exists() else []
-        return draw_runs(runs, 0.95) if runs else None
-
-    def nearest(self, name: str, picture: np.ndarray) -> np.ndarray:
-        """The training images nearest to `picture [C, H, W]`, pixel by pixel: `[8, C, H, W]` in [-1, 1]."""
-        dataset = load_config(self.find(name)).get("dataset", "mnist")
-        images = training_images(dataset, picture.shape, self.data_dir)
-        apart = [
-            ((data.as_float(part) - picture) ** 2).sum(axis=(1, 2, 3))
-            for part in np.split(images, range(2000, len(images), 2000))
-        ]
-        return data.as_float(images[np.argsort(np.concatenate(apart), kind="stable")[:NEIGHBOURS]])
-
-
-@functools.lru_cache(maxsize=1)
-def training_images(dataset: str, shape: tuple[int, int, int], data_dir: str | None = None) -> np.ndarray:
-    """The training images of a data set, kept for the next click."""
-    return data.load(dataset, data_dir, image=shape).images
 
 
 def as_item(error: UserError) -> str:
@@ -197,6 +125,20 @@ def app(runs: Runs, gr: Any) -> Any:
                 made += [] if rows is None else [(grid(rows), name)]
         return made, "\n".join(troubles)
 
+    def mimics(names: list[str], drawn: Any) -> tuple[list, str]:
+        shown, troubles = [], []
+        for name in names or ():
+            try:
+                given, found = runs.mimic(name, drawn.pixels)
+            except UserError as error:
+                troubles.append(as_item(error))
+                continue
+            pair = enlarged(grid(np.stack([given, found.image]), 2))
+            shown.append((pair, f"{name}: error {found.error:.4f}, at random {found.error_at_random:.4f}"))
+        return shown, "\n".join(troubles)
+
+    mimics.__annotations__["drawn"] = gr.EventData
+
     names, plain = list(runs.found()), {"format": "png", "buttons": ["download", "fullscreen"]}  # none to share
     with gr.Blocks(title="GAN", analytics_enabled=False, delete_cache=(600, 600)) as page:
         gr.Markdown("# Your runs · 你的训练\nAll use the same seed. · 所有模型使用同一个随机种子。")
@@ -230,6 +172,23 @@ def app(runs: Runs, gr: Any) -> Any:
                 object_fit="contain",
                 **plain,
             )
+        with gr.Tab("Draw one · 手写"):
+            gr.Markdown(
+                "Draw a digit. Beside it: the nearest image that the model can generate, and the mean squared error. "
+                "What is no digit it cannot draw. · "
+                "手写一个数字，旁边是模型能生成的最接近的图像和均方误差。不是数字的，它画不好。"
+            )
+            undrawn = gr.Markdown()
+            with gr.Row():
+                field = gr.HTML(html_template=FIELD, js_on_load=DRAW, min_width=320)
+                mimicked = gr.Gallery(
+                    label="Yours, and the nearest · 你写的，和最接近的",
+                    columns=2,
+                    height=330,
+                    object_fit="contain",
+                    scale=2,
+                    **plain,
+                )
         with gr.Tab("Curves · 曲线"):
             judged = gr.Markdown()
             curves = gr.Plot(label="Losses and scores · 损失与分数")
@@ -242,6 +201,7 @@ def app(runs: Runs, gr: Any) -> Any:
         for happens in (page.load, chosen.change, seed.submit):
             happens(told(translations), [chosen, seed], [made, unmade])
         close.select(told(neighbours), drawn, near)
+        field.submit(told(mimics), chosen, [mimicked, undrawn])
         for happens in (page.load, chosen.change, part.release, gr.Timer(EVERY).tick):
             happens(told(history), [chosen, part], past)
             happens(told(lambda names: runs.judgements(names)), chosen, judged)

@@ -1,0 +1,153 @@
+"""The runs that `commands.play` shows, and what it asks of them."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from pathlib import Path
+from typing import Any
+
+from commands.compare import draw_runs, load_run
+from commands.invert import Nearest, invert
+from commands.sample import reconstructed
+from common import data
+from common.errors import UserError
+from common.files.names import readable
+from common.judging.judge import classify, load_judge
+from common.judging.tables import table
+from common.run.artifacts import sorted_grids
+from common.run.families import ROOT
+from common.run.runs import best_weights, load_config, load_game, load_metrics
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+DEPTH = 3  # folders below one that was given in which runs are looked for
+COUNT, CLOSE = 64, 16  # pictures in a grid; those that can be clicked
+NEIGHBOURS = 8
+PAD = 112  # pixels of a side of the field in which one draws
+STARTS, STEPS = 10, 100  # of the search for what was drawn: some two seconds
+
+
+class Runs:
+    """The runs in some folders, by name. Those that lead out of their folder by a link are left out.
+
+    Args:
+        folders: where to look; one that is not there holds none.
+        data_dir: where the real images are, see `data.load`.
+    """
+
+    def __init__(self, folders: list[Path], data_dir: str | None = None) -> None:
+        self.folders, self.data_dir = [folder.resolve() for folder in folders], data_dir
+
+    def found(self) -> dict[str, Path]:
+        """Name to folder of all runs that are there now, in the order of their names."""
+        runs = {}
+        for top in self.folders:
+            patterns = ["config.json", *("*/" * depth + "config.json" for depth in range(1, DEPTH + 1))]
+            for folder in (path.parent for pattern in patterns for path in top.glob(pattern)):
+                files = [folder, *folder.iterdir(), *(folder / "samples").glob("*")]
+                if all(path.resolve().is_relative_to(top) for path in files):
+                    name = readable(folder.relative_to(ROOT if folder.is_relative_to(ROOT) else top.parent).as_posix())
+                    runs[readable(folder.as_posix()) if runs.get(name, folder) != folder else name] = folder
+        return dict(sorted(runs.items()))
+
+    def find(self, name: Any) -> Path:
+        """The folder of a run; raises `UserError` for what is no run's name, such as a path."""
+        folder = self.found().get(name) if isinstance(name, str) else None
+        if folder is None:
+            raise UserError("there is no such run (any more): look again")
+        return folder
+
+    def pictures(self, name: str, seed: int, digit: int | None, count: int) -> tuple[np.ndarray, str]:
+        """Pictures `[count, C, H, W]` as `commands.sample` draws them, and by which weights."""
+        folder = self.find(name)
+        weights = best_weights(folder)
+        game = load_game(folder, weights)
+        if "generator" not in game.networks:
+            raise UserError(f"{name}: this family draws nothing from noise")
+        asked = digit if game.condition == "digit" else None
+        return game.sample(game.latent(np.random.default_rng(seed), count, asked)), weights
+
+    def from_pictures(self, name: str, seed: int) -> np.ndarray | None:
+        """Images that no training saw, and below each row of eight what the family makes of them, step by step: the
+        reconstruction, or the translation and the way back. None for a family that draws from noise only."""
+        folder = self.find(name)
+        game = load_game(folder)  # the last one, as its other networks are
+        return reconstructed(game, load_config(folder), seed, CLOSE, 8, self.data_dir) if game.reconstructs else None
+
+    def verdicts(self, name: str, pictures: np.ndarray) -> list[str]:
+        """What the judge reads in each picture, and how sure it is."""
+        seen = classify(load_judge(load_config(self.find(name)).get("dataset", "mnist")), pictures).probabilities
+        return [f"{row.argmax()} · {row.max():.0%}" for row in seen]
+
+    def epochs(self, name: str) -> list[Path]:
+        """The grids that a run has drawn so far."""
+        return sorted_grids(self.find(name) / "samples")
+
+    def judgements(self, names: list[str]) -> str:
+        """The last judgement of each run as a Markdown table."""
+        last = {name: judged[-1] for name in names if (judged := load_metrics(self.find(name)))}
+        rows = {f"{name}, step {line['step']}": line["raw"] for name, line in last.items()}
+        return table(rows) if rows else "No evaluations yet · 还没有评估结果 (`--eval-every`)"
+
+    def curves(self, names: list[str]) -> Figure | None:
+        """Losses, scores and grids of all that have some, as `commands.compare` draws them."""
+        runs = []
+        for name, folder in ((name, self.find(name)) for name in names):
+            with contextlib.suppress(UserError):  # one that has not begun, or is damaged: the others are shown
+                runs += [load_run(folder, name)] if (folder / "losses.csv").exists() else []
+        return draw_runs(runs, 0.95) if runs else None
+
+    def nearest(self, name: str, picture: np.ndarray) -> np.ndarray:
+        """The training images nearest to `picture [C, H, W]`, pixel by pixel: `[8, C, H, W]` in [-1, 1]."""
+        dataset = load_config(self.find(name)).get("dataset", "mnist")
+        images = training_images(dataset, picture.shape, self.data_dir)
+        apart = [
+            ((data.as_float(part) - picture) ** 2).sum(axis=(1, 2, 3))
+            for part in np.split(images, range(2000, len(images), 2000))
+        ]
+        return data.as_float(images[np.argsort(np.concatenate(apart), kind="stable")[:NEIGHBOURS]])
+
+    def mimic(self, name: str, pixels: Any) -> tuple[np.ndarray, Nearest]:
+        """What somebody drew, `[C, H, W]`, and the nearest image that a run draws.
+
+        Args:
+            pixels: greys from 0 to 255, `PAD` rows of as many; from a browser, so anything at all.
+        """
+        try:
+            drawn = np.array(pixels, np.uint8).reshape(PAD, PAD)
+        except (ValueError, TypeError, OverflowError):
+            raise UserError("this is no drawing: draw again") from None
+        if not drawn.any():
+            raise UserError("nothing is drawn there yet")
+        folder = self.find(name)
+        game = load_game(folder, best_weights(folder))
+        if "generator" not in game.networks:
+            raise UserError(f"{name}: this family draws nothing from noise")
+        channels, size, _ = game.image
+        given = np.repeat(data.to_images(like_mnist(drawn)[None], size)[0], channels, axis=0)
+        return given, invert(game, given, count=STARTS, steps=STEPS)
+
+
+def like_mnist(pixels: np.ndarray) -> np.ndarray:
+    """White on black `[H, W]` as MNIST's makers had theirs, `[28, 28]`: 20 pixels long, the centre of mass in the
+    middle."""
+    rows, columns = np.nonzero(pixels)
+    digit = Image.fromarray(pixels[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1])
+    scale = 20 / max(digit.size)
+    digit = np.asarray(digit.resize([max(1, round(side * scale)) for side in digit.size], Image.BOX), np.float64)
+    centre = [
+        (np.arange(length) * digit.sum(axis=1 - axis)).sum() / digit.sum() for axis, length in enumerate(digit.shape)
+    ]
+    top, left = (int(np.clip(round(13.5 - c), 0, 28 - length)) for c, length in zip(centre, digit.shape))
+    placed = np.zeros((28, 28), np.uint8)
+    placed[top : top + digit.shape[0], left : left + digit.shape[1]] = digit
+    return placed
+
+
+@functools.lru_cache(maxsize=1)
+def training_images(dataset: str, shape: tuple[int, int, int], data_dir: str | None = None) -> np.ndarray:
+    """The training images of a data set, kept for the next click."""
+    return data.load(dataset, data_dir, image=shape).images
