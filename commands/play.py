@@ -16,7 +16,7 @@ import signal
 import sys
 from typing import Any, Callable
 
-from commands.play_runs import CLOSE, COUNT, NEIGHBOURS, Runs
+from commands.play_runs import CLOSE, COUNT, NEIGHBOURS, PAD, Runs
 from commands.play_training import Training, tab
 from common.errors import DONE, UserError
 from common.run.artifacts import grid
@@ -34,6 +34,33 @@ LAUNCH = {  # on this machine only, nothing shared, nothing uploaded, no file se
     "server_name": "127.0.0.1", "share": False, "max_file_size": 1, "allowed_paths": [], "enable_monitoring": False,
     "ssr_mode": False, "footer_links": [], "quiet": True,
 }  # fmt: skip
+FIELD = f"""<div><canvas width="{PAD}" height="{PAD}" style="width: 280px; height: 280px; background: black;
+touch-action: none; cursor: crosshair"></canvas><br><button>Clear · 清空</button></div>"""
+DRAW = """  // with the mouse or a finger; each stroke asks for an answer
+const canvas = element.querySelector("canvas"), brush = canvas.getContext("2d", { willReadFrequently: true });
+const clear = () => { brush.fillStyle = "black"; brush.fillRect(0, 0, canvas.width, canvas.height); };
+const place = event => {
+    const box = canvas.getBoundingClientRect();
+    const scale = canvas.width / box.width;
+    return [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
+};
+let drawing = false;
+clear();
+element.querySelector("button").onclick = clear;
+canvas.onpointerdown = event => {
+    canvas.setPointerCapture(event.pointerId);
+    drawing = true;
+    Object.assign(brush, { strokeStyle: "white", lineWidth: 10, lineCap: "round", lineJoin: "round" });
+    brush.beginPath();
+    brush.moveTo(...place(event));
+};
+canvas.onpointermove = event => { if (drawing) { brush.lineTo(...place(event)); brush.stroke(); } };
+canvas.onpointerup = () => {
+    drawing = false;
+    const bytes = brush.getImageData(0, 0, canvas.width, canvas.height).data;
+    trigger("submit", { pixels: Array.from(bytes).filter((_, index) => index % 4 === 0) });
+};
+"""
 FIRST_PORT = 7860  # gradio's
 EVERY = 10  # seconds between looks at runs that are going on
 
@@ -110,6 +137,20 @@ def app(runs: Runs, gr: Any, training: Training | None = None) -> Any:
                 made += [] if rows is None else [(grid(rows), name)]
         return made, "\n".join(troubles)
 
+    def mimics(names: list[str], drawn: Any) -> tuple[list, str]:
+        shown, troubles = [], []
+        for name in names or ():
+            try:
+                given, found = runs.mimic(name, drawn.pixels)
+            except UserError as error:
+                troubles.append(as_item(error))
+                continue
+            pair = enlarged(grid(np.stack([given, found.image]), 2))
+            shown.append((pair, f"{name}: error {found.error:.4f}, at random {found.error_at_random:.4f}"))
+        return shown, "\n".join(troubles)
+
+    mimics.__annotations__["drawn"] = gr.EventData
+
     names, plain = list(runs.found()), {"format": "png", "buttons": ["download", "fullscreen"]}  # none to share
     with gr.Blocks(title="GAN", analytics_enabled=False, delete_cache=(600, 600)) as page:
         gr.Markdown("# Your runs · 你的训练\nAll use the same seed. · 所有模型使用同一个随机种子。")
@@ -143,6 +184,23 @@ def app(runs: Runs, gr: Any, training: Training | None = None) -> Any:
                 object_fit="contain",
                 **plain,
             )
+        with gr.Tab("Draw one · 手写"):
+            gr.Markdown(
+                "Draw a digit. Beside it: the nearest image that the model can generate, and the mean squared error. "
+                "What is no digit it cannot draw. · "
+                "手写一个数字，旁边是模型能生成的最接近的图像和均方误差。不是数字的，它画不好。"
+            )
+            undrawn = gr.Markdown()
+            with gr.Row():
+                field = gr.HTML(html_template=FIELD, js_on_load=DRAW, min_width=320)
+                mimicked = gr.Gallery(
+                    label="Yours, and the nearest · 你写的，和最接近的",
+                    columns=2,
+                    height=430,
+                    object_fit="contain",
+                    scale=2,
+                    **plain,
+                )
         with gr.Tab("Curves · 曲线"):
             judged = gr.Markdown()
             curves = gr.Plot(label="Losses and scores · 损失与分数")
@@ -160,6 +218,7 @@ def app(runs: Runs, gr: Any, training: Training | None = None) -> Any:
         for happens in (page.load, chosen.change, seed.submit):
             happens(told(translations), [chosen, seed], [made, unmade])
         close.select(told(neighbours), drawn, near)
+        field.submit(told(mimics), chosen, [mimicked, undrawn])
         for happens in (page.load, chosen.change, part.release, gr.Timer(EVERY).tick):
             happens(told(history), [chosen, part], past)
             happens(told(lambda names: runs.judgements(names)), chosen, judged)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from commands.compare import draw_runs, load_run
+from commands.invert import Nearest, invert
 from commands.sample import reconstructed
 from common import data
 from common.errors import UserError
@@ -23,10 +24,13 @@ from common.run.runs import best_weights, load_config, load_game, load_metrics
 
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 DEPTH = 3  # folders below one that was given in which runs are looked for
 COUNT, CLOSE = 64, 16  # pictures in a grid; those that can be clicked
 NEIGHBOURS = 8
+PAD = 112  # pixels of a side of the field in which one draws
+STARTS, STEPS = 10, 100  # of the search for what was drawn: some two seconds
 
 
 class Runs:
@@ -108,6 +112,42 @@ class Runs:
             for part in np.split(images, range(2000, len(images), 2000))
         ]
         return data.as_float(images[np.argsort(np.concatenate(apart), kind="stable")[:NEIGHBOURS]])
+
+    def mimic(self, name: str, pixels: Any) -> tuple[np.ndarray, Nearest]:
+        """What somebody drew, `[C, H, W]`, and the nearest image that a run draws.
+
+        Args:
+            pixels: greys from 0 to 255, `PAD` rows of as many; from a browser, so anything at all.
+        """
+        try:
+            drawn = np.array(pixels, np.uint8).reshape(PAD, PAD)
+        except (ValueError, TypeError, OverflowError):
+            raise UserError("this is no drawing: draw again") from None
+        if not drawn.any():
+            raise UserError("nothing is drawn there yet")
+        folder = self.find(name)
+        game = load_game(folder, best_weights(folder))
+        if "generator" not in game.networks:
+            raise UserError(f"{name}: this family draws nothing from noise")
+        channels, size, _ = game.image
+        given = np.repeat(data.to_images(like_mnist(drawn)[None], size)[0], channels, axis=0)
+        return given, invert(game, given, count=STARTS, steps=STEPS)
+
+
+def like_mnist(pixels: np.ndarray) -> np.ndarray:
+    """White on black `[H, W]` as MNIST's makers had theirs, `[28, 28]`: 20 pixels long, the centre of mass in the
+    middle."""
+    rows, columns = np.nonzero(pixels)
+    digit = Image.fromarray(pixels[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1])
+    scale = 20 / max(digit.size)
+    digit = np.asarray(digit.resize([max(1, round(side * scale)) for side in digit.size], Image.BOX), np.float64)
+    centre = [
+        (np.arange(length) * digit.sum(axis=1 - axis)).sum() / digit.sum() for axis, length in enumerate(digit.shape)
+    ]
+    top, left = (int(np.clip(round(13.5 - c), 0, 28 - length)) for c, length in zip(centre, digit.shape))
+    placed = np.zeros((28, 28), np.uint8)
+    placed[top : top + digit.shape[0], left : left + digit.shape[1]] = digit
+    return placed
 
 
 @functools.lru_cache(maxsize=1)

@@ -17,13 +17,16 @@ from pathlib import Path
 from typing import Callable
 
 from commands import play, play_runs, sample
+from common import data
 from common.errors import UserError
+from common.run.runs import load_game
 from tests import board
 from tests.conftest import ROOT, check_refused, train
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 needs_gradio = pytest.mark.skipif(
@@ -72,7 +75,7 @@ def test_what_the_page_shows(folder, run_dir):
 
 def test_a_training_image_is_nearest_to_itself(folder):
     runs = play_runs.Runs([folder])
-    image = play_runs.data.as_float(play_runs.training_images("digits", (1, 32, 32))[7:8])[0]
+    image = data.as_float(play_runs.training_images("digits", (1, 32, 32))[7:8])[0]
     found = runs.nearest("work/group/mine", image)
     assert found.shape == (play_runs.NEIGHBOURS, 1, 32, 32)
     np.testing.assert_array_equal(found[0], image)
@@ -84,9 +87,9 @@ def test_a_run_that_draws_from_pictures_shows_originals_above_what_it_makes_of_t
     runs = play_runs.Runs([folder])
     originals, drawn, others, _ = np.split(runs.from_pictures("work/bigan", 3), 4)
     assert originals.shape == (8, 1, 28, 28)
-    unseen = play_runs.data.as_float(play_runs.data.load_labelled("digits", "test", size=28)[0])
+    unseen = data.as_float(data.load_labelled("digits", "test", size=28)[0])
     assert all((unseen == original).all(axis=(1, 2, 3)).any() for original in originals)
-    game = play_runs.load_game(folder / "bigan")
+    game = load_game(folder / "bigan")
     np.testing.assert_allclose(drawn, game.reconstruct(originals)[1], atol=1e-5)
     assert (others != originals).any()
     assert (runs.from_pictures("work/bigan", 4)[:8] != originals).any()
@@ -102,6 +105,39 @@ def test_pictures_are_those_of_common_sample(tmp_path, say):
     assert (
         runs.pictures("zoo/pretrained/cgan", 4, None, 5)[0] != runs.pictures("zoo/pretrained/cgan", 3, None, 5)[0]
     ).any()
+
+
+def seven() -> np.ndarray:
+    """A seven as one draws it: large, thick and in a corner."""
+    picture = Image.new("L", (play.PAD, play.PAD))
+    ImageDraw.Draw(picture).line([(4, 8), (60, 8), (25, 78)], fill=255, width=10)
+    return np.asarray(picture)
+
+
+def test_a_drawing_is_placed_as_mnist_has_its_digits():
+    placed = play_runs.like_mnist(seven())
+    assert (placed.shape, placed.dtype) == ((28, 28), np.uint8)
+    assert np.ptp(np.nonzero(placed)[0]) + 1 == 20
+    mass = [(np.arange(28) * placed.astype(float).sum(axis=axis)).sum() / placed.sum() for axis in (1, 0)]
+    np.testing.assert_allclose(mass, 13.5, atol=0.51)
+    dot = np.zeros((play.PAD, play.PAD), np.uint8)
+    dot[-1, -1] = 255
+    assert (play_runs.like_mnist(dot) > 0).sum() == 400
+
+
+def test_what_is_drawn_by_hand_is_found(monkeypatch):
+    runs = play_runs.Runs([ROOT / "zoo/pretrained"])
+    given, found = runs.mimic("zoo/pretrained/cgan", seven().ravel().tolist())
+    assert given.shape == found.image.shape == (1, 32, 32)
+    assert found.error < 0.1 * found.error_at_random
+    assert found.latent[100:, 0, 0].argmax() == 7
+    for pixels in (None, "x", [1, 2], [[0] * play.PAD] * 3, [300] * play.PAD**2, [None] * play.PAD**2, {}):
+        with pytest.raises(UserError, match="no drawing"):
+            runs.mimic("zoo/pretrained/cgan", pixels)
+    with pytest.raises(UserError, match="nothing is drawn"):
+        runs.mimic("zoo/pretrained/cgan", [0] * play.PAD**2)
+    with pytest.raises(UserError, match="no such run"):
+        runs.mimic("../cgan", seven())
 
 
 def test_two_folders_of_one_name_hide_nothing(tmp_path):
@@ -224,6 +260,15 @@ def test_the_app_in_a_browser(folder, monkeypatch, capsys):
             slider = driver.find_element("css selector", "input[type=range]")
             slider.send_keys(Keys.HOME)
             assert wait_until(lambda: f"{name}, 0000_0000" in driver.page_source)
+            for tab in driver.find_elements("css selector", "button[role=tab]"):
+                if "Draw one" in tab.text:
+                    driver.execute_script("arguments[0].click()", tab)
+            assert wait_until(lambda: driver.find_element("css selector", "canvas").is_displayed())
+            hand = ActionChains(driver).move_to_element_with_offset(
+                driver.find_element("css selector", "canvas"), -60, -80
+            )
+            hand.click_and_hold().move_by_offset(110, 0).move_by_offset(-50, 160).release().perform()  # a seven
+            assert wait_until(lambda: f"{name}: error 0." in driver.page_source, 90)
             hosts = driver.execute_script(
                 "return performance.getEntriesByType('resource').map(r => new URL(r.name).hostname)"
             )
