@@ -33,8 +33,9 @@ def interrupted(number, frame):
 
 
 def quiet_until_it_runs():
-    """Let Ctrl-C end a program of this repository with a line until `command` of `run/commandline.py` takes over: importing
-    takes a second or two. A notebook, a test or a program from elsewhere that imports `common` keeps what it has."""
+    """Let Ctrl-C end a program of this repository with a line until `command` of `run/commandline.py` takes over:
+    importing takes a second or two. A notebook, a test or a program from elsewhere that imports `common` keeps what it
+    has."""
     program = getattr(sys.modules["__main__"], "__file__", None)
     if program:
         folder = os.path.dirname
