@@ -32,13 +32,10 @@ KEPT = {
 
 @command
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status."""
-    parser = Parser(
-        prog="python assignment/handout.py",
-        description=f"Write what a class gets: {NOTEBOOK}, the assignment with blanks for the browser, and {ARCHIVE}, "
-        "this repository without the solution and the answers. Both are uploaded to AI Studio; on a laptop the zip is "
-        "enough.",
-    )
+    """Write what a class gets: the assignment with blanks, a notebook for the browser, and a zip of this repository
+    without the solution and the answers. Both are uploaded to AI Studio; on a laptop the zip is enough.
+    """
+    parser = Parser(prog="python assignment/handout.py", description=main.__doc__)
     parser.add_argument("folder", metavar="FOLDER", type=user_path, help="where to write them, such as handout")
     folder = parser.parse_args(arguments).folder
     folder.mkdir(parents=True, exist_ok=True)

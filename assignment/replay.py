@@ -72,11 +72,8 @@ def distance(rows: list[dict[str, float]], others: list[dict[str, float]]) -> fl
 
 @command
 def main(arguments: list[str] | None = None) -> int:
-    """The measurement; returns its exit status."""
-    parser = Parser(
-        prog="python assignment/replay.py",
-        description=f"Measure how far {REPLAYED} steps drift apart on other processors, and those of other seeds.",
-    )
+    """Measure how far the steps that are replayed drift apart on other processors, and those of other seeds."""
+    parser = Parser(prog="python assignment/replay.py", description=main.__doc__)
     parser.add_argument("--dataset", default="mnist", choices=["mnist", "digits"], help="what is trained on")
     parser.add_argument("--seeds", type=whole_number(1), default=3, help="of each family")
     parser.add_argument("--only", nargs=3, metavar=("FAMILY", "SEED", "THREADS"), help="print these steps as JSON")

@@ -62,12 +62,10 @@ class Trained(NamedTuple):
 
 @command
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status."""
-    parser = Parser(
-        prog="python -m commands.export",
-        description="Write a trained generator for use without this repository. What is written is run at once on 64 "
-        "latent vectors, and kept only if it draws the network's pictures.",
-    )
+    """Write a trained generator for use without this repository. What is written is run at once on 64 latent vectors,
+    and kept only if it draws the network's pictures.
+    """
+    parser = Parser(prog="python -m commands.export", description=main.__doc__)
     add = parser.add_argument
     add("run_dirs", metavar="RUN_DIR", type=user_path, nargs="+", help="what a training run wrote; several for html")
     add("--format", choices=FORMATS, required=True, help="onnx; paddle, for Paddle Inference; html, a page")

@@ -231,12 +231,10 @@ def app(runs: Runs, gr: Any, training: Training | None = None) -> Any:
 
 @command
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status."""
-    parser = Parser(
-        prog="python -m commands.play",
-        description="Serve a page on 127.0.0.1 to play with runs: samples side by side, curves, the grids over time, "
-        "the nearest training images. Nothing else than these folders is shown.",
-    )
+    """Serve a page on 127.0.0.1 to play with runs: samples side by side, curves, the grids over time, the nearest
+    training images. Nothing else than these folders is shown.
+    """
+    parser = Parser(prog="python -m commands.play", description=main.__doc__)
     parser.add_argument(
         "folders",
         metavar="FOLDER",

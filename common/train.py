@@ -149,7 +149,7 @@ def length(count: int, batches: int, flags: argparse.Namespace) -> tuple[int, in
 def training_steps(
     game: Game, dataset: Dataset, flags: argparse.Namespace, start: int
 ) -> Iterator[tuple[int, int, int, dict]]:
-    """Make the steps from `start` to the end; after each, its number, its epoch, its place there and its values.
+    """Make the steps from `start` to the end; after each, its number, its epoch, its batch there and its values.
 
     Every image is seen once an epoch. Where there are several processes, each takes its part of every batch.
     """
@@ -158,17 +158,17 @@ def training_steps(
     learning_rates = {name: optimizer.get_lr() for name, optimizer in game.optimizers.items()}
     on_the_device = to_device(dataset)  # once; from here on a batch is one index into it
     for step in range(start, total):
-        epoch, place = divmod(step, steps_per_epoch)
-        if place == 0 or step == start:
+        epoch, batch = divmod(step, steps_per_epoch)
+        if batch == 0 or step == start:
             order = random_numbers(flags.seed, SHUFFLE, epoch).permutation(count)
             if flags.linear_decay:
                 for name, optimizer in game.optimizers.items():
                     optimizer.set_lr(learning_rates[name] * (1 - epoch / flags.epochs))
-        chosen = order[place * taken : (place + 1) * taken]
+        chosen = order[batch * taken : (batch + 1) * taken]
         values = game.update(Batch(on_the_device, chosen, random_numbers(flags.seed, LATENT, step), step))
         if game.ema:
             game.ema.update(step)
-        yield step, epoch, place, processes.averaged(values)
+        yield step, epoch, batch, processes.averaged(values)
 
 
 def to_device(dataset: Dataset) -> tuple[paddle.Tensor | np.ndarray, paddle.Tensor | None]:
@@ -181,8 +181,8 @@ def to_device(dataset: Dataset) -> tuple[paddle.Tensor | np.ndarray, paddle.Tens
 def train_unrecorded(game: Game, dataset: Dataset, flags: argparse.Namespace, config: dict) -> int:
     """What every process but the first does: the same steps, and nothing written. Returns the exit status."""
     with Interrupt() as interrupt:
-        place = resume(game, flags.output_dir, config["identity"]) if flags.resume else None
-        for step, *_ in training_steps(game, dataset, flags, place["step"] if place else 0):
+        saved = resume(game, flags.output_dir, config["identity"]) if flags.resume else None
+        for step, *_ in training_steps(game, dataset, flags, saved["step"] if saved else 0):
             if processes.any_asked(interrupt.asked, step):
                 return INTERRUPTED
     return DONE
@@ -194,15 +194,15 @@ def train(game: Game, dataset: Dataset, flags: argparse.Namespace, config: dict)
     steps_per_epoch, total = length(len(dataset.images), game.batches, flags)
     folder.mkdir(parents=True, exist_ok=True)
     with artifacts.locked(folder), Interrupt() as interrupt:
-        place = resume(game, folder, config["identity"]) if flags.resume else None
-        start = place["step"] if place else 0
+        saved = resume(game, folder, config["identity"]) if flags.resume else None
+        start = saved["step"] if saved else 0
         earlier = artifacts.begin(folder, config, new=not start)
         print_header(config, len(dataset.images), total, start, earlier)
         if start >= total:
             print(f"nothing to do: {start:,} steps are done; a larger --epochs or --max-steps goes on")
             return DONE
 
-        recorder = Recorder(game, dataset, flags, config["identity"], steps_per_epoch, total, place)
+        recorder = Recorder(game, dataset, flags, config["identity"], steps_per_epoch, total, saved)
         status, saved_at = DONE, time.monotonic()
         for step, epoch, batch, values in training_steps(game, dataset, flags, start):
             last, epoch_ends = step == total - 1, batch == steps_per_epoch - 1

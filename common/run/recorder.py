@@ -40,7 +40,7 @@ class Recorder:
         flags: of the command line.
         identity: what `--resume` compares, kept in the checkpoint.
         steps_per_epoch, total: steps, all of them counted from the run's start.
-        place: the checkpoint that is resumed, None for a new run.
+        saved: the checkpoint that is resumed, None for a new run.
     """
 
     def __init__(
@@ -51,28 +51,28 @@ class Recorder:
         identity: dict[str, Any],
         steps_per_epoch: int,
         total: int,
-        place: dict[str, Any] | None,
+        saved: dict[str, Any] | None,
     ) -> None:
         self.game, self.dataset, self.flags, self.identity = game, dataset, flags, identity
-        self.folder, start = flags.output_dir, place["step"] if place else 0
+        self.folder, start = flags.output_dir, saved["step"] if saved else 0
         given = {**vars(flags), **flags.settings}
         del given["settings"]
-        lengths = place and put_back(self.folder, start, place["logs"])
+        lengths = saved and put_back(self.folder, start, saved["logs"])
         judged = ["metric/frechet", "metric/frechet EMA"][: 1 + bool(game.ema)]
         judged = judged if flags.eval_every and "generator" in game.networks else []
         self.logs = artifacts.Logs(self.folder, given, lengths, judged)
         self.histograms = Histograms(game, self.logs.board, steps_per_epoch)
         self.shows, said, self.best = self.logs.shows, [], np.inf
-        if place:
+        if saved:
             with self.shows.only("the sample grids"):
-                artifacts.remove_later_grids(self.folder / "samples", start, place["sample_every"], steps_per_epoch)
+                artifacts.remove_later_grids(self.folder / "samples", start, saved["sample_every"], steps_per_epoch)
         with self.shows.only("metrics.jsonl"):
             said, self.best = load_troubles(self.folder), best_distance(self.folder)
         some = as_float(dataset.images[:: max(1, len(dataset.images) // 1000)])  # a folder's are sorted by class
         self.health = Health(pixel_std(some), game.scores, game.chance, what_classes(dataset.name))
-        if place:
-            spreads = place.get("spreads", [])  # earlier versions kept none
-            self.health.resume(load_rows(self.folder), place["troubles"], said, spreads)
+        if saved:
+            spreads = saved.get("spreads", [])  # earlier versions kept none
+            self.health.resume(load_rows(self.folder), saved["troubles"], said, spreads)
         self.examiner = Examiner(dataset)
         self._measured_at: int | None = None
         self.progress = Progress(total - start, len(dataset.images) / steps_per_epoch, flags.epochs, flags.sample_every)
@@ -152,9 +152,9 @@ class Recorder:
         self._measure_statistics(step)
         for name, network in checkpoint.all_networks(self.game).items():
             artifacts.save_params(self.folder / f"{name}.params", network.state_dict())
-        place = {"step": step + 1, "logs": self.logs.flush(), "sample_every": self.flags.sample_every}
-        place |= {"troubles": sorted(self.health.ongoing), "spreads": self.health.spreads}
-        checkpoint.save(self.folder, self.game, {**place, "identity": self.identity})
+        saved = {"step": step + 1, "logs": self.logs.flush(), "sample_every": self.flags.sample_every}
+        saved |= {"troubles": sorted(self.health.ongoing), "spreads": self.health.spreads}
+        checkpoint.save(self.folder, self.game, {**saved, "identity": self.identity})
 
     def close(self) -> None:
         """End the bar and join the grids to a GIF."""
@@ -218,4 +218,4 @@ def rows_of(steps: list[tuple[dict, dict[str, Tensor]]]) -> list[dict[str, float
     """The values of many steps, brought from the device at once: a row for each, float32 as computed."""
     names = list(steps[0][1])
     table = paddle.stack([values[name] for _, values in steps for name in names]).numpy().reshape(-1, len(names))
-    return [{**place, **dict(zip(names, values))} for (place, _), values in zip(steps, table)]
+    return [{**at, **dict(zip(names, values))} for (at, _), values in zip(steps, table)]
