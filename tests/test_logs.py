@@ -8,7 +8,7 @@ from typing import Callable
 
 from commands import compare
 from common.errors import UserError
-from common.run.logs import put_back
+from common.run.logs import put_back, read_losses
 from common.run.runs import load_losses, load_metrics
 from tests.conftest import train
 from tests.runs import JUDGED, STEPS, TOY, result
@@ -64,6 +64,17 @@ def test_losses_that_are_gone_end_nothing(half, undisturbed, say):
     check_goes_on(half, undisturbed, 0, say)
     said = say(train, "toy", *FLAGS, half, "--max-steps", STEPS + 2)  # it is said once
     assert (said.status, said.err) == (0, "")
+
+
+def test_a_column_that_is_gone_stays_out_and_is_named(half, say):
+    path = half / "losses.csv"
+    path.write_text("".join(line.rpartition(",")[0] + "\n" for line in path.read_text().splitlines()))
+    said = say(train, "toy", *FLAGS, half)
+    assert said.status == 0
+    assert said.err.count("no column ") == 1
+    header, rows = read_losses(path)
+    assert len(rows) == STEPS
+    assert all(len(row) == len(header) for row in rows)
 
 
 def check_goes_on(run: Path, undisturbed: dict[str, str], left: int | None, say: Callable) -> None:

@@ -200,7 +200,10 @@ class Logs:
         text = io.StringIO(newline="")
         with self._losses.open(newline="", encoding="utf-8") as file:
             columns = next(csv.reader(file), [])
-        # A run that began before there was a column goes on without it.
+        # A run that began before there was a column goes on without it, and so does one from which it was deleted.
+        missing = ", ".join(name for name in rows[0] if name not in columns)
+        if columns and missing:
+            self.shows.say(str(self._losses), f"no column {missing}; the others are written")
         table = csv.DictWriter(text, columns or list(rows[0]), extrasaction="ignore")
         if not columns:
             table.writeheader()

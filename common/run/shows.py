@@ -26,8 +26,11 @@ class Shows:
         try:
             yield
         except Exception as error:
-            if what not in self._said:
-                self._said.add(what)
-                kind = [] if isinstance(error, (OSError, UserError)) else [type(error).__name__]
-                reason = ": ".join([*kind, *filter(None, [" ".join(str(error).split())])])
-                tqdm.write(f"warning: {what}: {reason}; the training goes on", file=sys.stderr)
+            kind = [] if isinstance(error, (OSError, UserError)) else [type(error).__name__]
+            self.say(what, ": ".join([*kind, *filter(None, [" ".join(str(error).split())])]))
+
+    def say(self, what: str, reason: str) -> None:
+        """Say, the first time, what is wrong with `what`."""
+        if what not in self._said:
+            self._said.add(what)
+            tqdm.write(f"warning: {what}: {reason}; the training goes on", file=sys.stderr)
