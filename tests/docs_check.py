@@ -57,6 +57,7 @@ CUT = [  # pattern and what takes its place
 NOT_RUN = {  # pattern: why
     r"^git clone|^cd ~|^unzip": "it fetches what is here already",
     r"-m venv|^source |^pip install|^conda ": "the environment is that which this check runs in; `make test` makes one",
+    r"^pip config": "it would change the settings of the user's pip",
     r"--target /home/aistudio": "it is for AI Studio; tests/test_notebooks.py tries it",
     r"^export ": "it is for the commands that follow in the same terminal",
     r"^make test": "that is the tests",
