@@ -1,6 +1,6 @@
 """What a run generates when: `python docs/strip.py work/dcgan --out docs/images/strip_dcgan.png`, a row for each run.
 
-The runs are to have a grid at each of STEPS: `python dcgan/train.py --epochs 5 --sample-every 25`.
+The runs are to have grids at STEPS, as far as they have come: `python dcgan/train.py --epochs 5 --sample-every 25`.
 """
 
 from __future__ import annotations
@@ -63,7 +63,15 @@ def column(run_dir: Path, step: int) -> Image.Image:
 
 
 def strip(run_dirs: list[Path], steps: tuple[int, ...] = STEPS) -> Image.Image:
-    """The columns of each run side by side, the runs below each other."""
+    """The columns of each run side by side, the runs below each other: the `steps` that all of them have done.
+
+    Raises:
+        UserError: a run has not done the first one.
+    """
+    done = min(len(load_losses(run_dir)["step"]) for run_dir in run_dirs)
+    if done < steps[0]:
+        raise UserError(f"{run_dirs[0]}: {done:,} steps are done, {steps[0]:,} are shown first; train longer")
+    steps = tuple(step for step in steps if step <= done)
     rows = [[column(run_dir, step) for step in steps] for run_dir in run_dirs]
     width, height = rows[0][0].size
     whole = Image.new("L", (len(steps) * (width + GAP) - GAP, len(rows) * (height + GAP) - GAP), 255)
