@@ -8,6 +8,7 @@ from pathlib import Path
 from commands import compare
 from commands.compare import draw_runs, load_run, smooth
 from common.run.runs import labels, load_metrics
+from docs import strip
 from tests.conftest import ROOT, call, check_refused, train
 from tests.runs import TOY
 
@@ -167,3 +168,21 @@ def test_smoothing_by_hand():
         weight = 0.8 * weight + 0.2
         expected.append(average / weight)
     np.testing.assert_allclose(smooth(values, 0.8), expected)
+
+
+def test_a_strip_has_a_column_for_each_step_that_was_reached(runs, tmp_path, say):
+    """As on the first screens of dcgan/README.md and lsgan/README.md."""
+    with Image.open(load_run(runs / "long").last_grid) as grid:
+        side = grid.width
+    assert strip.strip([runs / "long"], steps=(100, 150, 1000)).width == 2 * side + strip.GAP
+    said = say(strip.main, runs / "long", "--out", tmp_path / "new/a.png")
+    assert (said.status, said.err) == (0, "")
+    with Image.open(tmp_path / "new/a.png") as picture:
+        assert picture.width == side
+    check_refused(say(strip.main, runs / "short", "--out", tmp_path / "a.png"), "5 steps are done, 100 are shown first")
+
+
+def test_a_strip_of_a_run_without_grids_there_says_how_to_train(runs, tmp_path, say):
+    run = Path(shutil.copytree(runs / "long", tmp_path / "bare"))
+    shutil.rmtree(run / "samples")
+    check_refused(say(strip.main, run, "--out", tmp_path / "a.png"), "no grid after 100 steps; train with")
