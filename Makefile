@@ -11,13 +11,15 @@ PYTHON := .venv/bin/python
 MADE := $(PYTHON)
 endif
 
-# What draws best of all that was tried (docs/search.md): the course's recipe and these flags.
-BEST_DCGAN := --penalty 1 --learning-rate 0.0005 --epochs 6
-BEST_LSGAN := --penalty 10 --learning-rate 0.001 --epochs 8
+# What generates best of all that was tried, and within minutes (docs/search.md): the course's settings and these flags.
+DCGAN_FLAGS := --penalty 1 --learning-rate 0.0005
+LSGAN_FLAGS := --penalty 10 --learning-rate 0.001
+BEST_DCGAN := $(DCGAN_FLAGS) --epochs 6
+BEST_LSGAN := $(LSGAN_FLAGS) --epochs 8
 
 .PHONY: help train compare test board best play notebooks results clean setup setup-test docs-check
 
-# The flags of a first training; ARGS takes their place, but for --resume, which goes on with it.
+# The length of a first training; ARGS takes its place, but for --resume, which goes on with it.
 flags = $(if $(filter-out --resume,$(ARGS)),,$(1)) $(ARGS)
 train compare: export GAN_RESUME = make $@ ARGS='$(strip $(filter-out --resume,$(ARGS)) --resume)'
 best: export GAN_RESUME = make best$(if $(ARGS), ARGS='$(ARGS)')
@@ -27,15 +29,17 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' Makefile
 	@echo "Stopped by Ctrl-C? make train ARGS=--resume goes on."
 
-train: setup ## set up, then a first DCGAN training of under 10 minutes: MNIST where it is in reach, else digits
-	"$(PYTHON)" dcgan/train.py --dataset auto $(call flags,--max-steps 1500 --eval-every 5)
+train: setup ## set up, then a first DCGAN training of some 5 minutes: MNIST where it is in reach, else digits
+	@echo "settings $(DCGAN_FLAGS) (docs/search.md); the course's: python dcgan/train.py --dataset auto --max-steps 1500"
+	"$(PYTHON)" dcgan/train.py --dataset auto $(DCGAN_FLAGS) $(call flags,--max-steps 1500 --eval-every 5)
 
 compare: setup ## train both families shortly and draw them side by side in work/compare.png
-	"$(PYTHON)" dcgan/train.py --dataset auto --output-dir work/compare/dcgan $(call flags,--max-steps 600)
-	"$(PYTHON)" lsgan/train.py --dataset auto --output-dir work/compare/lsgan $(call flags,--max-steps 600)
+	@echo "settings DCGAN $(DCGAN_FLAGS), LSGAN $(LSGAN_FLAGS) (docs/search.md); the course's: the commands without these"
+	"$(PYTHON)" dcgan/train.py --dataset auto --output-dir work/compare/dcgan $(DCGAN_FLAGS) $(call flags,--max-steps 1000)
+	"$(PYTHON)" lsgan/train.py --dataset auto --output-dir work/compare/lsgan $(LSGAN_FLAGS) $(call flags,--max-steps 1000)
 	"$(PYTHON)" -m commands.compare work/compare/dcgan work/compare/lsgan --out work/compare.png
 
-best: setup ## both by the recipe of our weights: MNIST, some 50 minutes on one core; goes on if stopped
+best: setup ## both by the recipe of our weights: MNIST, 50 minutes on one core (EPYC); goes on if stopped
 	"$(PYTHON)" dcgan/train.py $(BEST_DCGAN) --output-dir work/best/dcgan --resume $(ARGS)
 	"$(PYTHON)" lsgan/train.py $(BEST_LSGAN) --output-dir work/best/lsgan --resume $(ARGS)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -9,18 +10,20 @@ from typing import NamedTuple
 from common.errors import DONE, UserError
 from common.run.artifacts import atomic, sorted_grids
 from common.run.commandline import Parser, command, number_between, user_path
-from common.run.families import title
 from common.run.lettering import lettered
 from common.run.runs import each_once, labels, load_config, load_losses, load_metrics
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from PIL import Image
 from scipy.signal import lfilter
 
 SHORTEST = 20  # curves shorter than this are shown as they are
+# The players' colours, those of docs/watch.html and docs/play.html, in which G's images have G's; and what comes after.
+D_COLOUR, G_COLOUR, REAL_COLOUR = "#1864ab", "#23772f", "#7c8794"
+PLAYERS = {"loss_d": D_COLOUR, "loss_g": G_COLOUR, "score_real": REAL_COLOUR, "score_fake": G_COLOUR}
+OTHERS = ("#b3400a", "#6741d9", "#0b7285", "#a61e4d", "#5c940d", "#1b2430")
 
 
 class Run(NamedTuple):
@@ -83,7 +86,7 @@ def smooth(values: np.ndarray, weight: float) -> np.ndarray:
 
 
 def draw_runs(runs: list[Run], smoothing: float) -> Figure:
-    """The picture: losses with an axis for each family; of the runs that have some, scores, last grids, metrics."""
+    """The picture, a column for each run below its name: losses, D's scores, the last grid; then the metrics."""
     with lettered({run.label for run in runs}.union(*(run.losses for run in runs))) as shown:
         named = ({shown[name]: values for name, values in run.losses.items()} for run in runs)
         return panels(
@@ -93,34 +96,42 @@ def draw_runs(runs: list[Run], smoothing: float) -> Figure:
 
 def panels(runs: list[Run], smoothing: float) -> Figure:
     """The same of runs whose names can be written in a figure."""
-    families = list(dict.fromkeys(run.family for run in runs))
-    columns = max(len(families), len(runs), 2)
-    scored = [run for run in runs if has_scores(run) or others(run)]
-    drawn = [run for run in runs if run.last_grid]
+    scored = any(has_scores(run) or others(run) for run in runs)
+    drawn = any(run.last_grid for run in runs)
     judged = [run for run in runs if run.metrics]
-    heights = [3.6] + [3.6] * bool(scored) + [5] * bool(drawn) + [0.5 + 0.5 * len(judged)] * bool(judged)
-    figure = Figure(figsize=(5 * columns, sum(heights)), layout="constrained")
+    heights = [4.2] + [3.9] * scored + [5] * drawn + [0.5 + 0.5 * len(judged)] * bool(judged)
+    figure = Figure(figsize=(5 * max(len(runs), 2), sum(heights)), layout="constrained")
     losses, *rest = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
 
-    # BCE and squared errors are not on one scale: one family's curves would flatten the other's.
-    for axes, family in zip(losses.subplots(1, len(families), squeeze=False)[0], families):
-        members = [run for run in runs if run.family == family]
-        for run, shades in zip(members, colours()):
-            for name, shade in zip(loss_names(run), shades):
-                label = name[len("loss_") :].upper()
-                curve(axes, run, name, f"{label} {run.label}" if len(members) > 1 else label, shade, smoothing)
-        finish(axes, f"{title(family)}: losses")
-        shown = np.concatenate([run.losses[name] for run in members for name in loss_names(run)])
-        limit(axes, shown)
+    for axes, run in zip(columns(losses, runs), runs):
+        for name, colour in zip(loss_names(run), colours(loss_names(run))):
+            curve(axes, run, name, name[len("loss_") :].upper(), colour, smoothing)
+        finish(axes, "losses")
+        axes.set_title(run.label, pad=28, fontweight="bold")
+        # One height for the runs of a family. BCE and squared errors are not on one scale.
+        members = [other for other in runs if other.family == run.family]
+        limit(axes, np.concatenate([other.losses[name] for other in members for name in loss_names(other)]))
     if scored:
-        for axes, run in zip(rest.pop(0).subplots(1, len(scored), squeeze=False)[0], scored):
-            (draw_scores if has_scores(run) else draw_others)(axes, run, smoothing)
+        for axes, run in zip(columns(rest.pop(0), runs), runs):
+            if has_scores(run):
+                draw_scores(axes, run, smoothing)
+            elif others(run):
+                draw_others(axes, run, smoothing)
+            else:
+                axes.set_axis_off()
     if drawn:
-        for axes, run in zip(rest.pop(0).subplots(1, len(drawn), squeeze=False)[0], drawn):
-            draw_grid(axes, run)
+        for axes, run in zip(columns(rest.pop(0), runs), runs):
+            axes.set_axis_off()
+            if run.last_grid:
+                draw_grid(axes, run)
     if judged:
         metrics_table(rest.pop(0).subplots(), judged)
     return figure
+
+
+def columns(part: SubFigure, runs: list[Run]) -> np.ndarray:
+    """Axes for each run."""
+    return part.subplots(1, len(runs), squeeze=False)[0]
 
 
 def loss_names(run: Run) -> list[str]:
@@ -140,31 +151,30 @@ def others(run: Run) -> list[str]:
 
 def draw_grid(axes: Axes, run: Run) -> None:
     """The last grid."""
-    axes.set_axis_off()
     with Image.open(run.last_grid) as grid:
         axes.imshow(np.asarray(grid), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     epoch, batch = run.last_grid.stem.split("_")
-    axes.set_title(f"{run.label}: epoch {int(epoch) + 1}, batch {int(batch)}")
+    axes.set_title(f"epoch {int(epoch) + 1}, batch {int(batch)}", fontsize="medium")
 
 
 def draw_scores(axes: Axes, run: Run, smoothing: float) -> None:
     """D's scores, on the scale that it is taught."""
     low, high = run.scores
     middle, margin = (low + high) / 2, 0.2 * (high - low)
-    curve(axes, run, "score_real", "D(x), real", "tab:green", smoothing)
-    curve(axes, run, "score_fake", "D(G(z)), fake", "tab:red", smoothing)
-    axes.axhline(middle, color="grey", linewidth=0.8, linestyle=":")
+    curve(axes, run, "score_real", "D(x), real", REAL_COLOUR, smoothing)
+    curve(axes, run, "score_fake", "D(G(z)), fake", G_COLOUR, smoothing)
+    axes.axhline(middle, color=D_COLOUR, linewidth=0.8, linestyle=":", label=f"{middle:g}: D cannot tell")
     axes.set_ylim(low - margin, high + margin)
-    finish(axes, f"{run.label}: D's mean scores ({middle:g}: D cannot tell)")
+    finish(axes, "D's mean scores")
 
 
 def draw_others(axes: Axes, run: Run, smoothing: float) -> None:
     """What else a family reports, where its critic's scores have no scale to be read on."""
     names = others(run)
-    for name, colour in zip(names, matplotlib.colormaps["tab10"].colors):
+    for name, colour in zip(names, colours(names)):
         curve(axes, run, name, name, colour, smoothing)
     limit(axes, np.concatenate([run.losses[name] for name in names]))
-    finish(axes, f"{run.label}: what else it reports (its scores have no scale)")
+    finish(axes, "what else it reports")
 
 
 def metrics_table(axes: Axes, runs: list[Run]) -> None:
@@ -187,12 +197,13 @@ def metrics_table(axes: Axes, runs: list[Run]) -> None:
     axes.table(rows, colLabels=header, colWidths=widths, loc="center", cellLoc="center").scale(1, 1.3)
 
 
-def colours() -> list[np.ndarray]:
-    """Four shades of one colour for each run: one for each player's loss."""
-    return [*np.array(matplotlib.colormaps["tab20c"].colors).reshape(5, 4, 3)] * 10
+def colours(names: list[str]) -> list[str]:
+    """A player's colour for what is a player's, others for the rest."""
+    rest = itertools.cycle(OTHERS)
+    return [PLAYERS.get(name) or next(rest) for name in names]
 
 
-def curve(axes: Axes, run: Run, name: str, label: str, colour: str | np.ndarray, smoothing: float) -> None:
+def curve(axes: Axes, run: Run, name: str, label: str, colour: str, smoothing: float) -> None:
     """Draw one value of a run: faint as it is, bold smoothed."""
     steps, values = run.losses["step"], run.losses[name]
     if len(steps) >= SHORTEST and smoothing:
@@ -201,12 +212,12 @@ def curve(axes: Axes, run: Run, name: str, label: str, colour: str | np.ndarray,
     axes.plot(steps, values, color=colour, linewidth=1.6, label=label)
 
 
-def finish(axes: Axes, title: str) -> None:
-    """Title, legend and grid."""
-    axes.set_title(title)
-    axes.set_xlabel("step")
+def finish(axes: Axes, what: str) -> None:
+    """What is shown, the legend above the curves, and a grid."""
+    axes.set(xlabel="step", ylabel=what)
     axes.grid(alpha=0.25)
-    axes.legend(loc="upper right", fontsize="small")
+    count = len(axes.get_legend_handles_labels()[1])
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=min(count, 4), fontsize="small", frameon=False)
 
 
 def limit(axes: Axes, values: np.ndarray) -> None:

@@ -17,6 +17,14 @@ UPDATES = " --max-steps 5000"  # how a recipe of the first table ends
 EQUAL = f" --batch-size 64{UPDATES}"  # how all of them do, but WGAN-GP's
 SHOWN = {key: column for key, column in COLUMNS.items() if key != "kernel_spread"}
 FEW = ("frechet", "precision", "recall", "confident")
+# The curves of the report, and the colours of their families; the players' are commands.compare's.
+DRAWN = (
+    "dcgan --epochs 10",
+    "dcgan --penalty 1 --learning-rate 0.0005 --epochs 6",
+    "lsgan --epochs 10",
+    "lsgan --penalty 10 --learning-rate 0.001 --epochs 8",
+)
+FAMILY_COLOURS = ("#b3400a", "#6741d9", "#0b7285", "#5c940d")
 KINDS = ("EMA", "raw")  # of weights, the one that a table shows first
 
 
@@ -219,31 +227,36 @@ def reproduce(runs: dict[str, dict]) -> list[str]:
 
 
 def draw_curves(results: dict) -> Figure:
-    """Losses and Fréchet distances by epoch, a colour for each recipe that is not in the first table."""
-    figure = Figure(figsize=(14, 5), layout="constrained")
+    """Fréchet distances, losses and D's lead by epoch, of the recipes DRAWN, or of the first ones where none of them is
+    there: a colour for each family, broken lines for the course's settings."""
+    found = by_recipe(results, False)
+    recipes = [recipe for recipe in DRAWN if recipe in found] or [*found][: len(DRAWN)]
+    names = dict.fromkeys(recipe.split()[0] for recipe in recipes)
+    colours = dict(zip(names, FAMILY_COLOURS))
+    figure = Figure(figsize=(14, 4.6), layout="constrained")
     distance, loss_d, lead = figure.subplots(1, 3)
-    for index, (recipe, members) in enumerate(by_recipe(results, False).items()):
-        colour = f"C{index}"
+    for recipe in recipes:
+        members, family = found[recipe], recipe.split()[0]
+        style = {"color": colours[family], "linestyle": "-" if "--penalty" in recipe else "--"}
         epochs = members[0]["by epoch"]["epoch"]
-        for kind, style in (("raw", "-"), ("ema", "--")):
-            table = np.array([run["by epoch"][kind] for run in members])
-            if not table.size:
-                continue
-            label = f"{heading(recipe)} {'EMA' if kind == 'ema' else kind}"
-            distance.plot(epochs, table.mean(axis=0), style, color=colour, label=label)
-            distance.fill_between(epochs, table.min(axis=0), table.max(axis=0), color=colour, alpha=0.12)
+        kind = next((kind for kind in KINDS if members[0]["by epoch"][kind.lower()]), None)
+        if kind:
+            table = np.array([run["by epoch"][kind.lower()] for run in members])
+            distance.plot(epochs, table.mean(axis=0), label=f"{heading(recipe)}, {kind}", **style)
+            distance.fill_between(epochs, table.min(axis=0), table.max(axis=0), color=colours[family], alpha=0.15)
         for run in members:
-            found = run["by epoch"]
-            if "loss_d" in found:
-                loss_d.plot(epochs, found["loss_d"], color=colour, alpha=0.6, linewidth=1)
-            if "score_real" in found:
-                lead.plot(epochs, np.subtract(found["score_real"], found["score_fake"]), color=colour, alpha=0.6)
+            found_by = run["by epoch"]
+            if "loss_d" in found_by:
+                loss_d.plot(epochs, found_by["loss_d"], linewidth=1, **style)
+            if "score_real" in found_by:
+                lead.plot(epochs, np.subtract(found_by["score_real"], found_by["score_fake"]), linewidth=1, **style)
     distance.set(title="Fréchet distance (band: all seeds)", xlabel="epoch", yscale="log")
-    distance.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    distance.yaxis.set_major_formatter("{x:.0f}")
-    distance.yaxis.set_minor_formatter("")
-    figure.legend(loc="outside lower center", ncols=3, fontsize="small")
     loss_d.set(title="D's loss, mean of an epoch", xlabel="epoch", yscale="log")
+    for axes in (distance, loss_d):
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     lead.set(title="D's score of real less that of fakes", xlabel="epoch")
     for axes in (distance, loss_d, lead):
         axes.grid(alpha=0.25)

@@ -1,7 +1,7 @@
 """What every GAN of this repository shares: layers, losses, data, the step, the loop.
 
-Importing it prepares this process for Paddle, which reads its environment once. This file alone must be readable by
-every Python from 3.6 on: it is the one that says which Python is needed.
+Importing it prepares this process for Paddle, which reads its environment once. This file and `language` must be
+readable by every Python from 3.6 on: they say which Python is needed.
 """
 
 import importlib.util
@@ -10,6 +10,8 @@ import signal
 import sys
 import threading
 import zlib  # noqa: F401  before Paddle: after Paddle 2.6's import, `zlib.decompress` crashes some Pythons
+
+from common.language import _
 
 PACKAGES = {
     "numpy": "numpy",
@@ -64,16 +66,20 @@ def what_is_missing():
     """What keeps this Python from running this repository, in one line that ends with the way out; "" for nothing."""
     version = "{}.{}".format(*sys.version_info)
     if sys.version_info < (3, 9):
-        return (
-            "{} is Python {}, and 3.9 to 3.13 are needed: make train BASE_PYTHON=python3.12, or on AI Studio a newer "
-            "environment for the project".format(sys.executable, version)
+        return _(
+            "{python} is Python {version}, and 3.9 to 3.13 are needed: make train BASE_PYTHON=python3.12, or on AI "
+            "Studio a newer environment for the project",
+            python=sys.executable,
+            version=version,
         )
     asked = NETWORKS if "hubconf" in sys.modules else PACKAGES
     missing = [PACKAGES[module] for module in asked if importlib.util.find_spec(module) is None]
     if missing:
-        return (
-            "{} has no {}; if there is an environment already: source .venv/bin/activate; else: make setup, or "
-            "pip install -r requirements-cpu.txt".format(sys.executable, ", ".join(missing))
+        return _(
+            "{python} has no {packages}; if there is an environment already: source .venv/bin/activate; else: make "
+            "setup, or pip install -r requirements-cpu.txt",
+            python=sys.executable,
+            packages=", ".join(missing),
         )
     return ""
 
@@ -82,7 +88,7 @@ quiet_until_it_runs()
 open_what_is_closed()
 problem = what_is_missing()
 if problem:
-    sys.stderr.write("error: " + problem + "\n")
+    sys.stderr.write(_("error: {problem}", problem=problem) + "\n")
     sys.exit(2)
 
 from common.files import home  # noqa: E402  only a Python that is new enough can read these

@@ -14,6 +14,7 @@ from common.files import cifar
 from common.files.finding import existing, find_cifar10, find_idx
 from common.files.folder import read_folder
 from common.files.idx import FILES, called, checked_md5, read_idx
+from common.language import Message
 
 import numpy as np
 
@@ -79,7 +80,9 @@ def load(
     except UserError as error:
         if name != "auto":
             raise
-        note = f"NOT MNIST: these are scikit-learn's 1,797 digits, since MNIST was not to be had ({error})"
+        note = Message(
+            "NOT MNIST: these are scikit-learn's 1,797 digits, since MNIST was not to be had ({error})", error=error
+        )
         return load_digits(note, height, labelled)
     if labelled:
         images, labels, checksum = load_labelled(wanted, "train", data_dir, height)

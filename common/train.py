@@ -14,6 +14,7 @@ from common.data import Dataset
 from common.errors import BAD_INPUT, BROKE_DOWN, DONE, INTERRUPTED, UserError
 from common.files.finding import NotHadError
 from common.game import Batch, Game
+from common.language import _
 from common.machine import convolutions, cpu, processes
 from common.rng import LATENT, SHUFFLE, random_numbers
 from common.run import artifacts, checkpoint
@@ -55,7 +56,7 @@ def run(family: str, build: Callable[..., Game], arguments: list[str] | None = N
     try:
         dataset = data.load(flags.dataset, flags.data_dir, game.image, game.labelled)
     except NotHadError as error:
-        raise UserError(f"{error}, or use --dataset digits" if game.image[0] == 1 else str(error)) from error
+        raise UserError(f"{error}" + _(", or use --dataset digits") if game.image[0] == 1 else str(error)) from error
     if not processes.all_equal(int(dataset.checksum.partition(":")[2][:15], 16)):
         raise UserError(f"--dataset {flags.dataset}: the processes found different data: {dataset.name} here")
     config = config_of(family, game, dataset, flags, device, world)
@@ -76,11 +77,18 @@ def choose_device(name: str) -> str:
     gpus = paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else 0
     if name == "auto":
         name = "gpu" if gpus else "cpu"
-    kind, _, number = name.partition(":")
+    kind, _colon, number = name.partition(":")
     if name not in ("cpu", "gpu") and not (kind == "gpu" and number.isdecimal()):
         raise UserError(f"--device {name}: expected auto, cpu, gpu or gpu:N")
     if kind == "gpu" and int(number or 0) >= gpus:
-        raise UserError(f"--device {name}: Paddle {paddle.__version__} sees {gpus} GPUs here; use --device cpu")
+        raise UserError(
+            _(
+                "--device {name}: Paddle {version} sees {count} GPUs here; use --device cpu",
+                name=name,
+                version=paddle.__version__,
+                count=gpus,
+            )
+        )
     paddle.set_device(name)
     return paddle.get_device()
 
@@ -127,7 +135,14 @@ def check_batches(game: Game, dataset: Dataset, flags: argparse.Namespace, confi
     if flags.sync_batchnorm and config["device"] == "cpu":
         raise UserError("--sync-batchnorm: Paddle has it for GPUs only; without it each process uses its own part")
     if wanted > count:
-        raise UserError(f"--batch-size {flags.batch_size}: an update takes {wanted:,} images, there are {count:,}")
+        raise UserError(
+            _(
+                "--batch-size {size}: an update takes {wanted:,} images, there are {count:,}",
+                size=flags.batch_size,
+                wanted=wanted,
+                count=count,
+            )
+        )
     smallest = flags.batch_size if game.batches > 1 else count % flags.batch_size or flags.batch_size
     if smallest < world:
         raise UserError(
@@ -199,7 +214,7 @@ def train(game: Game, dataset: Dataset, flags: argparse.Namespace, config: dict)
         earlier = artifacts.begin(folder, config, new=not start)
         print_header(config, len(dataset.images), total, start, earlier)
         if start >= total:
-            print(f"nothing to do: {start:,} steps are done; a larger --epochs or --max-steps goes on")
+            print(_("nothing to do: {steps:,} steps are done; a larger --epochs or --max-steps goes on", steps=start))
             return DONE
 
         recorder = Recorder(game, dataset, flags, config["identity"], steps_per_epoch, total, saved)
@@ -254,7 +269,7 @@ def resume(game: Game, folder: Path, mine: dict) -> dict | None:
     if not processes.all_equal(found[0]["step"] if found else 0):
         raise UserError(f"--output-dir {folder}: on several machines it has to be one folder that all of them see")
     if found is None:
-        print(f"nothing to resume in {folder}: starting new")
+        print(_("nothing to resume in {folder}: starting new", folder=folder))
         return None
     content, path, problem = found
     if problem:
@@ -263,7 +278,15 @@ def resume(game: Game, folder: Path, mine: dict) -> dict | None:
     for name in {**mine, **its}:
         now, then = mine.get(name, "off"), its.get(name, "off")
         if now != then:
-            raise UserError(f"{path}: {name} was {then} and is now {now}; resume with {then}, or without --resume")
+            raise UserError(
+                _(
+                    "{path}: {name} was {then} and is now {now}; resume with {then}, or without --resume",
+                    path=path,
+                    name=name,
+                    then=then,
+                    now=now,
+                )
+            )
     checkpoint.restore(game, content, path)
     return content
 

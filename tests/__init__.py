@@ -9,3 +9,4 @@ NAMES = ("OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE")
 USERS = json.loads(os.environ.setdefault("TESTS_SET_UP", json.dumps({name: os.environ.get(name) for name in NAMES})))
 if "PYTEST_XDIST_WORKER" in os.environ:  # two at once: on two cores a second thread would only wait
     USERS["OMP_NUM_THREADS"] = USERS["OMP_NUM_THREADS"] or "1"
+os.environ["LANGUAGE"] = "en"  # what is said is compared word by word, whatever this machine speaks

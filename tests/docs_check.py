@@ -55,14 +55,16 @@ CUT = [  # pattern and what takes its place
     (r"(make notebooks)$", r'\1 ARGS="--no-browser --allow-root"'),
 ]  # fmt: skip
 NOT_RUN = {  # pattern: why
-    r"^git clone|^cd (dcgan|~)|^unzip": "it fetches what is here already",
-    r"-m venv|^source |^pip install": "the environment is the one that this check runs in; `make test` makes one",
+    r"^git clone|^cd ~|^unzip": "it fetches what is here already",
+    r"-m venv|^source |^pip install|^conda ": "the environment is that which this check runs in; `make test` makes one",
+    r"^pip config": "it would change the settings of the user's pip",
     r"--target /home/aistudio": "it is for AI Studio; tests/test_notebooks.py tries it",
     r"^export ": "it is for the commands that follow in the same terminal",
     r"^make test": "that is the tests",
     r"make results|results --add .*cifar_gan .*FOLDER": "hours, and CIFAR-10; commands.results is run below",
     r"launch dcgan|--nnodes": "it needs GPUs, or two machines",
     r"docs/zoo_plots\.py|cgan_variants\.py$": "four minutes, and no flag cuts it; 40, and it is run with --out",
+    r"docs/strip\.py": "it shows runs of five epochs",
     r"^cp .*work/results|do cp ": "it copies pictures that trainings of hours have drawn",
     r"assignment/replay\.py": "it measures a bound, by dozens of trainings",
     r"NAME|YOURS|学号": "a word stands for the reader's own",
@@ -72,7 +74,7 @@ NEEDS = {  # pattern: what must be here for it
     r"make notebooks": lambda: importlib.util.find_spec("jupyterlab"),
     r"--format onnx": lambda: importlib.util.find_spec("paddle2onnx"),
     r"tests\.board": lambda: importlib.util.find_spec("selenium") and shutil.which("chromedriver"),
-    r"cgan_variants": lambda: os.environ.get("MNIST_DIR"),
+    r"cgan_variants|docs/hero": lambda: os.environ.get("MNIST_DIR"),
 }
 SERVERS = r"^make (play|board|notebooks)|play\.gradio|commands\.board"  # they run until they are stopped
 STATUS_1 = r"assignment/check|docs/upstream"  # there are TODOs left; the fault of another's library is still there

@@ -8,6 +8,7 @@ from pathlib import Path
 from commands import compare
 from commands.compare import draw_runs, load_run, smooth
 from common.run.runs import labels, load_metrics
+from docs import strip
 from tests.conftest import ROOT, call, check_refused, train
 from tests.runs import TOY
 
@@ -52,11 +53,23 @@ def test_runs_of_different_kinds(runs, tmp_path, say):
     assert (said.status, said.err) == (0, "")
     figure = draw_runs([load_run(runs / name) for name in names], 0.9)
     losses, scores, grids, *_ = figure.subfigs
-    assert {axes.get_title() for axes in losses.axes} == {"WGAN-GP: losses", "CycleGAN: losses", "BiGAN: losses"}
-    curves = {axes.get_title().split(":")[0]: axes.get_legend_handles_labels()[1] for axes in scores.axes}
-    taught = ["D(x), real", "D(G(z)), fake"]
-    assert curves == {"wgan_gp": ["distance", "penalty"], "cyclegan": taught, "bigan": taught}
-    assert [axes.get_title() for axes in grids.axes] == [f"{name}: epoch 1, batch 1" for name in names]
+    assert [axes.get_title() for axes in losses.axes] == names  # once, above the column
+    taught = ["D(x), real", "D(G(z)), fake", "0.5: D cannot tell"]
+    curves = [axes.get_legend_handles_labels()[1] for axes in scores.axes]
+    assert curves == [["distance", "penalty"], taught, taught]
+    assert [axes.get_title() for axes in grids.axes] == ["epoch 1, batch 1"] * 3
+
+
+def test_the_players_colours_are_those_of_the_pages_and_no_legend_lies_on_a_curve(runs):
+    pages = [(ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("watch.html", "play.html")]
+    for name, colour in (("d", compare.D_COLOUR), ("g", compare.G_COLOUR), ("real", compare.REAL_COLOUR)):
+        assert all(f"--{name}: {colour};" in page for page in pages)
+    figure = draw_runs([load_run(runs / "long"), load_run(runs / "short")], 0.9)
+    figure.canvas.draw()
+    for axes in (axes for part in figure.subfigs[:2] for axes in part.axes):
+        assert axes.get_legend().get_window_extent().y0 >= axes.get_window_extent().y1 - 1
+        drawn = {line.get_label(): line.get_color() for line in axes.lines}
+        assert {"D": compare.D_COLOUR, "G": compare.G_COLOUR}.items() <= drawn.items() or "D(x), real" in drawn
 
 
 def test_whether_there_is_a_scale_is_kept_with_the_run(runs):
@@ -88,20 +101,20 @@ def test_published_runs_have_names_lengths_and_no_blank_panels(tmp_path, say):
     assert (said.status, said.err) == (0, "")
     assert said.out.endswith("a.png: dcgan/pretrained (11,250 steps), lsgan/pretrained (15,000 steps)\n")
     figure = draw_runs([load_run(folder) for folder in folders], 0.9)
-    assert all(axes.get_title() or axes.tables for part in figure.subfigs for axes in part.axes)
-    assert not [axes for part in figure.subfigs for axes in part.axes if ": epoch " in axes.get_title()]
+    drawn = [axes for part in figure.subfigs for axes in part.axes]
+    assert all(axes.lines or axes.tables for axes in drawn)
+    assert [axes.get_title() for axes in drawn if axes.get_title()] == ["pretrained"] * 2
 
 
 def test_runs_without_scores_and_grids_leave_their_panels_out(runs, tmp_path):
     run = Path(shutil.copytree(runs / "wgan_gp", tmp_path / "bare"))
     shutil.rmtree(run / "samples")
     (run / "losses.csv").write_text("step,epoch,batch,loss_d,loss_g\n0,0,0,1.0,2.0\n")
-    titles = [axes.get_title() for part in draw_runs([load_run(run)], 0.9).subfigs for axes in part.axes]
-    assert titles == ["WGAN-GP: losses"]
-    titles = [axes.get_title() for part in draw_runs([load_run(run), load_run(runs / "short")], 0.9).subfigs
-              for axes in part.axes]  # fmt: skip
-    assert len(titles) == 4
-    assert all(titles)
+    (alone,) = [axes for part in draw_runs([load_run(run)], 0.9).subfigs for axes in part.axes]
+    assert alone.get_title() == "bare"
+    figure = draw_runs([load_run(run), load_run(runs / "short")], 0.9)
+    assert [[axes.axison for axes in part.axes] for part in figure.subfigs[:2]] == [[True, True], [False, True]]
+    assert [bool(axes.images) for axes in figure.subfigs[2].axes] == [False, True]
 
 
 def test_names_tell_runs_apart():
@@ -155,3 +168,21 @@ def test_smoothing_by_hand():
         weight = 0.8 * weight + 0.2
         expected.append(average / weight)
     np.testing.assert_allclose(smooth(values, 0.8), expected)
+
+
+def test_a_strip_has_a_column_for_each_step_that_was_reached(runs, tmp_path, say):
+    """As on the first screens of dcgan/README.md and lsgan/README.md."""
+    with Image.open(load_run(runs / "long").last_grid) as grid:
+        side = grid.width
+    assert strip.strip([runs / "long"], steps=(100, 150, 1000)).width == 2 * side + strip.GAP
+    said = say(strip.main, runs / "long", "--out", tmp_path / "new/a.png")
+    assert (said.status, said.err) == (0, "")
+    with Image.open(tmp_path / "new/a.png") as picture:
+        assert picture.width == side
+    check_refused(say(strip.main, runs / "short", "--out", tmp_path / "a.png"), "5 steps are done, 100 are shown first")
+
+
+def test_a_strip_of_a_run_without_grids_there_says_how_to_train(runs, tmp_path, say):
+    run = Path(shutil.copytree(runs / "long", tmp_path / "bare"))
+    shutil.rmtree(run / "samples")
+    check_refused(say(strip.main, run, "--out", tmp_path / "a.png"), "no grid after 100 steps; train with")

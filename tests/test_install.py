@@ -127,7 +127,8 @@ def make(tmp_path, monkeypatch):
     return made
 
 
-TRAIN = "dcgan/train.py --dataset auto"
+FLAGS = {"dcgan": "--penalty 1 --learning-rate 0.0005", "lsgan": "--penalty 10 --learning-rate 0.001"}
+TRAIN = f"dcgan/train.py --dataset auto {FLAGS['dcgan']}"
 
 
 @needs_make
@@ -141,15 +142,19 @@ TRAIN = "dcgan/train.py --dataset auto"
     ],
 )
 def test_make_train_says_how_to_go_on_and_goes_on(make, arguments, run, goes_on):
-    assert make("train", *arguments) == [f"{goes_on}|{run}"]
+    settings, training = make("train", *arguments)
+    assert training == f"{goes_on}|{run}"
+    assert FLAGS["dcgan"] in settings
+    assert settings.endswith(": python dcgan/train.py --dataset auto --max-steps 1500")  # the course's own
 
 
 @needs_make
 def test_make_compare_and_make_best_go_on(make):
-    first, second, picture = make("compare", "ARGS=--resume")
+    settings, first, second, picture = make("compare", "ARGS=--resume")
     for name, line in (("dcgan", first), ("lsgan", second)):
+        assert FLAGS[name] in settings
         assert line.endswith(
-            f"{name}/train.py --dataset auto --output-dir work/compare/{name} --max-steps 600 --resume"
+            f"{name}/train.py --dataset auto --output-dir work/compare/{name} {FLAGS[name]} --max-steps 1000 --resume"
         )
     assert picture.endswith("--out work/compare.png")
     assert all(line.startswith("make best|") and "--resume" in line for line in make("best"))

@@ -59,6 +59,14 @@ def test_it_is_committed_as_a_whole_run_left_it(path: Path):
     assert any("\u4e00" <= letter <= "\u9fff" for letter in text)
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS[1:], ids=lambda path: path.stem)
+def test_it_begins_with_its_subject(path: Path):
+    """One line finds the repository."""
+    first, *others = code_cells(nbformat.read(path, as_version=4))
+    assert re.search("^import here( |$)", first.source, re.M)
+    assert not [cell for cell in (first, *others) if "sys.path" in cell.source or "Path.cwd" in cell.source]
+
+
 @pytest.mark.parametrize("number", [1, 3])
 def test_the_live_page_in_a_notebook_is_that_in_docs(number):
     page = b64encode((ROOT / "docs/watch.html").read_bytes()).decode()
@@ -68,8 +76,10 @@ def test_the_live_page_in_a_notebook_is_that_in_docs(number):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_ends_with_exercises_whose_answers_are_hidden(path: Path):
-    last = nbformat.read(path, as_version=4).cells[-1].source
+    cells = nbformat.read(path, as_version=4).cells
+    last = cells[-1].source
     assert last.startswith("## Predict, then run")
+    assert cells[0].cell_type == "markdown"
     questions, ends = len(re.findall(r"^\*\*\d\.", last, re.M)), last.count("\n</details>")
     assert 3 <= questions == last.count("<details><summary>answer · 答案</summary>\n\n") == ends <= 5
 
@@ -141,6 +151,8 @@ def test_all_of_notebook_0_in_a_home_as_ai_studio_has_it(monkeypatch, tmp_path):
                     archive.write(path, path.relative_to(ROOT))
         for path in ROOT.glob("requirements*.txt"):
             archive.write(path, path.name)
+        begins = (ROOT / "notebooks/here.py").read_text(encoding="utf-8")
+        archive.writestr("notebooks/here.py", begins.replace('"/home/aistudio"', repr(str(home))))
     old = {"pandas": "1.3.5", "protobuf": "3.20.3", "filelock": "3.0"}
     for name, version in old.items():
         wheel(index, name, version)
@@ -166,6 +178,10 @@ def test_all_of_notebook_0_in_a_home_as_ai_studio_has_it(monkeypatch, tmp_path):
     found = {path.name for path in kept.glob("*.dist-info")}
     assert found == {"filelock-3.99.dist-info", "pandas-1.3.5.dist-info", "protobuf-3.20.3.dist-info"}
     assert (home / "work/dcgan-lsgan/work/aistudio/lsgan/generator.params").is_file()
+    found = subprocess.run(  # how notebooks 1 to 5 begin, opened from anywhere below that home
+        [sys.executable, "-c", "import here; print(here.root)"], cwd=home, capture_output=True, text=True, check=True
+    )
+    assert found.stdout == f"{home / 'work/dcgan-lsgan'}\n"
     again = subprocess.run(  # the next start
         [sys.executable, ROOT / "commands/install.py", "--target", kept], capture_output=True, text=True, check=True
     )

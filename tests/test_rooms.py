@@ -22,6 +22,7 @@ FLOORS = [
     ["common.data"],
     ["common.files", "common.layers", "common.penalty"],
     ["common.machine", "common.ema", "common.errors", "common.init", "common.losses", "common.rng", "common.settings"],
+    ["common.language"],
 ]
 READ = ["layers", "init", "losses", "penalty", "ema", "gan", "game", "rng", "data", "settings", "errors", "train"]
 MODULES = {

@@ -14,6 +14,7 @@ from pathlib import Path
 from common.errors import UserError
 from common.files import locks
 from common.files.atomic import file_md5
+from common.language import _
 
 from tqdm import tqdm
 
@@ -67,7 +68,7 @@ def _fetch(url: str, path: Path, md5: str, timeout: float, limit: int) -> None:
 def _try(url: str, part: Path, path: Path, md5: str, timeout: float, limit: int) -> None:
     """Download `url` to `part`, and give it the name `path` once it is whole and right."""
     problem = ""
-    for _ in range(TRIES):
+    for _attempt in range(TRIES):
         try:
             _continue(url, part, timeout, limit)
         except _BrokenOffError as error:
@@ -82,7 +83,9 @@ def _try(url: str, part: Path, path: Path, md5: str, timeout: float, limit: int)
         part.unlink()  # wrong from some byte on that we do not know: nothing to go on from
     scheme = url.partition(":")[0]
     proxy = f", by the proxy in ${scheme}_proxy" if scheme in urllib.request.getproxies() else ""
-    raise UserError(f"{url}: download failed after {TRIES} tries: {problem}{proxy}")
+    raise UserError(
+        _("{url}: download failed after {tries} tries: {problem}", url=url, tries=TRIES, problem=problem) + proxy
+    )
 
 
 def begins(path: Path) -> bytes:

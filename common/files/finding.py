@@ -11,6 +11,7 @@ from common.files import cifar, home
 from common.files.atomic import cache_folder
 from common.files.download import MAX_BYTES, fetch
 from common.files.idx import FILES, SOURCES, called, found_below, identity, official_md5
+from common.language import _
 
 DATA_HOME = (home.users() or Path.home()) / ".cache/paddle/dataset"  # Paddle's cache
 SHOWN = 5  # names of files in a message
@@ -110,4 +111,11 @@ def download(url: str, path: Path, md5: str, limit: int = MAX_BYTES) -> None:
     try:
         fetch(url, path, md5, limit=limit)
     except UserError as error:
-        raise NotHadError(f"{error}; put {path.name} into {path.parent} or a folder named by --data-dir") from error
+        raise NotHadError(
+            _(
+                "{error}; put {name} into {folder} or a folder named by --data-dir",
+                error=error,
+                name=path.name,
+                folder=path.parent,
+            )
+        ) from error

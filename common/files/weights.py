@@ -13,6 +13,7 @@ from typing import Any
 
 from common.errors import UserError
 from common.files.pickles import parse_pickle
+from common.language import _
 
 import numpy as np
 
@@ -42,7 +43,9 @@ def read_bounded(path: Path) -> bytes:
             raise UserError(f"{path}: refused, larger than {MAX_BYTES >> 20} MB; no weights of this project are")
         return path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; expected weights that a training run wrote") from error
+        raise UserError(
+            _("{path}: {reason}; expected weights that a training run wrote", path=path, reason=error.strerror)
+        ) from error
 
 
 def parse(content: bytes, path: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from common.errors import UserError
 from common.files import locks
 from common.files.atomic import append, atomic, synced
 from common.files.names import encoded
+from common.language import _
 from common.run.board import Board
 from common.run.shows import Shows
 
@@ -154,7 +155,9 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             held = stack.enter_context(locks.locked(folder / ".lock"))
         except locks.BusyError:
-            raise UserError(f"{folder}: another run writes here; wait for it or give another --output-dir") from None
+            raise UserError(
+                _("{folder}: another run writes here; wait for it or give another --output-dir", folder=folder)
+            ) from None
         if not held:
             print(f"note: {folder}: no locks on this file system; start no second run in this folder", file=sys.stderr)
         yield

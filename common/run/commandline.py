@@ -15,6 +15,7 @@ from typing import Callable, NoReturn
 import common
 from common.errors import BAD_INPUT, INTERRUPTED, UserError
 from common.files import home
+from common.language import _
 from common.run import screen
 
 MOST_IMAGES = 100_000  # that a command holds at once: 1.2 GB of 32x32 pixels in colour
@@ -39,7 +40,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End the program with `message` on one line."""
-        self.exit(BAD_INPUT, f"{self.prog}: {message} (--help lists the flags)\n")
+        self.exit(BAD_INPUT, _("{problem} (--help lists the flags)", problem=f"{self.prog}: {message}") + "\n")
 
 
 def command(main: Callable[..., int] | None = None, *, prints: bool = True) -> Callable[..., int]:
@@ -64,14 +65,14 @@ def command(main: Callable[..., int] | None = None, *, prints: bool = True) -> C
         except UserError as error:
             message = str(error)
         except MemoryError:
-            message = "not enough memory; fewer images at once need less"
+            message = _("not enough memory; fewer images at once need less")
         except OSError as error:
             # A full disk, a missing permission, a folder that is a file: the system's own words name the file.
             message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         except KeyboardInterrupt:
-            print("\ninterrupted", file=sys.stderr)
+            print("\n" + _("interrupted"), file=sys.stderr)
             return INTERRUPTED
-        print(f"error: {message}", file=sys.stderr)
+        print(_("error: {problem}", problem=message), file=sys.stderr)
         return BAD_INPUT
 
     return wrapped

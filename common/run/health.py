@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections import Counter, deque
 
+from common.language import Message
+
 import numpy as np
 
 WINDOW = 200  # steps looked at together
@@ -89,26 +91,28 @@ class Health:
             starved = gradient < NO_GRADIENT and gap > 0.5  # a D that cannot tell has little gradient to give either
             won = np.median(loss_d) < WON_LOSS or gap > WON_GAP or starved
             found += self._report(
-                row["step"], "D has won", won,
-                f"its loss is {np.median(window['loss_d']):.4f}, its score of real images {gap:.3f} above that of "
-                f"fakes, and the gradient that reaches G is {gradient:.2g}. Take earlier weights, or give D a smaller "
-                "learning rate",
+                row["step"], Message("D has won"), won,
+                Message("its loss is {loss:.4f}, its score of real images {gap:.3f} above that of fakes, and the "
+                        "gradient that reaches G is {gradient:.2g}. Take earlier weights, or give D a smaller learning "
+                        "rate", loss=np.median(window["loss_d"]), gap=gap, gradient=gradient),
             )  # fmt: skip
             found += self._report(
-                row["step"], "D answers the wrong way round", gap < WRONG_WAY,
-                f"its score of real images is {-gap:.2f} below that of fakes. Check the targets: 1 is real, 0 is fake",
+                row["step"], Message("D answers the wrong way round"), gap < WRONG_WAY,
+                Message("its score of real images is {gap:.2f} below that of fakes. Check the targets: 1 is real, 0 is "
+                        "fake", gap=-gap),
             )  # fmt: skip
             found += self._report(
-                row["step"], "the loss stands still", loss_d.std() < STILL * abs(loss_d.mean()),
-                f"D's loss has been {window['loss_d'].mean():.3f} for {WINDOW} steps (chance is {self.chance:.3f}): "
-                "nothing is being learned. Check the learning rate and the data",
+                row["step"], Message("the loss stands still"), loss_d.std() < STILL * abs(loss_d.mean()),
+                Message("D's loss has been {loss:.3f} for {steps} steps (chance is {chance:.3f}): nothing is being "
+                        "learned. Check the learning rate and the data",
+                        loss=window["loss_d"].mean(), steps=WINDOW, chance=self.chance),
             )  # fmt: skip
             worst = np.quantile(loss_d, 0.95)
             leaps = row["step"] >= LEAP_WARM_UP and worst > LEAP and worst > LEAP_OVER * np.median(loss_d)
             found += self._report(
-                row["step"], "D's loss leaps", leaps,
-                f"one step in twenty is above {worst * self.chance:.1f}, against {self.chance:.1f} by chance: "
-                "D's updates overshoot. Give D a smaller learning rate",
+                row["step"], Message("D's loss leaps"), leaps,
+                Message("one step in twenty is above {worst:.1f}, against {chance:.1f} by chance: D's updates "
+                        "overshoot. Give D a smaller learning rate", worst=worst * self.chance, chance=self.chance),
             )  # fmt: skip
         return found
 
@@ -121,26 +125,28 @@ class Health:
         before, then = self.spreads[0]
         stays = before <= step - WINDOW and ratio <= GROWTH * then
         return self._report(
-            step, "the samples collapse", step >= SAMPLES_WARM_UP and ratio < SPREAD and stays,
-            f"they differ from each other {ratio:.0%} as much as real images do: G generates nearly the same for every "
-            "latent vector. Take earlier weights, or another seed",
+            step, Message("the samples collapse"), step >= SAMPLES_WARM_UP and ratio < SPREAD and stays,
+            Message("they differ from each other {ratio:.0%} as much as real images do: G generates nearly the same "
+                    "for every latent vector. Take earlier weights, or another seed", ratio=ratio),
         )  # fmt: skip
 
     def check_classes(self, step: int, shares: list[float]) -> list[dict]:
         """What begins to be wrong with the shares of the ten classes among many samples."""
+        what = Message("digits are missing") if self.classes == "digits" else Message("classes are missing")
         missing = [digit for digit, share in enumerate(shares) if share < RARE]
         return self._report(
-            step, f"{self.classes} are missing", step >= CLASSES_WARM_UP and len(missing) >= FEW_CLASSES,
-            f"less than {RARE:.0%} of the samples are a {', '.join(map(str, missing))}: mode collapse",
+            step, what, step >= CLASSES_WARM_UP and len(missing) >= FEW_CLASSES,
+            Message("less than {rare:.0%} of the samples are a {missing}: mode collapse",
+                    rare=RARE, missing=", ".join(map(str, missing))),
         )  # fmt: skip
 
-    def _report(self, step: int, trouble: str, now: bool, advice: str) -> list[dict]:
+    def _report(self, step: int, trouble: Message, now: bool, advice: Message) -> list[dict]:
         if not now:
             self.ongoing.discard(trouble)
             return []
         if trouble in self.ongoing:
             return []
-        self.ongoing.add(trouble)
+        self.ongoing.add(str(trouble))  # which checkpoints keep
         self._times_said[trouble] += 1
         if self._times_said[trouble] > TIMES:
             return []

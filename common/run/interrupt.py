@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 
+from common.language import _
 from common.machine.cpu import launched_processes
 
 
@@ -43,6 +44,6 @@ class Interrupt:
         for again in self.before:
             once = launched or again not in (signal.SIGINT, signal.SIGTERM)
             signal.signal(again, signal.SIG_IGN if once else signal.default_int_handler)
-        more = "" if launched else "; once more stops at once"
+        more = "" if launched else _("; once more stops at once")
         with contextlib.suppress(RuntimeError):  # it came while a line was being written to the same stream
-            print(f"\nstopping after this step and saving{more}", file=sys.stderr, flush=True)
+            print("\n" + _("stopping after this step and saving") + more, file=sys.stderr, flush=True)

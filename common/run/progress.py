@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
+from common.language import _
 from common.run.words import resuming
 
 from tqdm import tqdm
@@ -14,7 +15,9 @@ LONG = 20 * 60  # seconds from which on a person should know how to stop
 
 def spoken(seconds: float) -> str:
     """A time as one says it: "35 minutes", "6.5 hours"."""
-    return f"{seconds / 60:.0f} minutes" if seconds < 90 * 60 else f"{seconds / 3600:.1f} hours"
+    if seconds < 90 * 60:
+        return _("{minutes:.0f} minutes", minutes=seconds / 60)
+    return _("{hours:.1f} hours", hours=seconds / 3600)
 
 
 class Progress:
@@ -45,16 +48,18 @@ class Progress:
         if self.long is None and self.done > 20:  # the first steps are slow
             self.long = left > LONG
             if self.long:
-                self.say(f"some {spoken(left)} to go; Ctrl-C stops and saves, {resuming()} goes on")
+                values = {"time": spoken(left), "command": resuming()}
+                self.say(_("some {time} to go; Ctrl-C stops and saves, {command} goes on", **values))
         last = rows[-1]
-        epoch = f"epoch {last['epoch'] + 1}/{self.epochs}"
+        epoch = _("epoch {epoch}/{epochs}", epoch=last["epoch"] + 1, epochs=self.epochs)
         losses = "  ".join(f"{name} {last[name]:.3f}" for name in last if name.startswith("loss"))
         self.bar.set_description_str(epoch, refresh=False)
         self.bar.set_postfix_str(losses, refresh=False)
         self.bar.update(len(rows))
         if not self.terminal and any(row["step"] % self.line_every == 0 for row in rows):
             shown = tqdm.format_interval(left)
-            print(f"{epoch}  step {last['step']}  {losses}  {speed:.0f} images/s  {shown} left", flush=True)
+            values = {"epoch": epoch, "step": last["step"], "losses": losses, "speed": speed, "time": shown}
+            print(_("{epoch}  step {step}  {losses}  {speed:.0f} images/s  {time} left", **values), flush=True)
         return speed
 
     def say(self, text: str) -> None:

@@ -12,6 +12,7 @@ from common.errors import UserError
 from common.game import Batch, Game, on_device
 from common.judging.judge import Judged, load_record
 from common.judging.reference import Reference
+from common.language import _, shown
 from common.rng import FIXED, STATISTICS, random_numbers
 from common.run import artifacts, checkpoint
 from common.run.health import Health, pixel_std, what_classes
@@ -132,7 +133,7 @@ class Recorder:
             return
         self.logs.metrics({"step": step, "epoch": epoch, **found})
         self._show_features(step, epoch)
-        self.progress.say(f"epoch {epoch + 1}: Fréchet distance {metrics_line(found)}")
+        self.progress.say(_("epoch {epoch}: Fréchet distance {metrics}", epoch=epoch + 1, metrics=metrics_line(found)))
         self._warn(self.health.check_classes(step, found["raw"]["classes"]))
         nearer = min(found, key=lambda name: found[name]["frechet"])
         if found[nearer]["frechet"] < self.best:
@@ -172,7 +173,8 @@ class Recorder:
     def _warn(self, troubles: list[dict]) -> None:
         for trouble in troubles:
             self.logs.trouble(trouble)
-            self.progress.say(f"!!! step {trouble['step']}: {trouble['trouble']}: {trouble['advice']}.")
+            values = {name: shown(value) for name, value in trouble.items()}
+            self.progress.say(_("!!! step {step}: {trouble}: {advice}.", **values))
 
 
 class Examiner:
@@ -199,10 +201,10 @@ class Examiner:
         if self.reference is None:
             name, images, checksum = self.dataset[:3]
             if name == "digits":  # the judge keeps a quarter unseen
-                images, _, checksum = data.load_labelled(name, "train")
+                images, _labels, checksum = data.load_labelled(name, "train")
             try:
                 load_record(name)
-                tqdm.write("the judge looks at the real images; kept for later runs", file=sys.stdout)
+                tqdm.write(_("the judge looks at the real images; kept for later runs"), file=sys.stdout)
                 self.reference = Reference(name, images, checksum)
             except UserError as error:
                 self.refused = str(error)

@@ -10,6 +10,7 @@ from common.data import DATASETS
 from common.errors import UserError
 from common.files.weights import load_into
 from common.game import Game
+from common.language import _
 from common.run.families import ROOT, assignment, builder, families, script
 from common.run.logs import read_losses
 from common.settings import Setting, settings_of
@@ -50,11 +51,12 @@ def way_out(run_dir: Path) -> str:
     """What to do where a run is not there: in `work/NAME`, to train that family, or take our weights of it."""
     family = run_dir.name
     if run_dir.parent.name != "work" or family not in families():
-        return "name a folder that a training wrote, such as work/dcgan"
-    train = f"train it first: python {script(family).as_posix()}"
+        return _("name a folder that a training wrote, such as work/dcgan")
+    train = _("train it first: {command}", command=f"python {script(family).as_posix()}")
     train += "" if run_dir == Path("work", family) else f" --output-dir {run_dir}"
     weights = script(family).parent / "pretrained" / ("" if family in assignment() else family)
-    return f"{train}; or take our weights, {weights.as_posix()}" if (ROOT / weights).is_dir() else train
+    ours = _("; or take our weights, {folder}", folder=weights.as_posix())
+    return train + ours if (ROOT / weights).is_dir() else train
 
 
 def load_losses(run_dir: Path) -> dict[str, np.ndarray]:

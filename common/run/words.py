@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from common.errors import BROKE_DOWN, INTERRUPTED
+from common.language import _, shown
 from common.run.families import ROOT, families, title
 
 
@@ -16,57 +17,76 @@ def metrics_line(found: dict[str, dict]) -> str:
     """A judgement in a line."""
     raw = found["raw"]
     average = f" (EMA {found['ema']['frechet']:.2f})" if "ema" in found else ""
-    return f"{raw['frechet']:.2f}{average}, precision {raw['precision']:.2f}, recall {raw['recall']:.2f}"
+    return _(
+        "{frechet}, precision {precision:.2f}, recall {recall:.2f}",
+        frechet=f"{raw['frechet']:.2f}{average}",
+        precision=raw["precision"],
+        recall=raw["recall"],
+    )
 
 
 def resuming() -> str:
     """What goes on with a run that was stopped; make says how its own targets do."""
-    return os.environ.get("GAN_RESUME") or "the same command with --resume"
+    return os.environ.get("GAN_RESUME") or _("the same command with --resume")
 
 
 def print_header(config: dict, images: int, steps: int, start: int, earlier: Path | None) -> None:
     """Say what is about to be trained, on what, and where the results go."""
     flags = config["flags"]
     if earlier:
-        print(f"an earlier run was here: it is now in {earlier}")
+        print(_("an earlier run was here: it is now in {folder}", folder=earlier))
     family, device, version = title(config["family"]), config["device"], config["versions"]["paddle"]
-    processes = f"{config['processes']} processes of " if config["processes"] > 1 else ""
-    print(f"{family} on {device} ({processes}{config['threads']}), Paddle {version}")
-    print(f"data     {config['dataset']}, {images:,} images")
-    resumed = f", resumed after {start:,}" if start else ""
-    print(f"training {steps:,} steps of {flags['batch_size']} images, seed {flags['seed']}{resumed}")
-    print("networks " + ", ".join(f"{name} {size:,}" for name, size in config["parameters"].items()) + " parameters")
-    print(f"results  {Path(flags['output_dir']).resolve()}", flush=True)
+    threads = config["threads"]
+    if config["processes"] > 1:
+        threads = _("{count} processes of {threads}", count=config["processes"], threads=threads)
+    values = {"family": family, "device": device, "threads": threads, "version": version}
+    print(_("{family} on {device} ({threads}), Paddle {version}", **values))
+    print(_("data     {name}, {images:,} images", name=config["dataset"], images=images))
+    resumed = _(", resumed after {start:,}", start=start) if start else ""
+    values = {"steps": steps, "batch": flags["batch_size"], "seed": flags["seed"]}
+    print(_("training {steps:,} steps of {batch} images, seed {seed}", **values) + resumed)
+    sizes = ", ".join(f"{name} {size:,}" for name, size in config["parameters"].items())
+    print(_("networks {sizes} parameters", sizes=sizes))
+    print(_("results  {folder}", folder=Path(flags["output_dir"]).resolve()), flush=True)
     print_note(config)
 
 
 def print_note(config: dict) -> None:
     """The line that nobody can miss, where the data are not what was asked for first."""
     if config["note"]:
-        print(f"\n{'!' * 20}\n!!! {config['note']}\n{'!' * 20}\n", flush=True)
+        print(f"\n{'!' * 20}\n!!! {shown(config['note'])}\n{'!' * 20}\n", flush=True)
 
 
 def print_end(config: dict, folder: Path, status: int, step: int) -> None:
     """Say how the run ended, what it wrote and what to do next."""
     if status == BROKE_DOWN:
         print(
-            f"error: training broke down: a loss or score is not finite by step {step - 1}; what {folder} holds is "
-            "from before. A smaller --learning-rate is the usual cure.",
+            _(
+                "error: training broke down: a loss or score is not finite by step {step}; what {folder} holds is from "
+                "before. A smaller --learning-rate is the usual cure.",
+                step=step - 1,
+                folder=folder,
+            ),
             file=sys.stderr,
         )
         return
-    print(f"{'stopped' if status == INTERRUPTED else 'done'} after {step:,} steps. Written to {folder}:")
+    if status == INTERRUPTED:
+        print(_("stopped after {step:,} steps. Written to {folder}:", step=step, folder=folder))
+    else:
+        print(_("done after {step:,} steps. Written to {folder}:", step=step, folder=folder))
     weights = [f"{name}.params" for name in config["parameters"]]
     if (folder / "generator_ema.params").exists():
-        weights.insert(weights.index("generator.params") + 1, "generator_ema.params (their average)")
-    print(f"         weights: {', '.join(weights)}")
-    print("         pictures: samples/, progress.gif; curves: losses.csv, VisualDL records")
+        weights.insert(weights.index("generator.params") + 1, _("generator_ema.params (their average)"))
+    print(_("         weights: {files}", files=", ".join(weights)))
+    print(_("         pictures: samples/, progress.gif; curves: losses.csv, VisualDL records"))
     if status == INTERRUPTED:
-        print(f"next     {resuming()} goes on from here")
+        print(_("next     {command} goes on from here", command=resuming()))
     how = "" if "generator" in config["parameters"] else " --reconstruct"
     if config["family"] in families():  # the commands read no others
-        print(f"next     {in_the_repository(f'-m commands.sample {typed(folder, ROOT)}{how} --out grid.png')}")
-    print(f"next     {in_the_repository(f'-m commands.board {typed(folder.parent, ROOT)}')}")
+        sample = in_the_repository(f"-m commands.sample {typed(folder, ROOT)}{how} --out grid.png")
+        print(_("next     {command}", command=sample))
+    board = in_the_repository(f"-m commands.board {typed(folder.parent, ROOT)}")
+    print(_("next     {command}", command=board))
     print_note(config)
 
 
