@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
-from scipy.signal import lfilter
 
 SHORTEST = 20  # curves shorter than this are shown as they are
 
@@ -78,8 +78,8 @@ def load_run(run_dir: Path, label: str = "") -> Run:
 
 def smooth(values: np.ndarray, weight: float) -> np.ndarray:
     """The exponential moving average of `values [N]`, without the pull to 0 at its start (Adam's bias correction)."""
-    average = lfilter([1 - weight], [1, -weight], values)
-    return average / (1 - weight ** np.arange(1, len(values) + 1))
+    average = accumulate(values, lambda mean, value: weight * mean + (1 - weight) * value, initial=0.0)
+    return np.array([*average][1:]) / (1 - weight ** np.arange(1, len(values) + 1))
 
 
 def draw_runs(runs: list[Run], smoothing: float) -> Figure:
