@@ -89,6 +89,14 @@ def test_another_way_has_to_be_clearly_quicker():
     assert choice.measured(fakes(first=0.001, other=0.001), []) == "first"
 
 
+def test_a_slow_one_is_measured_three_times_after_its_warm_up():
+    ran = []
+    slow, fake = fakes(first=0.04)["first"](), fakes(other=0.001)
+    slow.run = lambda addresses, run=slow.run: ran.append(run(addresses))
+    assert choice.measured({"first": lambda: slow, **fake}, []) == "other"
+    assert len(ran) == 4
+
+
 def test_a_choice_is_made_once(kernels, monkeypatch):
     ways = fakes(first=0.002, other=0.001)
     assert choice.quickest("here/a", ways, []).seconds == 0.001
