@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from PIL import Image
-from scipy.signal import lfilter
 
 SHORTEST = 20  # curves shorter than this are shown as they are
 # The players' colours, those of docs/watch.html and docs/play.html, in which G's images have G's; and what comes after.
@@ -81,8 +81,8 @@ def load_run(run_dir: Path, label: str = "") -> Run:
 
 def smooth(values: np.ndarray, weight: float) -> np.ndarray:
     """The exponential moving average of `values [N]`, without the pull to 0 at its start (Adam's bias correction)."""
-    average = lfilter([1 - weight], [1, -weight], values)
-    return average / (1 - weight ** np.arange(1, len(values) + 1))
+    average = accumulate(values, lambda mean, value: weight * mean + (1 - weight) * value, initial=0.0)
+    return np.array([*average][1:]) / (1 - weight ** np.arange(1, len(values) + 1))
 
 
 def draw_runs(runs: list[Run], smoothing: float) -> Figure:

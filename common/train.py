@@ -15,7 +15,7 @@ from common.errors import BAD_INPUT, BROKE_DOWN, DONE, INTERRUPTED, UserError
 from common.files.finding import NotHadError
 from common.game import Batch, Game
 from common.language import _
-from common.machine import convolutions, cpu, processes
+from common.machine import convolutions, cpu, onednn, processes
 from common.rng import LATENT, SHUFFLE, random_numbers
 from common.run import artifacts, checkpoint
 from common.run.commandline import command
@@ -288,6 +288,8 @@ def resume(game: Game, folder: Path, mine: dict) -> dict | None:
                 )
             )
     checkpoint.restore(game, content, path)
+    if "computed by" in content:  # earlier versions computed in one way
+        onednn.go_on_with(content["computed by"])
     return content
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from common.errors import UserError
 from common.gan import GAN
+from common.machine import choice, cpu
 from common.run import checkpoint
 from common.train import run
 from tests import toy
@@ -35,6 +36,20 @@ def test_resume_after_the_end_goes_on_with_more(tmp_path, undisturbed, say):
     assert said.status == 0
     assert f"nothing to do: {STEPS} steps are done" in said.out
     assert result(folder) == undisturbed
+
+
+def test_a_run_that_moved_is_told_that_it_rounds_otherwise(half, monkeypatch, say):
+    monkeypatch.setattr(cpu, "processor", lambda: "a Z80")
+    monkeypatch.setattr(choice, "chosen", {"a key": "a way"})
+    said = say(train, "toy", *FLAGS, half, "--resume")
+    assert said.status == 0
+    assert said.err.startswith("note: this run comes from ")
+    assert "; here it is a Z80, " in said.err
+    found, _, _ = checkpoint.load_checkpoint(half)
+    assert found["computed by"]["machine"].startswith("a Z80, ")
+    assert found["computed by"]["ways"]["a key"] == "a way"
+    said = say(train, "toy", *FLAGS, half, "--resume")
+    assert (said.status, said.err) == (0, "")
 
 
 def test_nothing_there_starts_new(tmp_path, say):

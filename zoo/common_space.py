@@ -52,9 +52,9 @@ from zoo.shared.translation import MEASURED, Translation, same
 
 import numpy as np
 import paddle
+import scipy  # its parts load where they are used
 from paddle import Tensor, nn
 from paddle.nn.functional import normalize
-from scipy.spatial.distance import cdist
 
 Pair = tuple[Tensor, Tensor]  # of A and of B
 CODE, WIDTH = 64, 32  # numbers of a code; channels beside the picture
@@ -207,7 +207,8 @@ class CommonSpace(Translation):
 
 def nearest_of(codes_a: np.ndarray, codes_b: np.ndarray) -> np.ndarray:
     """For each code of A the place of the nearest of B, `[N]`."""
-    return cdist(codes_a.reshape(len(codes_a), -1), codes_b.reshape(len(codes_b), -1)).argmin(axis=1)
+    rows = (codes.reshape(len(codes), -1) for codes in (codes_a, codes_b))
+    return scipy.spatial.distance.cdist(*rows).argmin(axis=1)
 
 
 build = CommonSpace

@@ -43,9 +43,9 @@ from common.train import run
 
 import numpy as np
 import paddle
+import scipy  # its parts load where they are used
 from paddle import Tensor, nn
 from paddle.nn.functional import cross_entropy, mse_loss, sigmoid
-from scipy.optimize import linear_sum_assignment
 
 NOISE, CATEGORIES, NUMBERS = 62, 10, 2  # in a latent vector, in this order
 
@@ -164,7 +164,7 @@ def misread(read: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
 def matched_share(categories: np.ndarray, digits: np.ndarray) -> float:
     """The share of images whose category is the one matched to their digit; the best matching (Hungarian method)."""
     counts = np.eye(10)[categories].T @ np.eye(10)[digits]
-    return float(counts[linear_sum_assignment(counts, maximize=True)].sum() / len(digits))
+    return float(counts[scipy.optimize.linear_sum_assignment(counts, maximize=True)].sum() / len(digits))
 
 
 build = InfoGAN

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, Callable
 
 from common.files import home
+from common.machine.choice import cache_home
 
 
 @contextlib.contextmanager
@@ -74,8 +75,7 @@ def file_md5(path: Path) -> str:
 def cache_folder() -> Path:
     """Where things are kept that took a while and can be made anew: in `$XDG_CACHE_HOME`, else in `~/.cache`; where
     nothing can be written there, in a temporary folder."""
-    wished = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "paddle-dcgan-lsgan"
-    return wished if home.writable(wished) else instead_of(wished)
+    return cache_home() if home.writable(cache_home()) else instead_of(cache_home())
 
 
 @functools.cache  # said once

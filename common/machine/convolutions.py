@@ -13,7 +13,8 @@ from typing import Any, Callable, Union
 
 from common.machine import cpu, onednn
 from common.machine.channels import per_channel
-from common.machine.onednn import Kept, Operand, Shape
+from common.machine.onednn import Kept
+from common.machine.primitives import Operand, Shape
 
 import paddle
 from paddle import Tensor, nn

@@ -23,7 +23,7 @@ MAJOR = 3  # of oneDNN's version: a new one may change every call below
 KEPT = 256  # primitives kept at most; a training of DCGAN, with its samples and its judge, needs some 80
 
 SUCCESS, CPU, IN_ORDER, FLOAT32, ANY, SCRATCHPAD_BY_USER = 0, 1, 1, 3, 1, 1
-SOURCE, RESULT, SCRATCHPAD = 1, 17, 80  # DNNL_ARG_…: which operand an argument is; the first two are a reorder's
+SOURCE, RESULT, WEIGHTS, SCRATCHPAD = 1, 17, 33, 80  # DNNL_ARG_…: which operand an argument is
 QUERY_NAME, QUERY_SCRATCHPAD = 8, 136  # dnnl_query_…: of a primitive's description
 ALIGNMENT = 64  # bytes of a cache line
 
@@ -67,6 +67,7 @@ class Library:
         self.library, self.set_threads_of_caller = library, openmp.omp_set_num_threads
         version = library.dnnl_version().contents
         self.version = f"{version.major}.{version.minor}.{version.patch}"
+        self.instructions = library.dnnl_get_effective_cpu_isa()  # dnnl_cpu_isa_…
         self.query_layout = library.dnnl_primitive_desc_query_md
         self.query_layout.restype = c_void_p
         library.dnnl_memory_desc_get_size.restype = c_size_t
@@ -175,7 +176,7 @@ class Primitive:
         before, after, arguments = [], [], []
         for which, query, ours, is_result in operands:
             theirs = c_void_p(self.library.query_layout(description, query, 0))
-            memory = self.make("memory", "memory_create", ours, self.library.engine, None)
+            memory = self.memory(ours)
             self.ours.append(memory)
             if not self.library.library.dnnl_memory_desc_equal(theirs, ours):
                 inside = self.in_workspace(theirs)
@@ -201,12 +202,17 @@ class Primitive:
         primitive = self.make("primitive", "primitive_create", description)
         return primitive, (Argument * len(arguments))(*arguments), len(arguments)
 
-    def in_workspace(self, layout: c_void_p) -> c_void_p:
-        """A memory object with a place of its own in the workspace, which all primitives share."""
-        memory = self.make("memory", "memory_create", layout, self.library.engine, None)
-        self.own.append((memory, self.needs))
-        size = self.library.library.dnnl_memory_desc_get_size(layout)
-        self.needs += -(-size // ALIGNMENT) * ALIGNMENT
+    def memory(self, layout: c_void_p, address: int | None = None) -> c_void_p:
+        """A memory object, at an address that stays or at one that `run` gives it."""
+        return self.make("memory", "memory_create", layout, self.library.engine, c_void_p(address))
+
+    def in_workspace(self, layout: c_void_p, place: int | None = None) -> c_void_p:
+        """A memory object in the workspace, which all primitives share: in a place of its own, else at byte `place`."""
+        memory = self.memory(layout)
+        self.own.append((memory, self.needs if place is None else place))
+        if place is None:
+            size = self.library.library.dnnl_memory_desc_get_size(layout)
+            self.needs += -(-size // ALIGNMENT) * ALIGNMENT
         return memory
 
     def run(self, addresses: Sequence[int]) -> None:

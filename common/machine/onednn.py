@@ -17,35 +17,20 @@ Another number of threads adds up the gradient of the weights in another order.
 from __future__ import annotations
 
 import math
-from ctypes import c_float, c_void_p
-from typing import Literal, NamedTuple
+import sys
+from functools import partial
+from typing import Callable
 
-from common.machine.library import Dims, Library, Primitive, open_library
+from common.machine import choice, cpu
+from common.machine.library import Primitive, open_library
+from common.machine.primitives import Convolution, GatheredWeights, Operand, ReLUGradient, Shape, few
 
 import paddle
 from paddle import Tensor
 
-Operand = Literal["images", "weights", "maps"]
-OPERANDS: tuple[Operand, ...] = ("images", "weights", "maps")
-
-# For each result: DNNL_ARG_… of images, weights and maps, and dnnl_query_…_md, which asks for the layout of each.
-ARGUMENTS = {"maps": (1, 33, 17), "images": (129, 33, 145), "weights": (1, 161, 145)}
-QUERIES = {"maps": (129, 131, 133), "images": (130, 131, 134), "weights": (129, 132, 134)}
-FORWARD_TRAINING, DIRECT, NO_BIAS = 64, 1, None
-RELU = 0x20
+LARGE = 10**8  # multiplications and additions from which on the choice of a way is worth its measurement
 
 library = open_library()
-
-
-class Shape(NamedTuple):
-    """All that distinguishes one convolution from another."""
-
-    images: tuple[int, int, int, int]  # N, channels, height, width
-    weights: tuple[int, int, int, int]  # channels of the maps, of the images, height, width
-    maps: tuple[int, int, int, int]
-    stride: tuple[int, int]
-    padding: tuple[int, int]
-    channels_last: bool  # whether images and maps lie in memory as [N, height, width, channels]
 
 
 def takes(x: Tensor) -> bool:
@@ -86,7 +71,8 @@ def write_operand(result: Operand, shape: Shape, images: Tensor, weights: Tensor
     The tensors must be contiguous, float32, on the CPU and of the sizes in `shape`: nothing is checked here.
     """
     addresses = images.data_ptr(), weights.data_ptr(), maps.data_ptr()
-    library.run((result, shape), lambda: Convolution(library, result, shape), addresses)
+    make = lambda: choice.quickest(key_of(result, shape), ways(result, shape), addresses)  # noqa: E731
+    library.run((result, shape), make, addresses)
 
 
 def relu_gradient(x: Tensor, slope: float, grad: Tensor, result: Tensor) -> None:
@@ -99,85 +85,53 @@ def relu_gradient(x: Tensor, slope: float, grad: Tensor, result: Tensor) -> None
     library.run((sizes, slope), lambda: ReLUGradient(library, math.prod(sizes), slope), addresses)
 
 
-def few(shape: Shape) -> bool:
-    """Whether the images have so few channels that they do not fill a vector of the processor."""
-    return shape.images[1] <= 4
+def machine() -> str:
+    """All besides its shape that a convolution's way, and so the last bits of its result, may depend on."""
+    threads = f"{cpu.threads} thread{'s' if cpu.threads > 1 else ''}"
+    if library is None:
+        return f"{cpu.processor()}, Paddle's convolutions, {threads}"
+    return f"{cpu.processor()}, oneDNN {library.version} with instruction set {library.instructions:#x}, {threads}"
 
 
-def layouts(result: Operand, shape: Shape) -> tuple[bool | None, bool | None]:
-    """How a primitive is to see images and maps: channels last (True), channels first (False), or as it likes (None).
+def choices() -> dict[str, str | dict[str, str]]:
+    """For a checkpoint: what the last bits of all that was computed so far depend on."""
+    return {"machine": machine(), "ways": {**choice.chosen}}
 
-    Left to itself oneDNN is not always quickest. Milliseconds with the copies that follow from a choice, for images
-    and maps channels last, batch 32, one thread of an AMD EPYC, by AVX-512 and (in brackets) by AVX2:
 
-    | result, channels | channels last | as it likes | maps channels first |
+def go_on_with(choices: dict[str, str | dict[str, str]]) -> None:
+    """Compute as the process did that had these `choices`, and say where that may not be done to the last bit."""
+    if choices["machine"] != machine():
+        moved = f"note: this run comes from {choices['machine']}; here it is {machine()}"
+        print(f"{moved}: it goes on, but rounds otherwise than it would have there", file=sys.stderr)
+    choice.chosen.update(choices["ways"])
+    if library:
+        library.kept.clear()
+
+
+def key_of(result: Operand, shape: Shape) -> str:
+    """The key of the choice among the `ways`, a path."""
+    sizes = ["x".join(map(str, numbers)) for numbers in shape[:5]]
+    return f"{machine().replace('/', '-')}/{result} {' '.join(sizes)}{' last' if shape.channels_last else ''}"
+
+
+def ways(result: Operand, shape: Shape) -> dict[str, Callable[[], Primitive]]:
+    """The ways worth trying to compute an operand, by name. The first is the best on an AMD EPYC.
+
+    Milliseconds of batch 32 on one thread of that, and [of an Intel Xeon with 1.25 MB of L2 cache]:
+
+    | result, channels | oneDNN's first choice | its `jit:avx512_core` | a matrix product |
     | --- | --- | --- | --- |
-    | maps 64→128, 128→256 | 4.4, 4.4 (6.1, 6.5) | 4.5, 4.8 (6.2, 7.6) | 7.3, 7.9 |
-    | images 64→128, 128→256 | 4.4, 4.3 (5.9, 6.3) | 4.7, 4.6 (5.9, 6.2) | 9, 9 |
-    | weights 64→128, 128→256 | 4.9, 5.9 (6.5, 7.7) | 4.8, 5.4 (6.8, 7.4) | 7.3, 7.7 |
-    | the judge's weights, stride 1: 32→64, 64→128 | 3.1, 3.0 | 3.6, 3.6 | 8.3, 4.3 |
-    | maps 1→64 | 0.17 (0.26) | 0.21 (0.35) | 0.42 (0.61) |
-    | images 1→64: the last is a matrix product | 2.3 (3.3) | 2.5 (3.3) | 0.49 (1.1) |
-    | weights 1→64 | 0.17 (0.4) | 0.23 (2.0) | 0.52 (0.9) |
-
-    Batch 128, two threads and oneDNN 3.2.1 have the same order.
+    | images 64→128, 128→256 | 5.4, 5.9 [5.2, 6.3 to 7.2] | 5.0, 5.0 [7.1, 6.9] | |
+    | weights 64→128, 128→256 | 5.0, 5.6 [8.3, 10.3] | the same | 7.5, 6.2 [9, 5.3 by MKL's] |
     """
-    if result == "images" and few(shape):
-        return None, False
-    if result == "weights" and not few(shape) and shape.stride != (1, 1):
-        return None, None
-    return True, True
-
-
-class Convolution(Primitive):
-    """One of the three primitives of a convolution. Its operands are images, weights, maps."""
-
-    def __init__(self, library: Library, result: Operand, shape: Shape) -> None:
-        super().__init__(library)
-        last = shape.channels_last
-        ours = self.operands(shape, last, last, weights=False)
-        description = self.described(result, shape, self.operands(shape, *layouts(result, shape)))
-        wanted = [operand == result for operand in OPERANDS]
-        self.build(description, list(zip(ARGUMENTS[result], QUERIES[result], ours, wanted)))
-
-    def operands(
-        self, shape: Shape, images: bool | None, maps: bool | None, weights: bool | None = None
-    ) -> list[c_void_p]:
-        """The layouts of the three operands, each channels last or first in memory, or as the primitive likes."""
-        found = []
-        for sizes, last in zip(shape[:3], (images, weights, maps)):
-            _, channels, height, width = sizes
-            whole = channels * height * width
-            strides = (whole, 1, width * channels, channels) if last else (whole, height * width, width, 1)
-            found.append(self.layout(sizes, None if last is None else strides))
-        return found
-
-    def described(self, result: Operand, shape: Shape, operands: list[c_void_p]) -> c_void_p:
-        """The description of the primitive. oneDNN wants that of the forward one as a hint for the other two."""
-        padding = Dims(*shape.padding)
-        numbers = Dims(*shape.stride), Dims(), padding, padding  # the second is the dilation, counted from 0
-        images, weights, maps = operands if result == "maps" else self.operands(shape, None, None)
-        forward = "convolution_forward", FORWARD_TRAINING, DIRECT, images, weights, NO_BIAS, maps, *numbers
-        if result == "maps":  # 1→64: 0.17 against 0.26 ms by its first choice
-            return self.prefer("jit:", *forward) if few(shape) else self.describe(*forward)
-        hint = self.describe(*forward)
-        images, weights, maps = operands
-        if result == "images":  # 64→128, 128→256: 4.4, 4.3 against 4.7, 4.8 ms; with AVX2 its first choice is quicker
-            return self.prefer(
-                "jit:avx512_core", "convolution_backward_data", DIRECT, images, weights, maps, *numbers, hint
-            )
-        backward = DIRECT, images, weights, NO_BIAS, maps, *numbers, hint
-        return self.describe("convolution_backward_weights", *backward)
-
-
-class ReLUGradient(Primitive):
-    """The gradient of ReLU, leaky with a slope. Its operands are what ReLU saw, the gradient of its result, and that of
-    what it saw."""
-
-    def __init__(self, library: Library, size: int, slope: float) -> None:
-        super().__init__(library)
-        flat = self.layout([size], [1])
-        numbers = c_float(slope), c_float(0)
-        forward = self.describe("eltwise_forward", FORWARD_TRAINING, RELU, flat, flat, *numbers)
-        description = self.describe("eltwise_backward", RELU, flat, flat, flat, *numbers, forward)
-        self.build(description, [(1, 129, flat, False), (145, 134, flat, False), (129, 130, flat, True)])
+    made = partial(Convolution, library, result, shape)
+    large = 2 * math.prod(shape.weights) * math.prod(shape.maps) // shape.maps[1] >= LARGE
+    if few(shape):
+        return {"jit": partial(made, "jit:")} if result == "maps" else {"first": made}  # maps: 0.17 against 0.26 ms
+    if result == "images":
+        direct = {"jit:avx512_core": partial(made, "jit:avx512_core")}  # the first choice where there is none such
+        return {**direct, "first": made} if large else direct
+    pieces = all(step > 1 and size % step == 0 for size, step in zip(shape.weights[2:], shape.stride))
+    if result == "weights" and pieces and large:
+        return {"first": made, "matmul": partial(GatheredWeights, library, shape)}
+    return {"first": made}

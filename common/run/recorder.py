@@ -13,6 +13,7 @@ from common.game import Batch, Game, on_device
 from common.judging.judge import Judged, load_record
 from common.judging.reference import Reference
 from common.language import _, shown
+from common.machine import onednn
 from common.rng import FIXED, STATISTICS, random_numbers
 from common.run import artifacts, checkpoint
 from common.run.health import Health, pixel_std, what_classes
@@ -155,7 +156,8 @@ class Recorder:
             artifacts.save_params(self.folder / f"{name}.params", network.state_dict())
         saved = {"step": step + 1, "logs": self.logs.flush(), "sample_every": self.flags.sample_every}
         saved |= {"troubles": sorted(self.health.ongoing), "spreads": self.health.spreads}
-        checkpoint.save(self.folder, self.game, {**saved, "identity": self.identity})
+        saved |= {"identity": self.identity, "computed by": onednn.choices()}
+        checkpoint.save(self.folder, self.game, saved)
 
     def close(self) -> None:
         """End the bar and join the grids to a GIF."""

@@ -13,15 +13,15 @@ from common import data
 from common.game import Batch, on_device
 
 import numpy as np
+import scipy  # its parts load where they are used
 from paddle import Tensor
-from scipy.ndimage import grey_dilation
 
 Images = np.ndarray
 
 
 def thickened(images: Images) -> Images:
     """Strokes one pixel wider on every side: the largest of the 3x3 neighbours."""
-    return grey_dilation(images, size=(1, 1, 3, 3), mode="constant", cval=-1)
+    return scipy.ndimage.grey_dilation(images, size=(1, 1, 3, 3), mode="constant", cval=-1)
 
 
 def outlines(images: Images) -> Images:

@@ -1,0 +1,55 @@
+"""A command begins by importing what it uses, and nothing else that takes long."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+from tests.conftest import ROOT
+
+import pytest
+
+# Each takes 0.1 to 5 s, beside Paddle's 0.7.
+SLOW = [
+    "gradio", "matplotlib", "onnxruntime", "paddle2onnx", "pandas", "scipy.linalg", "scipy.ndimage", "scipy.optimize",
+    "scipy.signal", "scipy.spatial", "scipy.stats", "skimage", "sklearn", "torch", "visualdl",
+]  # fmt: skip
+USED = {
+    "assignment.submit": {"matplotlib"},  # draws the curves of the runs
+    "commands.board": {"visualdl", "pandas"},  # is VisualDL, which imports pandas
+    "commands.compare": {"matplotlib"},
+    "commands.play": {"matplotlib"},  # the curves on its page
+    "commands.results": {"matplotlib"},  # the curves of the report
+    "commands.train_judge": {"scipy.ndimage"},  # bends its training images
+}
+STARTED = [  # by a user: all that `python FILE` and `python -m` are given
+    f"{folder}.{path.stem}"
+    for folder in ("assignment", "commands", "dcgan", "lsgan", "zoo")
+    for path in sorted((ROOT / folder).glob("*.py"))
+    if '__name__ == "__main__"' in path.read_text(encoding="utf-8")
+]
+SCRIPT = """
+import importlib, json, os, sys
+import common, numpy, paddle
+
+before = {*sys.modules}
+slow, started = map(json.loads, sys.argv[1:])
+for module in started:
+    if os.fork() == 0:
+        importlib.import_module(module)
+        print(json.dumps([module, [name for name in slow if name in {*sys.modules} - before]]), flush=True)
+        os._exit(0)
+    os.wait()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Paddle is imported once, and forked")
+def test_no_command_imports_what_it_does_not_use():
+    called = [sys.executable, "-W", "ignore", "-c", SCRIPT, json.dumps(SLOW), json.dumps(STARTED)]
+    done = subprocess.run(called, cwd=ROOT, capture_output=True, text=True, check=False)
+    imported = dict(map(json.loads, done.stdout.splitlines()))
+    assert [*imported] == STARTED, done.stderr[-2000:]
+    assert len(STARTED) > 30
+    assert {name: slow for name, slow in imported.items() if not {*slow} <= USED.get(name, set())} == {}
