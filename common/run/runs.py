@@ -131,7 +131,9 @@ def load_game(run_dir: Path, weights: str = "generator.params") -> Game:
     """
     config = load_config(run_dir)
     build = builder(config["family"])
-    kept = config.get("flags", {})
+    kept = dict(config.get("flags", {}))
+    if kept.get("channels", 0) is None:  # earlier versions wrote it of every run
+        del kept["channels"]
     settings = {s.name: checked(s, kept[s.name], run_dir) for s in settings_of(build) if s.name in kept}
     game = build(**settings)
     for name, network in game.networks.items():
@@ -157,7 +159,7 @@ def labels(run_dirs: list[Path]) -> list[str]:
 def checked(setting: Setting, value: Any, run_dir: Path) -> Any:
     """A setting of a run's `config.json`, which a stranger may have written; raises `UserError` where it cannot be."""
     if setting.choices:
-        right = value in setting.choices
+        right = type(value) is setting.type and value in setting.choices
     elif setting.type is bool:
         right = isinstance(value, bool)
     else:
