@@ -26,6 +26,7 @@ from common.settings import settings_of
 import numpy as np
 
 SAFE = "generator.safetensors"
+REAL = ("real, unseen", "real, a half")  # rows of the table, for the card
 # The files of the folder.
 PUBLISHED = ("README.md", "config.json", "generator.params", SAFE, "losses.csv", "metrics.jsonl")
 
@@ -66,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     losses = load_losses(run_dir)
     made = {**config, "steps": len(losses["step"]), "sha256": hashlib.sha256(content).hexdigest()}
-    figures = {f"its {kind} weights": judged[kind], "real, unseen": rows["real, unseen"]}
+    figures = {f"its {kind} weights": judged[kind], **{name: rows[name] for name in REAL if name in rows}}
     program = plain_program(load_game(run_dir, weights.name), SAFE if flags.safetensors else "generator.params")
     said = card(flags.folder, {**made, "chosen": flags.note}, figures, yardsticks.get(f"{run_dir} {kind}", {}), program)
     given = {**config["flags"], "data_dir": None, "output_dir": f"work/{config['family']}"}  # nobody's paths
@@ -111,6 +112,7 @@ def recipe(config: dict) -> str:
     words = [f"--seed {flags['seed']}", f"--batch-size {flags['batch_size']}", f"--epochs {flags['epochs']}"]
     words += [f"--max-steps {flags['max_steps']}"] if flags.get("max_steps") else []
     words += [f"--dataset {config['dataset']}"] if config["dataset"] not in ("mnist", "cifar10") else []
+    words += ["--data-dir FOLDER"] if config["dataset"] == "folder" else []
     words += ["--linear-decay"] if flags.get("linear_decay") else []
     for setting in settings_of(builder(family)):
         value = flags.get(setting.name, setting.default)  # earlier runs lack what came later

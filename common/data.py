@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -33,6 +34,8 @@ class Dataset(NamedTuple):
         checksum: `md5:…` of MNIST's image file or its like, of the array elsewhere.
         note: what the user should know at the start and at the end, else "".
         labels: int64 `[N]`, or None where they were not asked for.
+        judge: the name of the judge that knows these images: the data set's, or of one's own pictures `folder-…` by
+            their files' names, which are the same at every size.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Dataset(NamedTuple):
     checksum: str
     note: str = ""
     labels: np.ndarray | None = None
+    judge: str = ""
 
 
 def channels_of(name: str, wanted: int) -> int:
@@ -115,7 +119,8 @@ def load_folder(data_dir: str | Path | None, image: tuple[int, int, int], labell
         if len(classes) > CLASSES:
             raise UserError(f"--data-dir {data_dir}: {len(classes)} sub-folders; this family knows {CLASSES} classes")
         labels = np.array([classes.index(name.split("/")[0]) for name in names])
-    return Dataset("folder", images, array_md5(images), labels=labels)
+    judge = f"folder-{hashlib.sha256(os.fsencode(chr(10).join(names))).hexdigest()[:12]}"
+    return Dataset("folder", images, array_md5(images), labels=labels, judge=judge)
 
 
 def load_labelled(
@@ -155,9 +160,14 @@ def load_labelled(
 def digits_part(part: str, size: int = IMAGE[1]) -> tuple[np.ndarray, np.ndarray, str]:
     """The `train` or the `test` part of digits, which come unsplit: of these a quarter, drawn once and for all."""
     digits = load_digits(size=size, labelled=True)
-    order = np.random.default_rng(0).permutation(len(digits.labels))
-    chosen = np.sort(order[: len(order) // 4] if part == "test" else order[len(order) // 4 :])
+    chosen = part_of(len(digits.labels), part)
     return digits.images[chosen], digits.labels[chosen], digits.checksum
+
+
+def part_of(count: int, part: str) -> np.ndarray:
+    """Which of `count` images that come unsplit are the `train` part, and which the `test` part, a quarter."""
+    order = np.random.default_rng(0).permutation(count)
+    return np.sort(order[: count // 4] if part == "test" else order[count // 4 :])
 
 
 def array_md5(images: np.ndarray) -> str:
