@@ -15,7 +15,7 @@ from common.judging.reference import Reference, floor_and_ceiling
 from common.judging.tables import aligned, table
 from common.run.commandline import MOST_IMAGES, Parser, command, seed_number, user_path, whole_number
 from common.run.flags import DATA_DIR_HELP
-from common.run.runs import load_config, load_game
+from common.run.runs import load_config, load_game, own_pictures
 
 import numpy as np
 
@@ -35,8 +35,8 @@ def judge_runs(
         data_dir: where the data set's files are, as `--data-dir`.
 
     Returns:
-        What judged, in words; a row of metrics under each name, for `table`; the yardsticks of each run that has some, of
-        the raw weights alone where pictures are made of pictures.
+        What judged, in words; a row of metrics under each name, for `table`; the yardsticks of each run that has some,
+        of the raw weights alone where pictures are made of pictures.
 
     Raises:
         UserError: the runs saw different data, or one cannot be read.
@@ -82,10 +82,7 @@ def reference_of(run_dirs: list[Path], data_dir: str | None = None) -> Reference
 
 def reference_of_own(run_dir: Path, checksums: set[str], data_dir: str | None) -> Reference:
     """The same of one's own pictures, of the size that the runs draw."""
-    named = data_dir or load_config(run_dir).get("flags", {}).get("data_dir")
-    if not isinstance(named, (str, Path)):
-        raise UserError("--data-dir: this run was trained on somebody's own pictures; name the folder")
-    own = data.load("folder", named, load_game(run_dir).image)
+    own = own_pictures(load_config(run_dir), load_game(run_dir).image, data_dir)
     if checksums != {own.checksum}:
         raise UserError("these runs saw different pictures, or they have changed since: evaluate each with its own")
     return Reference(own.judge, own.images, own.checksum)

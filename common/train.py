@@ -53,7 +53,8 @@ def run(family: str, build: Callable[..., Game], arguments: list[str] | None = N
     game = build(**flags.settings)
     check_image(family, game, flags)
     try:
-        dataset = data.load(flags.dataset, flags.data_dir, game.image, game.labelled)
+        how = (flags.background, flags.pad)
+        dataset = data.load(flags.dataset, flags.data_dir, game.image, game.labelled, *how)
     except NotHadError as error:
         raise UserError(f"{error}, or use --dataset digits" if game.image[0] == 1 else str(error)) from error
     if not processes.all_equal(int(dataset.checksum.partition(":")[2][:15], 16)):
@@ -202,7 +203,7 @@ def train(game: Game, dataset: Dataset, flags: argparse.Namespace, config: dict)
         saved = resume(game, folder, config["identity"]) if flags.resume else None
         start = saved["step"] if saved else 0
         earlier = artifacts.begin(folder, config, new=not start)
-        print_header(config, len(dataset.images), total, start, earlier)
+        print_header(config, dataset.images, total, start, earlier)
         if start >= total:
             print(f"nothing to do: {start:,} steps are done; a larger --epochs or --max-steps goes on")
             return DONE

@@ -17,6 +17,8 @@ from common.errors import BAD_INPUT, INTERRUPTED, UserError
 from common.files import home
 from common.run import screen
 
+from PIL import ImageColor
+
 MOST_IMAGES = 100_000  # that a command holds at once: 1.2 GB of 32x32 pixels in colour
 
 
@@ -118,6 +120,15 @@ def user_path(text: str) -> Path:
         return home.expanded(text)
     except RuntimeError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def colour(text: str) -> str:
+    """An argparse type: a colour as PIL and the web name it, such as `white` or `#ff8800`."""
+    try:
+        ImageColor.getrgb(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no colour: white, black, '#ff8800'") from None
+    return text
 
 
 def number_between(low: float, high: float) -> Callable[[str], float]:

@@ -12,7 +12,7 @@ from typing import Any, Callable
 from common.data import CHANNELS, DATASETS
 from common.errors import UserError
 from common.files.folder import files_below
-from common.run.commandline import Parser, number_between, seed_number, user_path, whole_number
+from common.run.commandline import Parser, colour, number_between, seed_number, user_path, whole_number
 from common.run.families import ROOT, families, image_of, script, title
 from common.run.runs import load_config
 from common.run.words import typed
@@ -56,6 +56,8 @@ def parse_flags(family: str, build: Callable, arguments: list[str] | None = None
     )
     add("--linear-decay", action="store_true", help="let the step sizes fall epoch by epoch, to 0 after --epochs")
     add("--data-dir", type=user_path, help=DATA_DIR_HELP)
+    add("--background", type=colour, default="white", help="of --dataset folder: behind what is transparent or padded")
+    add("--pad", action="store_true", help="of --dataset folder: pad what is not square; else its middle is cut out")
     add("--output-dir", type=user_path, default=Path("work", family), help="everything the run writes")
     add("--seed", type=seed_number, default=42, help="of every source of randomness")
     add("--max-steps", type=whole_number(1), help="stop after so many steps in all, saving as at any end")
@@ -76,6 +78,8 @@ def parse_flags(family: str, build: Callable, arguments: list[str] | None = None
     flags = parser.parse_args(arguments)
     if flags.dataset == "folder" and flags.data_dir and flags.output_dir.resolve() == flags.data_dir.resolve():
         parser.error("--output-dir: your pictures are there; name another folder, which may be one among them")
+    if flags.dataset != "folder" and (flags.pad or flags.background != parser.get_default("background")):
+        parser.error("--background and --pad: for --dataset folder, whose pictures are made square")
     flags.settings = {setting.name: vars(flags).pop(setting.name) for setting in settings}
     return flags
 

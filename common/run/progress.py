@@ -9,6 +9,7 @@ from common.run.words import resuming
 
 from tqdm import tqdm
 
+FIRST = 2000  # steps after which there is something to see: an epoch of MNIST
 LONG = 20 * 60  # seconds from which on a person should know how to stop
 
 
@@ -45,7 +46,9 @@ class Progress:
         if self.long is None and self.done > 20:  # the first steps are slow
             self.long = left > LONG
             if self.long:
-                self.say(f"some {spoken(left)} to go; Ctrl-C stops and saves, {resuming()} goes on")
+                pace = seconds / self.done
+                first = f"{pace:.2g} s a step, {spoken(pace * FIRST)} to step {FIRST:,}, where shapes are to be seen; "
+                self.say(f"{first}some {spoken(left)} to go; Ctrl-C stops and saves, {resuming()} goes on")
         last = rows[-1]
         epoch = f"epoch {last['epoch'] + 1}/{self.epochs}"
         losses = "  ".join(f"{name} {last[name]:.3f}" for name in last if name.startswith("loss"))

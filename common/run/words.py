@@ -11,6 +11,8 @@ from pathlib import Path
 from common.errors import BROKE_DOWN, INTERRUPTED
 from common.run.families import ROOT, families, title
 
+import numpy as np
+
 
 def metrics_line(found: dict[str, dict]) -> str:
     """A judgement in a line."""
@@ -24,20 +26,30 @@ def resuming() -> str:
     return os.environ.get("GAN_RESUME") or "the same command with --resume"
 
 
-def print_header(config: dict, images: int, steps: int, start: int, earlier: Path | None) -> None:
+def print_header(config: dict, images: np.ndarray, steps: int, start: int, earlier: Path | None) -> None:
     """Say what is about to be trained, on what, and where the results go."""
-    flags = config["flags"]
+    flags, own = config["flags"], config["dataset"] == "folder"
     if earlier:
         print(f"an earlier run was here: it is now in {earlier}")
     family, device, version = title(config["family"]), config["device"], config["versions"]["paddle"]
     processes = f"{config['processes']} processes of " if config["processes"] > 1 else ""
     print(f"{family} on {device} ({processes}{config['threads']}), Paddle {version}")
-    print(f"data     {config['dataset']}, {images:,} images")
+    print(f"data     {config['dataset']}, {len(images):,} images{described(images) if own else ''}")
     resumed = f", resumed after {start:,}" if start else ""
     print(f"training {steps:,} steps of {flags['batch_size']} images, seed {flags['seed']}{resumed}")
+    if own:
+        settings = [f"{name} {value}" for name, value in config["identity"].items() if name.startswith("--")]
+        print(f"settings {', '.join(settings[2:])}: those that you did not give are chosen for your own pictures")
     print("networks " + ", ".join(f"{name} {size:,}" for name, size in config["parameters"].items()) + " parameters")
     print(f"results  {Path(flags['output_dir']).resolve()}", flush=True)
     print_note(config)
+
+
+def described(images: np.ndarray) -> str:
+    """The shape and the size of images `[N, C, H, W]`, and where they are."""
+    _, channels, height, width = images.shape
+    where = "mapped from the cache" if isinstance(images, np.memmap) else "in memory"
+    return f" of {width}x{height} {'grey' if channels == 1 else 'in colour'}: {images.nbytes / 1e6:,.0f} MB {where}"
 
 
 def print_note(config: dict) -> None:
