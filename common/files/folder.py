@@ -88,10 +88,10 @@ def array_md5(images: np.ndarray) -> str:
     return f"md5:{hashlib.md5(images.data).hexdigest()}"
 
 
-def files_below(folder: Path) -> Iterator[tuple[str, Path, os.stat_result]]:
+def files_below(folder: Path) -> Iterator[tuple[str, str, os.stat_result]]:
     """Name, path and state of every file in a folder and below. Links are followed, each folder is visited once, and
-    what a training wrote is left out."""
-    visited, waiting, count = set(), [(folder, "")], 0
+    what a training wrote is left out. The path is text: to make a `Path` takes as long as all else."""
+    visited, waiting, count = set(), [(str(folder), "")], 0
     while waiting:
         place, prefix = waiting.pop()
         with os.scandir(place) as scanned:
@@ -99,7 +99,7 @@ def files_below(folder: Path) -> Iterator[tuple[str, Path, os.stat_result]]:
         if prefix and {entry.name for entry in entries} >= A_RUN:  # of an --output-dir among the pictures
             continue
         for entry in entries:
-            path, name = Path(entry.path), f"{prefix}{entry.name}"
+            path, name = entry.path, f"{prefix}{entry.name}"
             if entry.name.startswith(".") or entry.name.lower() in UNSEEN:
                 continue
             try:
@@ -132,7 +132,7 @@ def recall(kept: Path, shape: tuple[int, ...], mapped: bool) -> tuple[np.ndarray
     return None
 
 
-def read_to_disk(kept: Path, paths: list[Path], shape: tuple[int, ...], how: tuple[object, ...]) -> np.ndarray:
+def read_to_disk(kept: Path, paths: list[str], shape: tuple[int, ...], how: tuple[object, ...]) -> np.ndarray:
     """The pictures, written to the file `kept` while they are read, and mapped from it."""
     needed, part = int(np.prod(shape)), kept.with_name(f".{kept.name}.part")
     kept.parent.mkdir(parents=True, exist_ok=True)
@@ -151,7 +151,7 @@ def read_to_disk(kept: Path, paths: list[Path], shape: tuple[int, ...], how: tup
     return np.load(kept, mmap_mode="r", allow_pickle=False)
 
 
-def read_all(paths: list[Path], images: np.ndarray, how: tuple[object, ...]) -> None:
+def read_all(paths: list[str], images: np.ndarray, how: tuple[object, ...]) -> None:
     """Fill `images [N, C, H, W]`, uint8, with the pictures; `how` are the arguments of `read_picture`.
 
     In processes, since Python's lock lets threads open small pictures only one after the other.
