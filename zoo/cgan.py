@@ -71,7 +71,7 @@ class Discriminator(nn.Layer):
         )
 
     def forward(self, x: Tensor, y: Tensor) -> list[Tensor]:
-        """`x [N, channels, size, size]` in [-1, 1] and one-hot `y [N, 10, 1, 1]` to logits `[N, 1, 1, 1]`, each head's."""
+        """`x [N, channels, size, size]` in [-1, 1] and one-hot `y [N, 10, 1, 1]` to logits `[N, 1, 1, 1]`s."""
         if self.heads == "one":
             return [self.dis(beside(x, y))]
         features = self.trunk(x)
