@@ -195,3 +195,27 @@ def test_a_file_for_each_and_a_film(own_run, tmp_path, say):
 )
 def test_flags_that_cannot_be(tmp_path, say, flags, words):
     check_refused(say(train, "dcgan", *flags, "--output-dir", tmp_path / "run"), words)
+
+
+def test_pictures_that_are_all_alike_train(tmp_path, say):
+    """As does a folder of a thousand of which one has something in it."""
+    (tmp_path / "mine").mkdir()
+    for index in range(1000):
+        (tmp_path / "mine" / f"{index}").mkdir()
+    for index in range(8):
+        Image.new("RGB", (50, 50), "red").save(tmp_path / "mine/7" / f"{index}.png")
+    own = ["--dataset", "folder", "--data-dir", tmp_path / "mine", "--eval-every", 0, "--output-dir", tmp_path / "run"]
+    said = say(train, "dcgan", "--threads", 1, "--batch-size", 8, "--max-steps", 2, *own)
+    assert (said.status, said.err) == (0, "")
+
+
+@pytest.mark.parametrize("size", [32, 64, 128])
+def test_one_picture_and_none_are_refused_at_every_size(tmp_path, say, size):
+    own = ["--dataset", "folder", "--data-dir", tmp_path / "mine", "--size", size, "--output-dir", tmp_path / "run"]
+    (tmp_path / "mine").mkdir()
+    check_refused(say(train, "dcgan", *own), "no pictures there")
+    Image.new("RGB", (50, 50), "red").save(tmp_path / "mine/a.png")
+    check_refused(say(train, "dcgan", *own), "an update takes 32 images, there are 1")
+    (tmp_path / "mine/b.png").write_bytes((tmp_path / "mine/a.png").read_bytes()[:60])
+    check_refused(say(train, "dcgan", *own), "b.png: ")
+    assert not (tmp_path / "run").exists()

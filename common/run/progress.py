@@ -46,9 +46,10 @@ class Progress:
         if self.long is None and self.done > 20:  # the first steps are slow
             self.long = left > LONG
             if self.long:
-                pace = seconds / self.done
-                first = f"{pace:.2g} s a step, {spoken(pace * FIRST)} to step {FIRST:,}, where shapes are to be seen; "
-                self.say(f"{first}some {spoken(left)} to go; Ctrl-C stops and saves, {resuming()} goes on")
+                pace, ahead = seconds / self.done, FIRST - rows[-1]["step"]
+                first = f"{spoken(pace * ahead)} to step {FIRST:,}, when shapes can be seen; " if ahead > 0 else ""
+                how = f"Ctrl-C stops and saves, {resuming()} goes on"
+                self.say(f"{pace:.2g} s a step: {first}some {spoken(left)} to go; {how}")
         last = rows[-1]
         epoch = f"epoch {last['epoch'] + 1}/{self.epochs}"
         losses = "  ".join(f"{name} {last[name]:.3f}" for name in last if name.startswith("loss"))
