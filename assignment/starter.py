@@ -21,7 +21,7 @@ from common.run.words import in_the_repository, typed
 # What a line of `dcgan/` becomes: the line itself, with the task above it.
 TASKS = {
     "model.py": (
-        "            *score_layers(),\n",
+        "            *score_layers(channels, size),\n",
         "            # TODO 1: D must return an unbounded score. What stands in its way here?\n",
     ),
     "train.py": (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,8 +13,9 @@ from common.settings import settings_of
 
 RIGHT_LAYERS = ([], ["nn.Identity()"])  # after D's last convolution
 RIGHT_CRITERIA = {f"{path}.MSELoss({how})" for path in ("nn", "paddle.nn") for how in ("", "reduction='mean'")}
+WHOLE = re.compile(r"\*score_layers\([\w, ]*\)")  # D's convolutions, all of them
 PACKAGES = {"__future__", "sys", "pathlib", "typing", "math", "numpy", "paddle"}
-MODULES = {f"common.{name}" for name in ("gan", "init", "layers", "losses", "train")}
+MODULES = {f"common.{name}" for name in ("gan", "init", "layers", "losses", "settings", "train")}
 OF_SYS = {"path", "exit"}
 NAMES = {"__init__", "__file__", "__name__", "__all__"}  # the only ones with underscores before and behind
 # What reaches beyond the task: files, processes, the interpreter itself.
@@ -67,7 +69,7 @@ class Plain(ast.NodeTransformer):
         called = ast.unparse(node.func)
         if called == "run" and node.args and ast.unparse(node.args[0]) == repr(self.folder):
             node.args[0] = ast.Constant("dcgan")
-        if called == "nn.Sequential" and node.args and ast.unparse(node.args[0]) == "*score_layers()":
+        if called == "nn.Sequential" and node.args and WHOLE.fullmatch(ast.unparse(node.args[0])):
             self.layers = [ast.unparse(layer) for layer in node.args[1:]]
             node.args = node.args[:1]
         return self.generic_visit(node)

@@ -15,7 +15,7 @@ from common.judging.reference import Reference, floor_and_ceiling
 from common.judging.tables import aligned, table
 from common.run.commandline import MOST_IMAGES, Parser, command, seed_number, user_path, whole_number
 from common.run.flags import DATA_DIR_HELP
-from common.run.runs import load_config, load_game
+from common.run.runs import load_config, load_game, own_pictures
 
 import numpy as np
 
@@ -35,8 +35,8 @@ def judge_runs(
         data_dir: where the data set's files are, as `--data-dir`.
 
     Returns:
-        The data set's name; a row of metrics under each name, for `table`; the yardsticks of each run that has some, of
-        the raw weights alone where pictures are made of pictures.
+        What judged, in words; a row of metrics under each name, for `table`; the yardsticks of each run that has some,
+        of the raw weights alone where pictures are made of pictures.
 
     Raises:
         UserError: the runs saw different data, or one cannot be read.
@@ -54,11 +54,12 @@ def judge_runs(
                 # the raw weights.
                 if name == "best" or (name == "EMA" and game.reconstructs):
                     continue
-                measured = {**game.measure(reference, run_dir), **reconstructions(game, reference)}
+                own = {} if reference.borrowed else game.measure(reference, run_dir)  # by what the judge reads
+                measured = {**own, **reconstructions(game, reference)}
                 if measured and measured != yardsticks.get(f"{run_dir} raw"):  # some depend on the run's logs alone
                     yardsticks[f"{run_dir} {name}"] = measured
-    rows.update(floor_and_ceiling(reference, reference.unseen, samples))
-    return reference.dataset, rows, yardsticks
+    rows.update(floor_and_ceiling(reference, samples))
+    return reference.judged, rows, yardsticks
 
 
 def reference_of(run_dirs: list[Path], data_dir: str | None = None) -> Reference:
@@ -67,19 +68,30 @@ def reference_of(run_dirs: list[Path], data_dir: str | None = None) -> Reference
     Raises:
         UserError: they saw different data, or there is no judge for them.
     """
-    datasets = {load_config(run_dir).get("dataset", "mnist") for run_dir in run_dirs}
+    configs = [load_config(run_dir) for run_dir in run_dirs]
+    datasets = {config.get("dataset", "mnist") for config in configs}
     if len(datasets) > 1:
         raise UserError(f"these runs saw different data ({', '.join(sorted(datasets))}): evaluate them apart")
     dataset = datasets.pop()
+    if dataset == "folder":
+        return reference_of_own(run_dirs[0], {config.get("checksum") for config in configs}, data_dir)
     load_record(dataset)  # says what to do where there is no judge, before anything is read
     images, _, checksum = data.load_labelled(dataset, "train", data_dir)
     return Reference(dataset, images, checksum, data.load_labelled(dataset, "test", data_dir)[0], data_dir)
 
 
+def reference_of_own(run_dir: Path, checksums: set[str], data_dir: str | None) -> Reference:
+    """The same of one's own pictures, of the size that the runs draw."""
+    own = own_pictures(load_config(run_dir), load_game(run_dir).image, data_dir)
+    if checksums != {own.checksum}:
+        raise UserError("these runs saw different pictures, or they have changed since: evaluate each with its own")
+    return Reference(own.judge, own.images, own.checksum)
+
+
 def reconstructions(game: Game, reference: Reference) -> dict[str, Yardstick]:
     """PSNR, SSIM and the judge's reading of reconstructions beside what they begin with; the floor is to draw the mean
     image, whatever there is to draw. Nothing for a family without `reconstruct`."""
-    if not game.reconstructs:
+    if not game.reconstructs or reference.unseen is None:
         return {}
     originals, *_, drawn = game.reconstruct(reference.unseen_at(game.image[1])[:RECONSTRUCTED])
     # Grey ones that a grid shows in colour, since something on the way is, have the same in each channel.
@@ -129,6 +141,8 @@ def main(arguments: list[str] | None = None) -> int:
         found["yardsticks"] = {run: {name: one._asdict() for name, one in m.items()} for run, m in yardsticks.items()}
         print(json.dumps(found, indent=2, ensure_ascii=False))
         return DONE
+    if dataset not in data.DATASETS:
+        print(f"{dataset}\n")
     print(table(rows))
     if yardsticks:
         print(f"\n{yardstick_table(yardsticks)}")

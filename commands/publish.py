@@ -24,8 +24,10 @@ from common.run.runs import load_config, load_game, load_losses
 from common.settings import settings_of
 
 import numpy as np
+from paddle import nn
 
 SAFE = "generator.safetensors"
+REAL = ("real, unseen", "real, a half")  # rows of the table, for the card
 # The files of the folder.
 PUBLISHED = ("README.md", "config.json", "generator.params", SAFE, "losses.csv", "metrics.jsonl")
 
@@ -66,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     losses = load_losses(run_dir)
     made = {**config, "steps": len(losses["step"]), "sha256": hashlib.sha256(content).hexdigest()}
-    figures = {f"its {kind} weights": judged[kind], "real, unseen": rows["real, unseen"]}
+    figures = {f"its {kind} weights": judged[kind], **{name: rows[name] for name in REAL if name in rows}}
     program = plain_program(load_game(run_dir, weights.name), SAFE if flags.safetensors else "generator.params")
     said = card(flags.folder, {**made, "chosen": flags.note}, figures, yardsticks.get(f"{run_dir} {kind}", {}), program)
     given = {**config["flags"], "data_dir": None, "output_dir": f"work/{config['family']}"}  # nobody's paths
@@ -111,6 +113,7 @@ def recipe(config: dict) -> str:
     words = [f"--seed {flags['seed']}", f"--batch-size {flags['batch_size']}", f"--epochs {flags['epochs']}"]
     words += [f"--max-steps {flags['max_steps']}"] if flags.get("max_steps") else []
     words += [f"--dataset {config['dataset']}"] if config["dataset"] not in ("mnist", "cifar10") else []
+    words += ["--data-dir FOLDER"] if config["dataset"] == "folder" else []
     words += ["--linear-decay"] if flags.get("linear_decay") else []
     for setting in settings_of(builder(family)):
         value = flags.get(setting.name, setting.default)  # earlier runs lack what came later
@@ -135,7 +138,12 @@ def plain_program(game: Game, file: str) -> str:
     generator, classes = game.networks["generator"], 10 if game.condition == "digit" else 0
     if not isinstance(generator, Generator) or game.noise != "normal":
         return ""
-    inputs, channels = generator.gen[0].weight.shape[0], generator.gen[-2].weight.shape[1]
+    channels, height, width = generator.image
+    shapes = [layer.weight.shape for layer in generator.gen if isinstance(layer, nn.Conv2DTranspose)]
+    inputs, sizes = (
+        shapes[0][0],
+        [(*shape[:2], 4, 2, 1) if index else (*shape[:2], 4) for index, shape in enumerate(shapes)],
+    )
     if inputs != game.latent_dim + classes:
         return ""
     load, read = "", f'paddle.load("{file}")'
@@ -147,7 +155,7 @@ z = paddle.concat([z, digits.reshape([64, 10, 1, 1])], 1)
     return f"""import paddle
 from paddle import nn
 {load}
-layers, sizes = [], [({inputs}, 256, 4), (256, 128, 4, 2, 1), (128, 64, 4, 2, 1), (64, {channels}, 4, 2, 1)]
+layers, sizes = [], {sizes}
 for size in sizes:
     layers += [nn.Conv2DTranspose(*size, bias_attr=False), nn.BatchNorm2D(size[1]), nn.ReLU()]
 layers[-2:] = [nn.Tanh()]
@@ -155,7 +163,7 @@ generator = nn.Sequential(("gen", nn.Sequential(*layers)))
 generator.set_state_dict({read})
 generator.eval()
 z = paddle.randn([64, {game.latent_dim}, 1, 1])
-{labels if classes else ""}images = generator(z)  # [64, {channels}, 32, 32] in [-1, 1]
+{labels if classes else ""}images = generator(z)  # [64, {channels}, {height}, {width}] in [-1, 1]
 """
 
 

@@ -16,9 +16,11 @@ from common.game import Game
 from common.run import artifacts
 from common.run.commandline import MOST_IMAGES, Parser, command, seed_number, user_path, whole_number
 from common.run.flags import DATA_DIR_HELP
-from common.run.runs import best_weights, load_config, load_game
+from common.run.runs import best_weights, load_config, load_game, own_pictures
 
 import numpy as np
+
+BESIDE, HELD_OUT = 16, 64  # images drawn beside their nearest; real ones, each held out from the others
 
 
 @command
@@ -60,31 +62,43 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="PICTURE",
         help="look for the latent vector whose image is nearest to this picture, and write the picture and that image",
     )
-    add("--data-dir", type=user_path, help=f"with --reconstruct: {DATA_DIR_HELP}")
+    add(
+        "--nearest",
+        action="store_true",
+        help="draw 16 images, beside each the training image nearest to it, pixel by pixel; say how far, and how far "
+        "real images are from the others",
+    )
+    add("--data-dir", type=user_path, help=f"with --reconstruct or --nearest: {DATA_DIR_HELP}")
     add(
         "--weights",
         help="which weights of the run: generator.params, the last; generator_ema.params, their average; "
         "generator_best.params, those the judge liked most (default: these where there are any, else the last; with "
         "--reconstruct the last, since the other networks are those of the last step)",
     )
-    add("--out", type=user_path, help="write a grid as PNG")
+    add("--out", type=user_path, help="write a grid as PNG; with --interpolate a name that ends in .gif: a film")
+    add("--each", type=user_path, metavar="FOLDER", help="write each image as a PNG of its own to this new folder")
     add("--npy", type=user_path, help="write the images as float32 [N, C, H, W] in [-1, 1]")
     add("--columns", type=whole_number(1, 10_000), default=8, help="of the grid")
     flags = parser.parse_args(arguments)
-    if not (flags.out or flags.npy):
-        parser.error("nothing to write: give --out grid.png or --npy samples.npy")
+    if not (flags.out or flags.npy or flags.each):
+        parser.error("nothing to write: give --out grid.png, --npy samples.npy or --each FOLDER")
+    if flags.nearest and (flags.interpolate or flags.reconstruct or flags.invert):
+        parser.error("--nearest: draws at random; leave --interpolate, --reconstruct and --invert out")
     if flags.reconstruct and (flags.interpolate or flags.digit is not None or flags.code is not None):
         parser.error("--reconstruct: draws from real images; leave --interpolate, --digit and --code out")
     if flags.invert and (flags.interpolate or flags.reconstruct):
         parser.error("--invert: looks for one picture; leave --interpolate and --reconstruct out")
     if flags.reconstruct and flags.count % flags.columns:
         parser.error(f"--count {flags.count}: with --reconstruct a multiple of --columns, which is {flags.columns}")
-    for path in (flags.out, flags.npy):
+    for path in (flags.out, flags.npy, flags.each):
         if path and not path.parent.is_dir():
             raise UserError(f"{path}: there is no folder {path.parent}")
 
-    if flags.out and flags.out.suffix != ".png":
+    film = bool(flags.interpolate and flags.out and flags.out.suffix == ".gif")
+    if flags.out and flags.out.suffix != ".png" and not film:
         raise UserError(f"--out {flags.out}: expected a name that ends in .png")
+    if flags.each and flags.each.exists():
+        raise UserError(f"--each {flags.each}: it is there already; name a new folder")
 
     weights = flags.weights or ("generator.params" if flags.reconstruct else best_weights(flags.run_dir))
     game = load_game(flags.run_dir, weights)
@@ -95,14 +109,24 @@ def main(arguments: list[str] | None = None) -> int:
             print("of the pictures that it was trained on: of one's own there are no others")
     elif flags.invert:
         images = inverted(game, flags)
+    elif flags.nearest:
+        images = beside_the_nearest(game, flags)
     else:
         images = drawn(game, flags)
     by = weights if "generator" in game.networks else "all networks"
     if flags.reconstruct and by not in ("all networks", "generator.params"):
         by += " and the last weights of the other networks, which it was not trained with"
     if flags.out:
-        artifacts.save_image(flags.out, artifacts.grid(images, flags.columns))
+        if film:
+            artifacts.save_film(flags.out, [artifacts.grid(image[None], 1, padding=0) for image in images])
+        else:
+            artifacts.save_image(flags.out, artifacts.grid(images, flags.columns))
         print(f"{flags.out}: {len(images)} images by {by}")
+    if flags.each:
+        flags.each.mkdir()
+        for number, image in enumerate(images):
+            artifacts.save_image(flags.each / f"{number:05d}.png", artifacts.grid(image[None], 1, padding=0))
+        print(f"{flags.each}: {len(images)} pictures by {by}")
     if flags.npy:
         buffer = io.BytesIO()
         np.save(buffer, images)
@@ -119,6 +143,37 @@ def drawn(game: Game, flags: argparse.Namespace) -> np.ndarray:
         first, last = (game.latent(np.random.default_rng(seed), 1, label) for seed in flags.interpolate)
         return game.sample(walk(first, last, flags.count, game.latent_dim if game.noise == "normal" else 0))
     return game.sample(game.latent(np.random.default_rng(flags.seed), flags.count, label))
+
+
+def beside_the_nearest(game: Game, flags: argparse.Namespace) -> np.ndarray:
+    """16 images from noise, each followed by the training image nearest to it, `[32, C, H, W]`; says how far these
+    are, and how far real images are from the others: a real image held out is to the rest what an unseen one would be.
+    """
+    config = load_config(flags.run_dir)
+    if on_own_pictures(config):
+        real = own_pictures(config, game.image, flags.data_dir).images
+    else:
+        real = data.load(config.get("dataset", "mnist"), flags.data_dir, game.image).images
+    images = game.sample(game.latent(np.random.default_rng(flags.seed), BESIDE, label_of(game, flags)))
+    found = [closest(image, real) for image in images]
+    held_out = np.random.default_rng(0).permutation(len(real))[:HELD_OUT]
+    others = [closest(data.as_float(real[index]), real, index)[1] for index in held_out]
+    print(
+        f"nearest training image, pixel by pixel: at a median distance of {np.median([far for _, far in found]):.1f}; "
+        f"a real image held out: {np.median(others):.1f}. Far less would mean that training images were learnt by heart"
+    )
+    return np.stack([each for image, (place, _) in zip(images, found) for each in (image, data.as_float(real[place]))])
+
+
+def closest(image: np.ndarray, real: np.ndarray, but: int | None = None) -> tuple[int, float]:
+    """Which of `real [N, C, H, W]` is nearest to `image [C, H, W]` in [-1, 1], itself at the place `but` aside, and
+    its Euclidean distance."""
+    parts = range(0, len(real), 2000)
+    apart = [((data.as_float(real[start : start + 2000]) - image) ** 2).sum(axis=(1, 2, 3)) for start in parts]
+    squares = np.concatenate(apart)
+    if but is not None:
+        squares[but] = np.inf
+    return int(squares.argmin()), float(squares.min() ** 0.5)
 
 
 def inverted(game: Game, flags: argparse.Namespace) -> np.ndarray:
@@ -168,10 +223,7 @@ def reconstructed(
     if not game.reconstructs:
         raise UserError(f"--reconstruct: {config['family']} draws from noise only; python zoo/vae_gan.py does more")
     if on_own_pictures(config):
-        named = data_dir or config.get("flags", {}).get("data_dir")
-        if not isinstance(named, (str, Path)):
-            raise UserError("--data-dir: this run was trained on somebody's own pictures; name a folder of such ones")
-        images = data.load("folder", named, game.image).images
+        images = own_pictures(config, game.image, data_dir).images
     else:
         images, _, _ = data.load_labelled(config.get("dataset", "mnist"), "test", data_dir, game.image[1])
         if count > len(images):

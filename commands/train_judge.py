@@ -6,14 +6,13 @@ About 13 minutes on 2 CPU cores for MNIST and digits; `--dataset cifar10` takes 
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 
 from common import data
-from common.data import as_float
+from common.data import IMAGE, as_float
 from common.errors import DONE, UserError
 from common.judging import metrics
-from common.judging.judge import FEATURES, FOLDER, Judge, classify
+from common.judging.judge import FEATURES, Judge, classify, place, records_in
 from common.run import artifacts
 from common.run.commandline import Parser, command, number_between, seed_number, user_path, whole_number
 from common.run.flags import DATA_DIR_HELP
@@ -27,8 +26,8 @@ from tqdm import tqdm
 
 BATCH_SIZE = 128
 SHIFT = 2  # pixels of random translation, each way
-EPOCHS = {"mnist": 8, "fashion-mnist": 12, "kmnist": 8, "digits": 80, "cifar10": 15}
-PHOTOGRAPHS = ("cifar10",)  # a dog looks either way; a digit, a shoe's tip do not
+EPOCHS = {"mnist": 8, "fashion-mnist": 12, "kmnist": 8, "digits": 80, "cifar10": 15, "folder": 60}
+PHOTOGRAPHS = ("cifar10", "folder")  # a dog looks either way; a digit, a shoe's tip do not
 TRIED, BLUR = 2000, 1.5  # images of each kind, and pixels, by which a judge is tried
 DEGRADED = 8  # to a batch of photographs as many blurred ones are added, and as many images of noise
 
@@ -53,24 +52,35 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=seed_number, default=0, help="of every source of randomness")
     flags = parser.parse_args(arguments)
     for dataset in flags.dataset:
-        images, labels, checksum = data.load_labelled(dataset, "train", flags.data_dir)
-        unseen, answers, _ = data.load_labelled(dataset, "test", flags.data_dir)
+        if dataset == "folder":
+            own = data.load(dataset, flags.data_dir, (3, *IMAGE[1:]), labelled=True)
+            (images, labels), (unseen, answers) = (
+                (own.images[chosen], own.labels[chosen])
+                for chosen in (data.part_of(len(own.labels), part) for part in ("train", "test"))
+            )
+            name, checksum = own.judge, own.checksum
+            if labels.max() == 0:
+                raise UserError(f"--data-dir {flags.data_dir}: one class; a judge of classes needs two sub-folders")
+        else:
+            images, labels, checksum = data.load_labelled(dataset, "train", flags.data_dir)
+            unseen, answers, _ = data.load_labelled(dataset, "test", flags.data_dir)
+            name = dataset
         epochs = flags.epochs or EPOCHS[dataset]
         with unique_name.guard():  # the file has the names of layers, which count those of a process
             judge = train(images, labels, epochs, flags.learning_rate, flags.seed, dataset in PHOTOGRAPHS)
         accuracy = float((classify(judge, unseen).classes == answers).mean())
         print(f"{dataset}: {accuracy:.2%} of {len(unseen):,} unseen images", flush=True)
-        tried = trial(judge, images, labels)
+        one = np.bincount(labels).argsort()[-2] if dataset == "folder" else 1  # of many images, but not of most
+        tried = trial(judge, images, labels, one)
         for what, one in tried.items():
             print(f"{what}: Fréchet distance {one['frechet']:.2f}, precision {one['precision']:.3f}", flush=True)
         if not is_fit(tried):
             raise UserError(f"{dataset}: unfit, these should be from the nearest to the farthest; not kept")
 
-        path = FOLDER / f"{dataset}.params"
+        path = place(name) / f"{name}.params"
         artifacts.save_params(path, judge.state_dict())
-        record_path = FOLDER / "record.json"
-        records = json.loads(record_path.read_text()) if record_path.is_file() else {}
-        records[dataset] = {
+        records = records_in(path.parent)
+        records[name] = {
             "in_channels": judge.in_channels,
             "accuracy": round(accuracy, 4),
             "unseen images": len(unseen),
@@ -81,7 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
             "copies": dataset == "cifar10",  # others' pixels may differ: ours went through JPEG
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         }
-        artifacts.save_json(record_path, records)
+        artifacts.save_json(path.with_name("record.json"), records)
     return DONE
 
 
@@ -132,9 +142,9 @@ def train(
     return judge
 
 
-def trial(judge: Judge, images: np.ndarray, labels: np.ndarray) -> dict[str, dict[str, float]]:
+def trial(judge: Judge, images: np.ndarray, labels: np.ndarray, one: int = 1) -> dict[str, dict[str, float]]:
     """How far what is worse and worse lies from one half of `images [N, C, 32, 32]`, or from 2,000 of them: as many of
-    the other half, these blurred, real images of one class, and noise. `frechet` and `precision` of each."""
+    the other half, these blurred, real images of class `one`, and noise. `frechet` and `precision` of each."""
     rng = np.random.default_rng(0)
     order = rng.permutation(len(images))
     count = min(TRIED, len(images) // 2)
@@ -143,7 +153,7 @@ def trial(judge: Judge, images: np.ndarray, labels: np.ndarray) -> dict[str, dic
     sets = {
         "the other half": others,
         "blurred": gaussian_filter(others, (0, 0, BLUR, BLUR)),
-        "one class": images[order[labels[order] == 1][:count]],
+        "one class": images[order[labels[order] == one][:count]],
         "noise": rng.uniform(-1, 1, others.shape).astype(np.float32),
     }
     found = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from typing import NamedTuple
 from common.errors import UserError
 from common.files import cifar
 from common.files.finding import existing, find_cifar10, find_idx
-from common.files.folder import read_folder
+from common.files.folder import array_md5, read_folder
 from common.files.idx import FILES, called, checked_md5, read_idx
 from common.language import Message
 
@@ -34,6 +35,8 @@ class Dataset(NamedTuple):
         checksum: `md5:…` of MNIST's image file or its like, of the array elsewhere.
         note: what the user should know at the start and at the end, else "".
         labels: int64 `[N]`, or None where they were not asked for.
+        judge: the name of the judge that knows these images: the data set's, or of one's own pictures `folder-…` by
+            their files' names, which are the same at every size.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Dataset(NamedTuple):
     checksum: str
     note: str = ""
     labels: np.ndarray | None = None
+    judge: str = ""
 
 
 def channels_of(name: str, wanted: int) -> int:
@@ -49,7 +53,12 @@ def channels_of(name: str, wanted: int) -> int:
 
 
 def load(
-    name: str, data_dir: str | Path | None = None, image: tuple[int, int, int] = IMAGE, labelled: bool = False
+    name: str,
+    data_dir: str | Path | None = None,
+    image: tuple[int, int, int] = IMAGE,
+    labelled: bool = False,
+    background: str = "white",
+    pad: bool = False,
 ) -> Dataset:
     """Load the training images of one of `DATASETS`; `auto` is MNIST, else digits with a note that says why.
 
@@ -57,6 +66,7 @@ def load(
         data_dir: where its files are, as `--data-dir`.
         image: the shape wanted, (channels, height, width).
         labelled: whether the labels are wanted as well.
+        background, pad: of one's own pictures, see `read_folder`.
 
     Raises:
         UserError: the data set is not to be had, a file is damaged, or there are no images of that shape. A damaged
@@ -70,7 +80,7 @@ def load(
         say_unused(data_dir)
         return load_digits(size=height, labelled=labelled)
     if name == "folder":
-        return load_folder(data_dir, image, labelled)
+        return load_folder(data_dir, image, labelled, background, pad)
     if name == "cifar10":
         images, labels, checksum = load_labelled(name, "train", data_dir, height)
         return Dataset(name, images, checksum, labels=labels if labelled else None)
@@ -104,11 +114,14 @@ def load_digits(note: str = "", size: int = IMAGE[1], labelled: bool = False) ->
     return Dataset("digits", images, f"md5:{hashlib.md5(images.tobytes()).hexdigest()}", note, labels)
 
 
-def load_folder(data_dir: str | Path | None, image: tuple[int, int, int], labelled: bool = False) -> Dataset:
+def load_folder(
+    data_dir: str | Path | None, image: tuple[int, int, int], labelled: bool, background: str, pad: bool
+) -> Dataset:
     """One's own pictures, uint8. The folders in `data_dir` are the classes, in the order of their names."""
     if not data_dir:
         raise UserError("--dataset folder: say which, --data-dir FOLDER; the folders in it are the classes")
-    images, names = read_folder(existing(data_dir, "--data-dir", "your pictures"), image[0], image[1])
+    folder = existing(data_dir, "--data-dir", "your pictures")
+    images, names, checksum = read_folder(folder, *image[:2], background, pad)
     labels = None
     if labelled:
         single = next((name for name in names if "/" not in name), None)
@@ -118,7 +131,8 @@ def load_folder(data_dir: str | Path | None, image: tuple[int, int, int], labell
         if len(classes) > CLASSES:
             raise UserError(f"--data-dir {data_dir}: {len(classes)} sub-folders; this family knows {CLASSES} classes")
         labels = np.array([classes.index(name.split("/")[0]) for name in names])
-    return Dataset("folder", images, array_md5(images), labels=labels)
+    judge = f"folder-{hashlib.sha256(os.fsencode(chr(10).join(names))).hexdigest()[:12]}"
+    return Dataset("folder", images, checksum, labels=labels, judge=judge)
 
 
 def load_labelled(
@@ -158,14 +172,14 @@ def load_labelled(
 def digits_part(part: str, size: int = IMAGE[1]) -> tuple[np.ndarray, np.ndarray, str]:
     """The `train` or the `test` part of digits, which come unsplit: of these a quarter, drawn once and for all."""
     digits = load_digits(size=size, labelled=True)
-    order = np.random.default_rng(0).permutation(len(digits.labels))
-    chosen = np.sort(order[: len(order) // 4] if part == "test" else order[len(order) // 4 :])
+    chosen = part_of(len(digits.labels), part)
     return digits.images[chosen], digits.labels[chosen], digits.checksum
 
 
-def array_md5(images: np.ndarray) -> str:
-    """The checksum of the images themselves, whichever files they came in."""
-    return f"md5:{hashlib.md5(images.data).hexdigest()}"
+def part_of(count: int, part: str) -> np.ndarray:
+    """Which of `count` images that come unsplit are the `train` part, and which the `test` part, a quarter."""
+    order = np.random.default_rng(0).permutation(count)
+    return np.sort(order[: count // 4] if part == "test" else order[count // 4 :])
 
 
 def to_images(pixels: np.ndarray, size: int = IMAGE[1]) -> np.ndarray:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Callable
 
+from common.augment import augment as augmented
+from common.augment import chances
 from common.ema import EMA
 from common.game import Batch, Game
 from common.losses import Loss, to_targets
@@ -20,7 +22,7 @@ class GAN(Game):
     al. 2014, arXiv 1406.2661, algorithm 1 with k = 1).
 
     Args:
-        generator: latent vectors, `[N, 100, 1, 1]`, to images, `[N, 1, 32, 32]` in [-1, 1].
+        generator: latent vectors, `[N, 100, 1, 1]`, to images, `[N, C, H, W]` in [-1, 1], whose shape its `image` says.
         discriminator: images to scores, `[N, 1, 1, 1]`.
         criterion: (scores, targets of the same shape) to a scalar; targets are 1 for real, 0 for fake, and 1 for G's
             fakes, the non-saturating loss. Or a pair of losses.
@@ -33,6 +35,7 @@ class GAN(Game):
         penalty: γ, half of which weighs the squared slope of D at real images (arXiv 1801.04406); 0 is off
         penalty_every: steps between penalties, each weighted by as many (arXiv 1912.04958, section 3.1)
         ema_decay: weight of the past in the moving average of G; see `common/ema.py`
+        augment: change what D sees at random, real and fake alike, for few images; see `common/augment.py`
     """
 
     def __init__(
@@ -48,9 +51,11 @@ class GAN(Game):
         penalty: Weight = 0.0,
         penalty_every: Count = 4,
         ema_decay: Decay = 0.999,
+        augment: bool = False,
     ) -> None:
         self.generator, self.discriminator = generator, discriminator
         self.networks = {"generator": generator, "discriminator": discriminator}
+        self.image = getattr(generator, "image", self.image)
         self.loss = criterion if isinstance(criterion, Loss) else to_targets(criterion, 1 - label_smoothing)
         learning_rates = {"generator": learning_rate, "discriminator": learning_rate_d or learning_rate}
         self.optimizers = {
@@ -58,23 +63,23 @@ class GAN(Game):
             for name, rate in learning_rates.items()
         }
         self.penalty, self.penalty_every, self.chance = penalty, penalty_every, self.loss.chance
-        self.ema = EMA(generator, ema_decay)
+        self.ema, self.augment = EMA(generator, ema_decay), augment
 
     def shown(self, scores: Tensor) -> Tensor:
         """What `losses.csv` shows of D's scores; a family makes probabilities of logits here."""
         return scores
 
-    def penalties(self, batch: Batch, fakes: Tensor) -> dict[str, Tensor]:
+    def penalties(self, batch: Batch, real: Tensor, fakes: Tensor) -> dict[str, Tensor]:
         """What D minimises besides the loss of its scores: 0-D tensors by name, the same names in every step, on each
         of which `backward` has been called. Here R1, in one step of `penalty_every`; nothing where `penalty` is 0.
 
         Args:
-            batch: of real images.
-            fakes: G's images of this step, `[N, C, H, W]`.
+            batch: what this update is made of.
+            real, fakes: the batch's images and G's, as D sees them, `[N, C, H, W]`.
         """
         if self.penalty == 0:
             return {}
-        slope = lambda: steepness(self.discriminator, batch.images)  # noqa: E731
+        slope = lambda: steepness(self.discriminator, real)  # noqa: E731
         return {"penalty": lazily(slope, self.penalty, batch.step, self.penalty_every)}
 
     def step(
@@ -82,14 +87,16 @@ class GAN(Game):
         real: Tensor,
         noise_d: Tensor,
         noise_g: Tensor,
-        besides: Callable[[Tensor], dict[str, Tensor]] = lambda fakes: {},
+        besides: Callable[[Tensor, Tensor], dict[str, Tensor]] = lambda real, fakes: {},
+        seen: Callable[[Tensor], Tensor] = lambda images: images,
     ) -> dict[str, Tensor]:
         """Update D on `real` against G(`noise_d`), then G on G(`noise_g`) through the updated D.
 
         Args:
             real: images `[N, C, H, W]` in [-1, 1].
             noise_d, noise_g: latent vectors `[N, 100, 1, 1]` for D's and for G's half of the step.
-            besides: what D minimises besides, from the fakes; see `penalties`.
+            besides: what D minimises besides, from the real images and the fakes; see `penalties`.
+            seen: what D sees of images, whoever moves; see `augment`.
 
         Returns:
             0-D tensors, left on the device: `loss_d`, the loss of the scores, and `loss_g`; each penalty; `grad_g`, the
@@ -97,14 +104,14 @@ class GAN(Game):
         """
         generator, discriminator = self.generator, self.discriminator
         with self.turn("discriminator"):
-            fakes = generator(noise_d)
+            real, fakes = seen(real), seen(generator(noise_d))
             score_real, score_fake = discriminator(real), discriminator(fakes)
             loss_d = self.loss.discriminator(score_real, score_fake)
             loss_d.backward()
-            penalties = besides(fakes)
+            penalties = besides(real, fakes)
 
         with self.turn("generator"):
-            loss_g = self.loss.generator(discriminator(generator(noise_g)))
+            loss_g = self.loss.generator(discriminator(seen(generator(noise_g))))
             loss_g.backward()
             # The layer that D's gradient reaches first; over all processes, since the turn averages at its end only.
             last = [p for p in generator.parameters() if len(p.shape) > 1][-1]
@@ -122,4 +129,8 @@ class GAN(Game):
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """One `step` on the batch, with noise of its own for each half."""
         noise_d, noise_g = batch.draw(self.latent), batch.draw(self.latent)
-        return self.step(batch.images, noise_d, noise_g, lambda fakes: self.penalties(batch, fakes))
+        besides = lambda real, fakes: self.penalties(batch, real, fakes)  # noqa: E731
+        if not self.augment:
+            return self.step(batch.images, noise_d, noise_g, besides)
+        seen = lambda images: augmented(images, batch.draw(chances))  # noqa: E731
+        return self.step(batch.images, noise_d, noise_g, besides, seen)

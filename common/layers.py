@@ -1,5 +1,8 @@
 """The layers DCGAN and LSGAN share (Radford et al. 2015, arXiv 1511.06434, scaled to 32x32 as in the course).
 
+The sizes in the comments are those of 32x32 pixels. Larger images have one more level for each doubling, in the one
+line that adds none at 32x32.
+
 The attribute names `gen` and `dis` and the place of every layer in its `Sequential` are the course script's, so
 weights saved by the course script load here and ours load there.
 """
@@ -13,13 +16,18 @@ from common.machine.convolutions import Conv2D, Conv2DTranspose
 from paddle import Tensor, nn
 
 LATENT_DIM = 100
+DEEP = {32: [256], 64: [256, 512], 128: [256, 512, 512]}  # channels of D's third level and of those after it
 
 
-def score_layers(in_channels: int = 1) -> list[nn.Layer]:
-    """The convolutions of the discriminator: `[N, in_channels, 32, 32]` to one unbounded score an image,
+def score_layers(in_channels: int = 1, size: int = 32) -> list[nn.Layer]:
+    """The convolutions of the discriminator: `[N, in_channels, size, size]` to one unbounded score an image,
     `[N, 1, 1, 1]`.
 
     No BatchNorm on the first layer, as in the paper: it would hide from D how real and fake differ in brightness.
+
+    Args:
+        in_channels: of the images.
+        size: their height and width, 32, 64 or 128.
     """
     return [
         Conv2D(in_channels, 64, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 32x32 -> 16x16
@@ -30,7 +38,8 @@ def score_layers(in_channels: int = 1) -> list[nn.Layer]:
         Conv2D(128, 256, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 8x8 -> 4x4
         nn.BatchNorm2D(256),
         LeakyReLU(0.2),
-        Conv2D(256, 1, kernel_size=4, stride=1, padding=0, bias_attr=False),  # 4x4 -> 1x1
+        *levels_of_d(size),
+        Conv2D(DEEP[size][-1], 1, kernel_size=4, stride=1, padding=0, bias_attr=False),  # 4x4 -> 1x1
     ]
 
 
@@ -40,14 +49,18 @@ class Generator(nn.Layer):
     Args:
         latent_dim: the length of a latent vector.
         out_channels: of the images.
+        size: their height and width, 32, 64 or 128.
     """
 
-    def __init__(self, latent_dim: int = LATENT_DIM, out_channels: int = 1) -> None:
+    def __init__(self, latent_dim: int = LATENT_DIM, out_channels: int = 1, size: int = 32) -> None:
         super().__init__()
+        self.image = (out_channels, size, size)
+        deepest = DEEP[size][-1]
         self.gen = nn.Sequential(
-            Conv2DTranspose(latent_dim, 256, kernel_size=4, stride=1, padding=0, bias_attr=False),  # 1x1 -> 4x4
-            nn.BatchNorm2D(256),
+            Conv2DTranspose(latent_dim, deepest, kernel_size=4, stride=1, padding=0, bias_attr=False),  # 1x1 -> 4x4
+            nn.BatchNorm2D(deepest),
             ReLU(),
+            *levels_of_g(size),
             Conv2DTranspose(256, 128, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 4x4 -> 8x8
             nn.BatchNorm2D(128),
             ReLU(),
@@ -59,5 +72,24 @@ class Generator(nn.Layer):
         )
 
     def forward(self, z: Tensor) -> Tensor:
-        """`z [N, latent_dim, 1, 1]`, standard normal, to images `[N, out_channels, 32, 32]` in [-1, 1]."""
+        """`z [N, latent_dim, 1, 1]`, standard normal, to images `[N, out_channels, size, size]` in [-1, 1]."""
         return self.gen(z)
+
+
+def levels_of_d(size: int) -> list[nn.Layer]:
+    """What D has between its third level and its last layer for images larger than 32x32: each level halves the maps
+    and doubles their channels, to 512 at most."""
+    found = []
+    for outer, inner in zip(DEEP[size], DEEP[size][1:]):
+        halve = Conv2D(outer, inner, kernel_size=4, stride=2, padding=1, bias_attr=False)
+        found += [halve, nn.BatchNorm2D(inner), LeakyReLU(0.2)]
+    return found
+
+
+def levels_of_g(size: int) -> list[nn.Layer]:
+    """The same of G, the other way round: each level doubles the maps."""
+    found = []
+    for outer, inner in reversed(list(zip(DEEP[size], DEEP[size][1:]))):
+        double = Conv2DTranspose(inner, outer, kernel_size=4, stride=2, padding=1, bias_attr=False)
+        found += [double, nn.BatchNorm2D(outer), ReLU()]
+    return found

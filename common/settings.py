@@ -24,6 +24,8 @@ OptionalRate = Optional[Rate]  # spelled out: `Rate | None` is no type before Py
 Decay = Annotated[float, Range(0, 1)]  # the weight of the past in a moving average
 Weight = Annotated[float, Range(0, 1e6)]  # of a term of a loss
 Count = Annotated[int, Range(1, 2**31)]
+Size = Literal[32, 64, 128]  # height and width of the images that `common/layers.py` has networks for
+Channels = Literal[1, 3]
 
 
 class Setting(NamedTuple):
@@ -32,7 +34,7 @@ class Setting(NamedTuple):
     name: str
     type: type
     range: Range | None
-    choices: tuple[str, ...]
+    choices: tuple[Any, ...]
     default: Any
     help: str
 
@@ -52,7 +54,9 @@ def settings_of(build: Callable) -> list[Setting]:
             choices = get_args(hint) if get_origin(hint) is Literal else ()
             # An optional one is a union of it and None.
             part = next((p for p in get_args(hint) if get_origin(p) is Annotated), hint)
-            bare, *extras = get_args(part) if get_origin(part) is Annotated else (str if choices else part,)
+            bare, *extras = (
+                get_args(part) if get_origin(part) is Annotated else (type(choices[0]) if choices else part,)
+            )
             limits = next((extra for extra in extras if isinstance(extra, Range)), None)
             documented = help_of(parameter.name, build)
             found.append(Setting(parameter.name, bare, limits, choices, parameter.default, documented))

@@ -54,7 +54,8 @@ def run(family: str, build: Callable[..., Game], arguments: list[str] | None = N
     game = build(**flags.settings)
     check_image(family, game, flags)
     try:
-        dataset = data.load(flags.dataset, flags.data_dir, game.image, game.labelled)
+        how = (flags.background, flags.pad)
+        dataset = data.load(flags.dataset, flags.data_dir, game.image, game.labelled, *how)
     except NotHadError as error:
         raise UserError(f"{error}" + _(", or use --dataset digits") if game.image[0] == 1 else str(error)) from error
     if not processes.all_equal(int(dataset.checksum.partition(":")[2][:15], 16)):
@@ -95,16 +96,21 @@ def choose_device(name: str) -> str:
 
 def check_image(family: str, game: Game, flags: argparse.Namespace) -> None:
     """Raise `UserError` where the family does not draw images of the data set's channels; it names one that does."""
-    own = data.channels_of(flags.dataset, flags.channels or game.image[0])
-    if flags.channels not in (None, own):
-        raise UserError(f"--channels {flags.channels}: {flags.dataset} has {own}; the flag is for --dataset folder")
+    own = data.channels_of(flags.dataset, game.image[0])
+    if own != game.image[0] and "channels" in flags.settings:
+        raise UserError(f"--channels {game.image[0]}: the images of {flags.dataset} have {own}; leave the flag out")
     if own != game.image[0]:
-        takers = [script(name) for name in families() if name != family and image_of(builder(name))[0] == own]
+        takers = [script(name) for name in families() if name != family and takes(builder(name), own)]
         way_out = f"take python {takers[0]}" if takers else "no family here draws such ones yet"
         raise UserError(
             f"--dataset {flags.dataset}: its images have {own} channel{'s' if own > 1 else ''}, {title(family)} draws "
             f"images of {game.image[0]}; {way_out}"
         )
+
+
+def takes(build: Callable[..., Game], channels: int) -> bool:
+    """Whether a family draws images of so many channels, by a flag or always."""
+    return image_of(build)[0] == channels or any(setting.name == "channels" for setting in settings_of(build))
 
 
 def config_of(family: str, game: Game, dataset: Dataset, flags: argparse.Namespace, device: str, world: int) -> dict:
@@ -212,7 +218,7 @@ def train(game: Game, dataset: Dataset, flags: argparse.Namespace, config: dict)
         saved = resume(game, folder, config["identity"]) if flags.resume else None
         start = saved["step"] if saved else 0
         earlier = artifacts.begin(folder, config, new=not start)
-        print_header(config, len(dataset.images), total, start, earlier)
+        print_header(config, dataset.images, total, start, earlier)
         if start >= total:
             print(_("nothing to do: {steps:,} steps are done; a larger --epochs or --max-steps goes on", steps=start))
             return DONE

@@ -10,15 +10,20 @@ __all__ = ["Discriminator", "Generator"]
 
 
 class Discriminator(nn.Layer):
-    """Images to the probability of being real. 661,248 trainable parameters."""
+    """Images to the probability of being real. 661,248 trainable parameters with the defaults.
 
-    def __init__(self) -> None:
+    Args:
+        size: height and width of the images: 32, 64 or 128.
+        channels: of the images.
+    """
+
+    def __init__(self, size: int = 32, channels: int = 1) -> None:
         super().__init__()
         self.dis = nn.Sequential(
-            *score_layers(),
+            *score_layers(channels, size),
             nn.Sigmoid(),
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """`x [N, 1, 32, 32]` in [-1, 1] to scores `[N, 1, 1, 1]` in (0, 1)."""
+        """`x [N, channels, size, size]` in [-1, 1] to scores `[N, 1, 1, 1]` in (0, 1)."""
         return self.dis(x)

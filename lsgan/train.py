@@ -8,16 +8,24 @@ if __name__ == "__main__":
 
 from common.gan import GAN
 from common.init import weights_init
+from common.settings import Channels, Size
 from common.train import run
 from lsgan.model import Discriminator, Generator
 
 from paddle import nn
 
 
-def build(**settings: float) -> GAN:
-    """All that makes it LSGAN; the settings are those of `GAN`."""
+def build(size: Size = 32, channels: Channels = 1, **settings: float) -> GAN:
+    """All that makes it LSGAN; the other settings are those of `GAN`.
+
+    Args:
+        size: height and width of the images
+        channels: of the images: 1 grey, 3 colour (default: the data set's; 3 for --dataset folder)
+    """
     criterion = nn.MSELoss()
-    return GAN(Generator().apply(weights_init), Discriminator().apply(weights_init), criterion, **settings)
+    generator = Generator(size=size, out_channels=channels).apply(weights_init)
+    discriminator = Discriminator(size, channels).apply(weights_init)
+    return GAN(generator, discriminator, criterion, **settings)
 
 
 if __name__ == "__main__":

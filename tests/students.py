@@ -116,7 +116,8 @@ def a_class(folder: Path, right: Path) -> None:
     write_zip(folder / "right.zip", files)
     half = {name: content for name, content in lei.items() if not name.startswith("lsgan/")}
     half["code/model.py"] = half["code/model.py"].replace(
-        b"            *score_layers(),\n", b"            *score_layers(),\n            nn.Sigmoid(),\n"
+        b"            *score_layers(channels, size),\n",
+        b"            *score_layers(channels, size),\n            nn.Sigmoid(),\n",
     )
     write_zip(folder / "half.zip", sealed(half, LEI))
     write_zip(folder / "copied.zip", of_another(files, MEI, own_losses=False))

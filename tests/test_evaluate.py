@@ -70,8 +70,8 @@ def test_the_split_of_digits_leaves_nothing_out_and_nothing_twice():
 def test_floor_and_ceiling(device):
     images, _, checksum = data.load_labelled("digits", "train")
     unseen, _, _ = data.load_labelled("digits", "test")
-    reference = Reference("digits", images, checksum)
-    found = floor_and_ceiling(reference, unseen, samples=400)
+    reference = Reference("digits", images, checksum, unseen)
+    found = floor_and_ceiling(reference, samples=400)
     real, ones, noise = found["real, unseen"], found["real, only 1s"], found["noise"]
     for key in ("frechet", "kernel", "class_distance"):
         assert real[key] < ones[key]
@@ -115,19 +115,20 @@ def test_the_floor_is_computed_anew_with_other_formulas(reference, tmp_path, mon
     code = tmp_path / "metrics.py"
     code.write_text("one version")
     monkeypatch.setattr(metrics, "__file__", str(code))
-    floor_and_ceiling(reference, reference.unseen, samples=100)
+    floor_and_ceiling(reference, samples=100)
     (kept,) = tmp_path.glob("*.json")
     kept.write_text("{}")
-    assert floor_and_ceiling(reference, reference.unseen, samples=100) == {}  # kept, and read
+    assert floor_and_ceiling(reference, samples=100) == {}  # kept, and read
     code.write_text("another version")
-    assert "real, unseen" in floor_and_ceiling(reference, reference.unseen, samples=100)
+    assert "real, unseen" in floor_and_ceiling(reference, samples=100)
 
 
 def test_the_floors_images_are_drawn_at_random(reference, tmp_path, monkeypatch):
     """Sorted by what they show, as a folder's are, the first of them would be of one class."""
     monkeypatch.setattr(reference, "cached", tmp_path / "seen.npz")
     unseen = reference.unseen[np.argsort(reference.see(reference.unseen).classes, kind="stable")]
-    real = floor_and_ceiling(reference, unseen, samples=150)["real, unseen"]
+    monkeypatch.setattr(reference, "unseen", unseen)
+    real = floor_and_ceiling(reference, samples=150)["real, unseen"]
     assert min(real["classes"]) > 0.02
     assert real["class_distance"] < 0.2
 

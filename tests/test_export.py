@@ -37,12 +37,12 @@ def drawn_by(folder: Path, seed: int, count: int) -> np.ndarray:
     return game.sample(game.latent(np.random.default_rng(seed), count))
 
 
-def untrained(family: str, folder: Path) -> Path:
+def untrained(family: str, folder: Path, **settings: int) -> Path:
     """A run of `family` that has not begun."""
     folder.mkdir(parents=True, exist_ok=True)
     paddle.seed(0)
-    save_params(folder / "generator.params", builder(family)().networks["generator"].state_dict())
-    (folder / "config.json").write_text(json.dumps({"family": family}))
+    save_params(folder / "generator.params", builder(family)(**settings).networks["generator"].state_dict())
+    (folder / "config.json").write_text(json.dumps({"family": family, "flags": settings}))
     return folder
 
 
@@ -79,9 +79,11 @@ def test_paddle_inference_draws_any_number_of_pictures(tmp_path, say):
 
 
 @pytest.mark.skipif(not HAS_ONNX, reason="needs paddle2onnx and onnxruntime: pip install -r requirements-export.txt")
-@pytest.mark.parametrize("family", ["dcgan", "fc_gan"])
+@pytest.mark.parametrize("family", ["dcgan", "fc_gan", "lsgan"])
 def test_onnx_draws_the_same(tmp_path, family, say):
-    folder = PRETRAINED[0] if family == "dcgan" else untrained(family, tmp_path / family)  # with a LeakyReLU
+    """What was trained, what has a LeakyReLU, and large images in colour."""
+    large = {"size": 64, "channels": 3} if family == "lsgan" else {}
+    folder = PRETRAINED[0] if family == "dcgan" else untrained(family, tmp_path / family, **large)
     said = say(export.main, folder, "--format", "onnx", "--out", tmp_path / "a.onnx")
     assert said.status == 0
     assert "from the network by onnxruntime" in said.out

@@ -105,34 +105,34 @@ def test_larger_ones_are_averaged_and_small_ones_as_mnist_is(tmp_path):
 
 
 def test_it_is_read_once(mine, cache, monkeypatch):
-    first, names = read_folder(mine, 3, 32)
+    first, names, _ = read_folder(mine, 3, 32)
     assert names == sorted(names)
     kept = list(cache.iterdir())
-    assert [path.suffix for path in kept] == [".npz"]
+    assert sorted(path.suffix for path in kept) == [".md5", ".npy"]
     with monkeypatch.context() as patch:
         patch.setattr(folders, "read_all", None)  # would fail
         assert (read_folder(mine, 3, 32)[0] == first).all()
     picture(8, 8).rotate(90).save(mine / "dogs/1.bmp")  # of the same size: the time tells
     os.utime(mine / "dogs/1.bmp", (1, 1))
     assert not (read_folder(mine, 3, 32)[0] == first).all()
-    assert len(list(cache.iterdir())) == 1
-    assert list(cache.iterdir()) != kept
-    read_folder(mine, 1, 32)
     assert len(list(cache.iterdir())) == 2
+    assert not set(cache.iterdir()) & set(kept)
+    read_folder(mine, 1, 32)
+    assert len(list(cache.iterdir())) == 4
 
 
 @pytest.mark.parametrize("damage", ["cut", "bit", "empty", "other", "pickle"])
 def test_a_damaged_cache_is_made_anew(mine, cache, damage, tmp_path):
-    first, _ = read_folder(mine, 3, 32)
-    kept = next(cache.iterdir())
+    first, *_ = read_folder(mine, 3, 32)
+    kept = next(cache.glob("*.npy"))
     whole = kept.read_bytes()
     broken = bytearray(whole)
     broken[len(whole) // 2] ^= 1
     kept.write_bytes({"cut": whole[:-500], "bit": bytes(broken), "empty": b"", "other": b"", "pickle": b""}[damage])
     if damage == "other":
-        np.savez(kept, images=np.zeros(3))
+        np.save(kept, np.zeros(3))
     if damage == "pickle":
-        np.savez(kept, images=np.array([{}], object))
+        np.save(kept, np.array([{}], object))
     assert (read_folder(mine, 3, 32)[0] == first).all()
     assert (read_folder(mine, 3, 32)[0] == first).all()
 
@@ -151,10 +151,12 @@ def test_many_are_read_in_order_by_several_processes(tmp_path, monkeypatch):
     for index, one in enumerate(pixels):
         Image.fromarray(one).save(tmp_path / f"{index:02d}.png")
     found = sorted(tmp_path.glob("*.png"))
-    assert (folders.read_all(found, (35, 3, 8, 8)) == pixels.transpose(0, 3, 1, 2)).all()
+    images, how = np.zeros((35, 3, 8, 8), np.uint8), (3, 8, "white", 0)
+    folders.read_all(found, images, how)
+    assert (images == pixels.transpose(0, 3, 1, 2)).all()
     (tmp_path / "17.png").write_bytes(b"no")
     with pytest.raises(UserError, match=r"17\.png: no picture"):
-        folders.read_all(found, (35, 3, 8, 8))
+        folders.read_all(found, images, how)
 
 
 def test_links_are_followed_and_loops_end(mine, tmp_path):
@@ -166,6 +168,42 @@ def test_links_are_followed_and_loops_end(mine, tmp_path):
     assert len(names) == 8  # each folder once
 
 
+def test_what_is_too_large_for_the_memory_is_mapped(mine, cache, monkeypatch):
+    whole, names, checksum = read_folder(mine, 3, 32)
+    for path in cache.iterdir():
+        path.unlink()
+    monkeypatch.setattr(folders.memory, "free", lambda: whole.nbytes)
+    for _ in range(2):  # while it is read, and from then on
+        images, again, its = read_folder(mine, 3, 32)
+        assert isinstance(images, np.memmap)
+        assert not images.flags.writeable
+        assert (images == whole).all()
+        assert (again, its) == (names, checksum)
+    kept = next(cache.glob("*.npy"))
+    kept.write_bytes(kept.read_bytes()[:-1])
+    assert (read_folder(mine, 3, 32)[0] == whole).all()  # cut short, and made anew
+    for path in cache.iterdir():
+        path.unlink()
+    monkeypatch.setattr(folders, "ENOUGH_DISK", 2**60)
+    with pytest.raises(UserError, match="no room for them in"):
+        read_folder(mine, 3, 32)
+    assert list(cache.iterdir()) == []
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_another_background_and_padding(tmp_path, channels):
+    wide = np.zeros((10, 30, 4), np.uint8)
+    wide[:, 10:20] = (200, 200, 200, 255)
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    padded = read_picture(tmp_path / "wide.png", channels, 30, "black", True)
+    expected = np.zeros((channels, 30, 30), np.uint8)
+    expected[:, 10:20, 10:20] = 200
+    assert (padded == expected).all()
+    assert (read_picture(tmp_path / "wide.png", channels, 10, "black") == 200).all()
+    red = read_picture(tmp_path / "wide.png", 3, 30, "red", True)
+    assert red[:, 0, 0].tolist() == red[:, 15, 0].tolist() == [255, 0, 0]
+
+
 def refused(place: Path, words: str) -> None:
     before = sorted(place.rglob("*"))
     with pytest.raises(UserError) as caught:
@@ -174,7 +212,7 @@ def refused(place: Path, words: str) -> None:
     assert str(place) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert sorted(place.rglob("*")) == before
-    assert not list((place.parent / "cache").rglob("*.npz"))
+    assert not list((place.parent / "cache").rglob("*.np*"))
 
 
 def bomb() -> bytes:

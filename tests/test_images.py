@@ -147,9 +147,8 @@ def arguments(out: Path, *more: object) -> list[str]:
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--dataset", "cifar10"], "its images have 3 channels, DCGAN draws images of 1; take python zoo/cifar_gan.py"),
-        (["--dataset", "folder", "--channels", "3", "--data-dir", "."], "its images have 3 channels"),
-        (["--dataset", "digits", "--channels", "3"], "--channels 3: digits has 1; the flag is for --dataset folder"),
+        (["--dataset", "cifar10", "--channels", "1"], "--channels 1: the images of cifar10 have 3; leave the flag out"),
+        (["--dataset", "digits", "--channels", "3"], "--channels 3: the images of digits have 1; leave the flag out"),
         (["--dataset", "folder"], "say which, --data-dir FOLDER"),
         (["--dataset", "kmnist"], "name by --data-dir a folder"),
         (["--dataset", "digits", "--batch-size", "1798"], "--batch-size 1798: an update takes 1,798 images"),

@@ -50,8 +50,8 @@ def test_without_a_judge_a_run_says_once_how_to_get_one(capsys):
     assert said.out == ""
     assert "no judge for kmnist; python -m commands.train_judge --dataset kmnist" in said.err
     assert said.err.count("\n") == 1
-    Examiner(dataset._replace(name="folder")).examine(None)
-    assert "no judge for a folder of one's own" in capsys.readouterr().err
+    Examiner(dataset._replace(name="folder", judge="folder-of-three")).examine(None)
+    assert "3 pictures are too few to compare with" in capsys.readouterr().err
 
 
 def test_a_copy_of_cifar10_is_judged_and_a_stranger_is_not(monkeypatch, tmp_path):
@@ -87,7 +87,7 @@ def test_a_judge_sees_what_is_worse_and_worse_farther_and_farther(dataset, reque
 
 def test_a_judge_that_takes_noise_for_real_is_not_kept(tmp_path, monkeypatch, say):
     images = RNG.integers(0, 256, (40, 3, 32, 32), dtype=np.uint8)
-    monkeypatch.setattr(train_judge, "FOLDER", tmp_path)
+    monkeypatch.setattr(judges, "FOLDER", tmp_path)
     monkeypatch.setattr(data, "load_labelled", lambda *_: (images, np.arange(40) % 10, "md5:x"))
     said = say(train_judge.main, "--dataset", "cifar10", "--epochs", "1")
     check_refused(said, "cifar10: unfit")
@@ -97,7 +97,7 @@ def test_a_judge_that_takes_noise_for_real_is_not_kept(tmp_path, monkeypatch, sa
 def test_a_judge_is_trained_in_colour(tmp_path, monkeypatch):
     images = RNG.integers(0, 256, (40, 3, 32, 32), dtype=np.uint8)
     labels = np.arange(40) % 10
-    monkeypatch.setattr(train_judge, "FOLDER", tmp_path)
+    monkeypatch.setattr(judges, "FOLDER", tmp_path)
     monkeypatch.setattr(train_judge, "is_fit", lambda tried: True)  # after one epoch on noise it is not
     monkeypatch.setattr(data, "load_labelled", lambda *_: (images, labels, "md5:x"))
     content = []
@@ -108,5 +108,4 @@ def test_a_judge_is_trained_in_colour(tmp_path, monkeypatch):
     record = json.loads((tmp_path / "record.json").read_text())["cifar10"]
     assert record["in_channels"] == 3
     assert record["data"] == "md5:x"
-    monkeypatch.setattr(judges, "FOLDER", tmp_path)
     assert load_judge("cifar10").in_channels == 3

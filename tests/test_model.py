@@ -6,7 +6,8 @@ import importlib
 import re
 
 from common.init import weights_init
-from tests.conftest import ROOT, make_gan, noise, real
+from common.run.families import builder
+from tests.conftest import ROOT, batch_of_noise, make_gan, noise, real
 
 import numpy as np
 import paddle
@@ -119,3 +120,24 @@ def test_paddles_summary_knows_the_networks(capsys, model, network, size):
     made = getattr(model, network)()
     assert paddle.summary(made, size)["trainable_params"] == trainable(made)
     assert "[1, 256, 4, 4]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("size", [64, 128])
+@pytest.mark.parametrize(
+    ("family", "settings"), [("lsgan", {}), ("cgan", {}), ("cgan", {"heads": "two"}), ("wgan_gp", {"critic_steps": 1})]
+)
+def test_larger_images_in_colour(family, settings, size):
+    """A level more for each doubling, as wide as the paper's up to 512; one update moves every player."""
+    game = builder(family)(size=size, channels=3, **settings)
+    assert game.image == (3, size, size)
+    widths = [256, 512, 512][: {64: 2, 128: 3}[size]]
+    up = [layer for layer in game.networks["generator"].gen if isinstance(layer, nn.Conv2DTranspose)]
+    assert [layer.weight.shape[1] for layer in up] == [*widths[::-1], 128, 64, 3]
+    before = {name: [p.numpy() for p in net.parameters()] for name, net in game.networks.items()}
+    values = game.update(batch_of_noise(game, 4, 0))
+    assert all(np.isfinite(float(value)) for value in values.values())
+    for name, net in game.networks.items():
+        assert any((old != new.numpy()).any() for old, new in zip(before[name], net.parameters()))
+    images = game.sample(game.latent(np.random.default_rng(0), 2))
+    assert images.shape == (2, 3, size, size)
+    assert np.abs(images).max() <= 1

@@ -20,11 +20,14 @@ FLOORS = [
     ["common.game"],
     ["common.judging"],
     ["common.data"],
-    ["common.files", "common.layers", "common.penalty"],
+    ["common.files", "common.layers", "common.penalty", "common.augment"],
     ["common.machine", "common.ema", "common.errors", "common.init", "common.losses", "common.rng", "common.settings"],
     ["common.language"],
 ]
-READ = ["layers", "init", "losses", "penalty", "ema", "gan", "game", "rng", "data", "settings", "errors", "train"]
+READ = [
+    "layers", "init", "losses", "penalty", "augment", "ema", "gan", "game", "rng", "data", "settings", "errors",
+    "train",
+]  # fmt: skip
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for folder in ("commands", "common", "dcgan", "lsgan", "zoo", "docs", "assignment")

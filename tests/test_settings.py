@@ -149,7 +149,7 @@ def test_help_comes_from_the_docstring(capsys):
     assert said.count("two of a kind (default: ") == 2
     assert "--extra EXTRA its own (default: 1)" in said
     assert "--loss {hinge,mm} which one (default: mm)" in said
-    assert "--loud say so" in said
+    assert "--loud, --no-loud say so" in said
     assert "see the file's docstring" in said  # of --own-rate, which nobody documented
 
 

@@ -36,12 +36,12 @@ from common.ema import EMA
 from common.game import Batch, Game, Yardstick, adams
 from common.init import weights_init
 from common.judging.reference import Reference
-from common.layers import Generator, score_layers
+from common.layers import DEEP, Generator, score_layers
 from common.losses import non_saturating
 from common.machine.activations import LeakyReLU
 from common.machine.convolutions import Conv2D
 from common.penalty import lazily, steepness
-from common.settings import Count, Decay, Rate, Weight
+from common.settings import Channels, Count, Decay, Rate, Size, Weight
 from common.train import run
 from zoo.shared.labels import CLASSES, beside, hot, obeys, with_label, wrong_labels
 
@@ -55,23 +55,23 @@ class Discriminator(nn.Layer):
     """Images and labels to logits of "a real image of this digit"; or, with two heads, of "this digit" and, whatever
     the label, of "a real image"."""
 
-    def __init__(self, heads: str) -> None:
+    def __init__(self, heads: str, size: int, channels: int) -> None:
         super().__init__()
         self.heads = heads
         if heads == "one":
-            self.dis = nn.Sequential(*score_layers(in_channels=1 + CLASSES))
+            self.dis = nn.Sequential(*score_layers(channels + CLASSES, size))
             return
-        *trunk, last = score_layers()
+        *trunk, last = score_layers(channels, size)
         self.trunk, self.real = nn.Sequential(*trunk), last
         self.fits = nn.Sequential(
-            Conv2D(256 + CLASSES, 256, kernel_size=1, bias_attr=False),
+            Conv2D(DEEP[size][-1] + CLASSES, 256, kernel_size=1, bias_attr=False),
             nn.BatchNorm2D(256),
             LeakyReLU(0.2),
             Conv2D(256, 1, kernel_size=4, bias_attr=False),  # 4x4 -> 1x1
         )
 
     def forward(self, x: Tensor, y: Tensor) -> list[Tensor]:
-        """`x [N, 1, 32, 32]` in [-1, 1] and one-hot `y [N, 10, 1, 1]` to logits `[N, 1, 1, 1]` of each head."""
+        """`x [N, channels, size, size]` in [-1, 1] and one-hot `y [N, 10, 1, 1]` to logits `[N, 1, 1, 1]`s."""
         if self.heads == "one":
             return [self.dis(beside(x, y))]
         features = self.trunk(x)
@@ -96,6 +96,8 @@ class CGAN(Game):
         beta2: Adam's second decay rate, both networks
         penalty: γ, half of which weighs the squared slope of D at real images; 0 is off
         penalty_every: steps between penalties, each weighted by as many
+        size: height and width of the images
+        channels: of the images: 1 grey, 3 colour (default: the data set's; 3 for --dataset folder)
     """
 
     labelled = True
@@ -111,9 +113,11 @@ class CGAN(Game):
         beta2: Decay = 0.999,
         penalty: Weight = 1.0,
         penalty_every: Count = 4,
+        size: Size = 32,
+        channels: Channels = 1,
     ) -> None:
-        self.generator = Generator(self.latent_dim + CLASSES).apply(weights_init)
-        self.discriminator = Discriminator(heads).apply(weights_init)
+        self.generator = Generator(self.latent_dim + CLASSES, channels, size).apply(weights_init)
+        self.discriminator, self.image = Discriminator(heads, size, channels).apply(weights_init), self.generator.image
         self.networks = {"generator": self.generator, "discriminator": self.discriminator}
         self.optimizers = adams(self.networks, learning_rate, beta1, beta2)
         self.ema = EMA(self.generator)
@@ -147,7 +151,7 @@ class CGAN(Game):
         return with_label(super().latent(rng, count), label)
 
     def show(self, batch: Batch) -> np.ndarray:
-        """A row for each digit, `[80, 1, 32, 32]`."""
+        """A row for each digit, `[80, C, H, W]`."""
         return self.sample(np.concatenate([self.latent(batch.rng, 8, digit) for digit in range(CLASSES)]))
 
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:

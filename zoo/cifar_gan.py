@@ -72,10 +72,10 @@ class CIFARGAN(GAN):
         """Probabilities of logits."""
         return sigmoid(scores)
 
-    def penalties(self, batch: Batch, fakes: Tensor) -> dict[str, Tensor]:
+    def penalties(self, batch: Batch, real: Tensor, fakes: Tensor) -> dict[str, Tensor]:
         """The gradient penalty, weighted by λ."""
         alpha = batch.draw(uniform)
-        penalty = self.penalty * gradient_penalty(self.discriminator, batch.images, fakes, alpha)
+        penalty = self.penalty * gradient_penalty(self.discriminator, real, fakes, alpha)
         penalty.backward()
         return {"penalty": penalty.detach()}
 

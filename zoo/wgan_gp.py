@@ -33,7 +33,7 @@ from common.game import Batch, Game, Yardstick, adams
 from common.init import weights_init
 from common.judging.reference import Reference
 from common.layers import Generator
-from common.settings import Count, Decay, Rate, Weight
+from common.settings import Channels, Count, Decay, Rate, Size, Weight
 from common.train import run
 from zoo.shared.curves import loss_tells_quality
 from zoo.shared.layers import critic_layers
@@ -52,6 +52,8 @@ class WGANGP(Game):
         critic_steps: moves of the critic for one of the generator, each on images of its own
         penalty: λ, the weight of the gradient penalty
         one_sided: punish slopes above 1 only, max(0, ‖∇f‖ - 1), as the course notes have it, too
+        size: height and width of the images
+        channels: of the images: 1 grey, 3 colour (default: the data set's; 3 for --dataset folder)
     """
 
     scores = None  # the critic has no scale
@@ -64,8 +66,11 @@ class WGANGP(Game):
         critic_steps: Count = 5,
         penalty: Weight = 10.0,
         one_sided: bool = False,
+        size: Size = 32,
+        channels: Channels = 1,
     ) -> None:
-        self.generator, self.critic = Generator().apply(weights_init), critic_layers()
+        self.generator = Generator(size=size, out_channels=channels).apply(weights_init)
+        self.critic, self.image = critic_layers(channels, size), self.generator.image
         self.networks = {"generator": self.generator, "critic": self.critic}
         self.optimizers = adams(self.networks, learning_rate, beta1, beta2)
         self.ema = EMA(self.generator)

@@ -1,10 +1,11 @@
-"""A folder of one's own pictures, read once and kept in the cache as one array."""
+"""A folder of one's own pictures, read once and kept in the cache as one array, from where many are mapped."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from common.errors import BAD_INPUT, UserError
 from common.files import pictures
 from common.files.atomic import cache_folder, keep
 from common.files.pictures import FORMATS
-from common.machine import cpu
+from common.machine import cpu, memory
 
 import numpy as np
 from tqdm import tqdm
@@ -25,50 +26,72 @@ A_RUN = {"config.json", "losses.csv"}  # what a training writes first; its grids
 UNSEEN = ("thumbs.db", "desktop.ini")  # what Windows puts into folders of pictures; names with a dot are left out too
 MAX_FILE = 64 * 2**20  # bytes of one file
 MAX_COUNT = 1_000_000  # pictures
+ENOUGH_DISK = 100 * 2**20  # bytes that are left free
 ENOUGH = 100  # pictures that are worth a process: it takes as long to start as to read some hundreds of small ones
-VERSION = 1  # of what this file makes of a picture; another one makes another file in the cache
+VERSION = 2  # of what this file makes of a picture; another one makes another file in the cache
 
 
-def read_folder(folder: Path, channels: int, size: int) -> tuple[np.ndarray, list[str]]:
-    """Every picture in a folder and below, cut to the square in its middle and resized.
+def read_folder(
+    folder: Path, channels: int, size: int, background: str = "white", pad: bool = False
+) -> tuple[np.ndarray, list[str], str]:
+    """Every picture in a folder and below, as a square and resized.
 
     The first time all of them are opened, on all cores; the result is kept in the cache under the checksum of their
-    names, sizes and times.
+    names, sizes and times. What would take more than half of the free memory is mapped from there, not loaded.
 
     Args:
-        channels: 1 for grey, 3 for colour; what is transparent lies on white.
+        channels: 1 for grey, 3 for colour.
         size: height and width wanted.
+        background: the colour behind what is transparent, and of what is padded.
+        pad: make what is not square one by adding to it; else the square in the middle is cut out.
 
     Returns:
-        Images uint8 `[N, channels, size, size]` in the order of their names, and the names: the path below `folder`,
-        parts separated by a slash.
+        Images uint8 `[N, channels, size, size]` in the order of their names; the names: the path below `folder`,
+        parts separated by a slash; the checksum of the images, `md5:…`.
 
     Raises:
-        UserError: there are none, or a file is no picture, is damaged or unpacks to more than 128 MB.
+        UserError: there are none, a file is no picture, is damaged or unpacks to more than 128 MB, or there is no room
+            for them, in memory or on the disk.
     """
     found = sorted(files_below(folder))
     if not found:
         raise UserError(f"--data-dir {folder}: no pictures there; name a folder of {', '.join(FORMATS)} files")
     names = [name for name, _, _ in found]
     listing = "\n".join(f"{name} {state.st_size} {state.st_mtime_ns}" for name, _, state in found)
-    key = hashlib.sha256(os.fsencode(f"{VERSION} {channels} {size}\n{listing}")).hexdigest()[:16]
-    place = hashlib.sha256(os.fsencode(f"{folder.resolve()} {channels} {size}")).hexdigest()[:8]
-    kept = cache_folder() / f"folder-{place}-{key}.npz"
+    key = hashlib.sha256(os.fsencode(f"{VERSION} {channels} {size} {background} {pad}\n{listing}")).hexdigest()[:16]
+    place = hashlib.sha256(os.fsencode(f"{folder.resolve()} {channels} {size} {background} {pad}")).hexdigest()[:8]
+    kept = cache_folder() / f"folder-{place}-{key}.npy"
     shape = (len(found), channels, size, size)
-    images = recall(kept, shape)
-    if images is None:
-        images = read_all([path for _, path, _ in found], shape)
-        if keep(kept, lambda file: np.savez(file, images=images)):
-            for older in set(kept.parent.glob(f"folder-{place}-*.npz")) - {kept}:  # the same folder before a change
+    mapped = int(np.prod(shape)) > memory.free() / 2
+    recalled = recall(kept, shape, mapped)
+    if recalled:
+        return recalled[0], names, recalled[1]
+    paths, how = [path for _, path, _ in found], (channels, size, background, int(pad))
+    if mapped:
+        images = read_to_disk(kept, paths, shape, how)
+        checksum = array_md5(images)
+    else:
+        images = np.empty(shape, np.uint8)
+        read_all(paths, images, how)
+        checksum = array_md5(images)
+        keep(kept, lambda file: np.save(file, images))
+    if kept.exists() and keep(kept.with_suffix(".md5"), lambda file: file.write(checksum.encode())):
+        for older in kept.parent.glob(f"folder-{place}-*"):  # the same folder before a change
+            if older.stem != kept.stem:
                 with contextlib.suppress(OSError):
                     older.unlink()
-    return images, names
+    return images, names, checksum
 
 
-def files_below(folder: Path) -> Iterator[tuple[str, Path, os.stat_result]]:
+def array_md5(images: np.ndarray) -> str:
+    """The checksum of the images themselves, whichever files they came in."""
+    return f"md5:{hashlib.md5(images.data).hexdigest()}"
+
+
+def files_below(folder: Path) -> Iterator[tuple[str, str, os.stat_result]]:
     """Name, path and state of every file in a folder and below. Links are followed, each folder is visited once, and
-    what a training wrote is left out."""
-    visited, waiting, count = set(), [(folder, "")], 0
+    what a training wrote is left out. The path is text: to make a `Path` takes as long as all else."""
+    visited, waiting, count = set(), [(str(folder), "")], 0
     while waiting:
         place, prefix = waiting.pop()
         with os.scandir(place) as scanned:
@@ -76,7 +99,7 @@ def files_below(folder: Path) -> Iterator[tuple[str, Path, os.stat_result]]:
         if prefix and {entry.name for entry in entries} >= A_RUN:  # of an --output-dir among the pictures
             continue
         for entry in entries:
-            path, name = Path(entry.path), f"{prefix}{entry.name}"
+            path, name = entry.path, f"{prefix}{entry.name}"
             if entry.name.startswith(".") or entry.name.lower() in UNSEEN:
                 continue
             try:
@@ -98,28 +121,48 @@ def files_below(folder: Path) -> Iterator[tuple[str, Path, os.stat_result]]:
                 yield name, path, state
 
 
-def recall(kept: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    """What an earlier run kept, if it is there and sound."""
-    with contextlib.suppress(Exception), kept.open("rb") as file:  # there is no list of how a file can be damaged
-        images = np.load(file, allow_pickle=False)["images"]
-        if images.dtype == np.uint8 and images.shape == shape:
-            return images
+def recall(kept: Path, shape: tuple[int, ...], mapped: bool) -> tuple[np.ndarray, str] | None:
+    """The images that an earlier run kept and their checksum, if they are there and sound: of what is `mapped` only the
+    length is looked at, since reading all of it is what mapping saves."""
+    with contextlib.suppress(Exception):  # there is no list of how a file can be damaged
+        images = np.load(kept, mmap_mode="r" if mapped else None, allow_pickle=False)
+        checksum = kept.with_suffix(".md5").read_text(encoding="utf-8")
+        if images.dtype == np.uint8 and images.shape == shape and (mapped or array_md5(images) == checksum):
+            return images, checksum
     return None
 
 
-def read_all(paths: list[Path], shape: tuple[int, ...]) -> np.ndarray:
-    """The pictures as one array, uint8 of this shape.
+def read_to_disk(kept: Path, paths: list[str], shape: tuple[int, ...], how: tuple[object, ...]) -> np.ndarray:
+    """The pictures, written to the file `kept` while they are read, and mapped from it."""
+    needed, part = int(np.prod(shape)), kept.with_name(f".{kept.name}.part")
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(kept.parent).free < needed + ENOUGH_DISK:
+        raise UserError(
+            f"{needed / 1e6:,.0f} MB of pictures are more than half of the free memory, and there is no room for them "
+            f"in {kept.parent}: let $XDG_CACHE_HOME name a folder on a larger disk, or take a smaller --size"
+        )
+    try:
+        images = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
+        read_all(paths, images, how)
+        images.flush()
+        part.replace(kept)
+    finally:
+        part.unlink(missing_ok=True)
+    return np.load(kept, mmap_mode="r", allow_pickle=False)
+
+
+def read_all(paths: list[str], images: np.ndarray, how: tuple[object, ...]) -> None:
+    """Fill `images [N, C, H, W]`, uint8, with the pictures; `how` are the arguments of `read_picture`.
 
     In processes, since Python's lock lets threads open small pictures only one after the other.
     """
-    images = np.empty(shape, np.uint8)
     count = min(cpu.usable_cores(), -(-len(paths) // ENOUGH))
     cuts = [len(paths) * part // count for part in range(count + 1)]
     started: list[subprocess.Popen] = []
     with tqdm(total=len(paths), unit=" pictures", desc="reading once", disable=None, leave=False) as bar:
 
         def read(start: int, stop: int) -> None:
-            program, pipe = [sys.executable, pictures.__file__, *map(str, shape[1:3])], subprocess.PIPE
+            program, pipe = [sys.executable, pictures.__file__, *map(str, how)], subprocess.PIPE
             with subprocess.Popen(program, stdin=pipe, stdout=pipe, stderr=pipe) as reader:
                 started.append(reader)
                 reader.stdin.write(b"\0".join(map(os.fsencode, paths[start:stop])))
@@ -140,4 +183,3 @@ def read_all(paths: list[Path], shape: tuple[int, ...]) -> np.ndarray:
                 for reader in started:
                     reader.kill()
                 raise
-    return images

@@ -13,7 +13,7 @@ if __name__ == "__main__":
 from common.errors import BAD_INPUT, DONE, UserError
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageColor, ImageOps
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM")  # PIL knows many more, some of which start other programs
 MAX_UNPACKED = 128 * 2**20  # bytes of one picture: 44 million pixels in colour
@@ -31,19 +31,23 @@ TURNS = {  # how to turn the others
 BRIGHTEST = 2.0  # that a picture of floats from 0 to 1 is, but for highlights
 
 
-def read_picture(path: Path, channels: int, size: int) -> np.ndarray:
-    """One picture, uint8 `[channels, size, size]`."""
+def read_picture(path: Path, channels: int, size: int, background: str = "white", pad: bool = False) -> np.ndarray:
+    """One picture, uint8 `[channels, size, size]`: the square in its middle or, to `pad`, all of it on `background`,
+    which is also behind what is transparent."""
     try:
         with Image.open(path, formats=FORMATS) as picture:
             unpacked = picture.width * picture.height * max(3, len(picture.getbands()))
             if unpacked > MAX_UNPACKED:
                 raise too_large(path, f"{picture.width}x{picture.height} pixels")
             picture.load()
-            plain = flat(upright(picture)).convert("L" if channels == 1 else "RGB")
-            side = min(plain.size)
-            left, top = (plain.width - side) // 2, (plain.height - side) // 2
-            middle = plain.crop((left, top, left + side, top + side))
-            pixels = np.asarray(middle.resize((size, size), Image.BILINEAR))
+            plain = flat(upright(picture), background).convert("L" if channels == 1 else "RGB")
+            if pad:
+                square = ImageOps.pad(plain, (max(plain.size),) * 2, color=background)
+            else:
+                side = min(plain.size)
+                left, top = (plain.width - side) // 2, (plain.height - side) // 2
+                square = plain.crop((left, top, left + side, top + side))
+            pixels = np.asarray(square.resize((size, size), Image.BILINEAR))
     except UserError:
         raise
     except Image.UnidentifiedImageError as error:
@@ -67,9 +71,9 @@ def upright(picture: Image.Image) -> Image.Image:
     return picture.transpose(turn)
 
 
-def flat(picture: Image.Image) -> Image.Image:
+def flat(picture: Image.Image, background: str) -> Image.Image:
     """A picture of 8 bits without transparency: 16 bits and floats are scaled, which PIL's `convert` would cut off, and
-    what is transparent lies on white."""
+    what is transparent lies on `background`."""
     if picture.mode.startswith(("I", "F")):
         pixels = np.nan_to_num(np.asarray(picture, np.float64))
         white = 65535
@@ -77,11 +81,11 @@ def flat(picture: Image.Image) -> Image.Image:
             white = 1 if np.percentile(pixels, 99) <= BRIGHTEST else 255
         grey = (pixels / white).clip(0, 1)
         if "transparency" in picture.info:
-            grey[pixels == picture.info["transparency"]] = 1
+            grey[pixels == picture.info["transparency"]] = ImageColor.getcolor(background, "L") / 255
         return Image.fromarray((grey * 255).round().astype(np.uint8))
     if picture.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in picture.info:
         coloured = picture.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured)
+        return Image.alpha_composite(Image.new("RGBA", coloured.size, background), coloured)
     return picture
 
 
@@ -93,12 +97,13 @@ def too_large(path: Path, size: str) -> UserError:
 def main() -> int:
     """Write the pixels of the pictures named on stdin to stdout, one after the other; returns the exit status.
 
-    Arguments: channels and size. On stdin the paths, a zero byte between two. The first bad one is named on stderr.
+    Arguments: those of `read_picture`. On stdin the paths, a zero byte between two. On stderr the first bad one.
     """
-    channels, size = map(int, sys.argv[1:])
+    channels, size, background, pad = sys.argv[1:]
+    how = (int(channels), int(size), background, pad == "1")
     for path in sys.stdin.buffer.read().split(b"\0"):
         try:
-            pixels = read_picture(Path(os.fsdecode(path)), channels, size)
+            pixels = read_picture(Path(os.fsdecode(path)), *how)
         except UserError as error:
             sys.stderr.write(str(error))
             return BAD_INPUT

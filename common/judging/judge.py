@@ -12,6 +12,7 @@ from pathlib import Path
 
 from common.data import IMAGE, as_float, to_size
 from common.errors import UserError
+from common.files.atomic import cache_folder
 from common.files.weights import load_into
 from common.machine.activations import ReLU
 from common.machine.convolutions import Conv2D
@@ -111,10 +112,11 @@ def load_judge(dataset: str) -> Judge:
     Raises:
         UserError: its weights are missing or not those its record names.
     """
-    path, record = FOLDER / f"{dataset}.params", load_record(dataset)
+    dataset = judged_by(dataset)
+    path, record = place(dataset) / f"{dataset}.params", load_record(dataset)
     found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no file"
     if found != record["sha256"]:
-        raise UserError(f"{path}: not the judge that {FOLDER.name}/record.json names; {how_to_train(dataset)}")
+        raise UserError(f"{path}: not the judge that record.json beside it names; {how_to_train(dataset)}")
     judge = Judge(record.get("in_channels", 1))
     load_into(judge, path)
     judge.eval()
@@ -123,11 +125,34 @@ def load_judge(dataset: str) -> Judge:
 
 def load_record(dataset: str) -> dict:
     """How the judge of `dataset` was trained, what it reaches, its checksum and its data's."""
-    records = json.loads((FOLDER / "record.json").read_text())
+    dataset = judged_by(dataset)
+    records = records_in(place(dataset))
     if dataset not in records:
         whose = "a folder of one's own" if dataset == "folder" else dataset
         raise UserError(f"there is no judge for {whose}; {how_to_train(dataset)}")
     return records[dataset]
+
+
+def records_in(folder: Path) -> dict[str, dict]:
+    """The records of the judges in a folder, by data set."""
+    path = folder / "record.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def place(dataset: str) -> Path:
+    """The folder of a data set's judge: those of one's own pictures are kept in the cache, by no repository."""
+    return cache_folder() / "judges" if is_own(dataset) else FOLDER
+
+
+def is_own(dataset: str) -> bool:
+    """Whether this is the name of one's own pictures: see `Dataset.judge`."""
+    return dataset.startswith("folder-")
+
+
+def judged_by(dataset: str) -> str:
+    """The data set whose judge looks at this one: its own; CIFAR-10's at pictures of one's own that nobody trained a
+    judge for. Its features tell pictures apart, its classes say nothing of them."""
+    return "cifar10" if is_own(dataset) and dataset not in records_in(place(dataset)) else dataset
 
 
 def how_to_train(dataset: str) -> str:
@@ -143,14 +168,14 @@ def classify(judge: Judge, images: np.ndarray) -> Judged:
     first.
 
     Raises:
-        UserError: grey images for a judge of colour, or the other way round.
+        UserError: images in colour for a judge of grey ones. The other way round they are grey in three channels.
     """
-    if images.shape[1] != judge.in_channels:
+    if images.shape[1] not in (1, judge.in_channels):
         raise UserError(f"this judge sees {judge.in_channels} channels, the images have {images.shape[1]}")
     features, probabilities = [], []
     for start in range(0, len(images), AT_ONCE):
         part = to_size(as_float(images[start : start + AT_ONCE]), IMAGE[1])
-        seen, logits = judge(paddle.to_tensor(part))
+        seen, logits = judge(paddle.to_tensor(np.repeat(part, judge.in_channels // part.shape[1], axis=1)))
         features.append(seen.numpy())
         probabilities.append(nn.functional.softmax(logits).numpy())
     return Judged(np.concatenate(features), np.concatenate(probabilities))

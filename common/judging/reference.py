@@ -11,12 +11,13 @@ from common.data import CLASSES
 from common.errors import UserError
 from common.files.atomic import cache_folder, keep
 from common.judging import metrics
-from common.judging.judge import Judged, classify, how_to_train, load_judge, load_record
+from common.judging.judge import Judged, classify, how_to_train, is_own, judged_by, load_judge, load_record
 
 import numpy as np
 
 ALIKE = 0.2  # how far from even the classes of a copy may seem; the judge's own errors make less than 0.03
 ONES = {"fashion-mnist": "trousers", "kmnist": "き", "cifar10": "automobiles"}  # class 1 of a data set; else digits
+FEWEST = 100  # pictures of one's own that a distance can be taken from
 NEIGHBOURS = 2000  # generated images whose nearest training image is looked for: a median needs no more
 
 
@@ -27,16 +28,16 @@ class Reference:
     checksums of judge and data, and the shape that these have here.
 
     Args:
-        dataset: its name.
+        dataset: the name of its judge, which is its own or, of one's own pictures, `Dataset.judge`.
         images: the training images, `[N, C, H, W]`, float32 in [-1, 1] or uint8.
         checksum: theirs, which the judge's record names.
-        unseen: real images that no training saw, for the yardsticks that need some.
+        unseen: real images that no training saw, for the yardsticks that need some; of one's own there are none.
         data_dir: where they come from, as `--data-dir`.
 
     Raises:
         UserError: there is no judge for this data set, or it was trained on other images. Where its record says
             `copies`, as CIFAR-10's does, which knows images by their pixels and was trained on ones that went through
-            JPEG, other pixels are fine if it finds all ten classes in them.
+            JPEG, other pixels are fine if it finds all ten classes in them. Or one's own pictures are too few.
     """
 
     def __init__(
@@ -49,17 +50,32 @@ class Reference:
     ) -> None:
         self.unseen, self.data_dir = unseen, data_dir
         record = load_record(dataset)
-        known = checksum == record["data"]
+        known = is_own(dataset) or checksum == record["data"]
+        if is_own(dataset) and len(images) < FEWEST:
+            raise UserError(f"{len(images)} pictures are too few to compare with; at least {FEWEST}")
         stranger = f"the judge knows {dataset} ({record['data']}), not these images ({checksum})"
         if not known and not record.get("copies"):
             raise UserError(f"{stranger}; {how_to_train(dataset)}")
-        self.dataset, self.judge = dataset, load_judge(dataset)
+        self.dataset, self.judge, self.shape = dataset, load_judge(dataset), images.shape[1:]
         self.cached = cache_folder() / f"{dataset}-{digest(record['sha256'], checksum, images.shape)}.npz"
         self.seen = self._see_or_recall(images)
         self.moments = metrics.moments(self.seen.features)
         self.shares = metrics.class_shares(self.seen.classes)
         if not known and metrics.class_distance(self.shares, np.full(CLASSES, 1 / CLASSES)) > ALIKE:
             raise UserError(f"{stranger}; {how_to_train(dataset)}")
+
+    @property
+    def borrowed(self) -> bool:
+        """Whether it is another data set's judge, whose figures are for comparing runs on the same pictures only."""
+        return judged_by(self.dataset) != self.dataset
+
+    @property
+    def judged(self) -> str:
+        """What judges, in words; for the data sets whose judge everybody has their name."""
+        if not is_own(self.dataset):
+            return self.dataset
+        how = "the features of CIFAR-10's judge" if self.borrowed else "a judge of their classes"
+        return f"your pictures, {len(self.seen):,}, by {how}: to compare with runs on the same pictures only"
 
     def _see_or_recall(self, images: np.ndarray) -> Judged:
         try:
@@ -108,24 +124,32 @@ class Reference:
         return self.compare(self.see(images))
 
 
-def floor_and_ceiling(reference: Reference, unseen: np.ndarray, samples: int) -> dict[str, dict]:
-    """What the figures mean: those of unseen real images, of a perfect drawer of one class, and of noise.
+def floor_and_ceiling(reference: Reference, samples: int) -> dict[str, dict]:
+    """What the figures mean: those of unseen real images, of a perfect drawer of one class, and of noise. Of one's own
+    pictures none are unseen, and a half of them takes that place; their most frequent class that of class 1.
 
     The real ones are `samples` drawn at random: the first half of MNIST's test images are easier to read than the
     second. Kept in the cache under all that the figures depend on, these formulas among it.
     """
+    unseen, seen = reference.unseen, reference.seen
     code = [Path(file).read_bytes() for file in (__file__, metrics.__file__)]
-    path = reference.cached.with_name(f"{reference.cached.stem}-anchors-{digest(samples, unseen.shape, *code)}.json")
+    key = digest(samples, unseen is None or unseen.shape, *code)
+    path = reference.cached.with_name(f"{reference.cached.stem}-anchors-{key}.json")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         pass  # not there, or damaged: made anew below
 
-    noise = np.random.default_rng(0).uniform(-1, 1, (min(samples, len(unseen)), *unseen.shape[1:])).astype(np.float32)
-    one = reference.seen[np.flatnonzero(reference.seen.classes == 1)]
+    if unseen is None:
+        real, others, only = "real, a half", seen[some(len(seen), min(samples, len(seen) // 2))], "one class"
+        one = seen[np.flatnonzero(seen.classes == reference.shares.argmax())]
+    else:
+        real, others = "real, unseen", reference.see(unseen[some(len(unseen), samples)])
+        only, one = ONES.get(reference.dataset, "1s"), seen[np.flatnonzero(seen.classes == 1)]
+    noise = np.random.default_rng(0).uniform(-1, 1, (len(others), *reference.shape)).astype(np.float32)
     found = {
-        "real, unseen": reference.compare(reference.see(unseen[some(len(unseen), samples)])),
-        f"real, only {ONES.get(reference.dataset, '1s')}": reference.compare(one[some(len(one), samples)]),
+        real: reference.compare(others),
+        f"real, only {only}": reference.compare(one[some(len(one), samples)]),
         "noise": reference.compare(reference.see(noise)),
     }
     keep(path, lambda file: file.write(json.dumps(found).encode()))

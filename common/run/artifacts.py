@@ -93,12 +93,18 @@ def save_gif(samples: Path, path: Path, milliseconds: int = 120) -> bool:
     frames = []
     for index in chosen:
         with Image.open(grids[index]) as frame:
-            # 16 greys: a quarter of the size and no visible loss; colour needs more.
-            frames.append(frame.quantize(128) if frame.mode == "RGB" else frame.convert("L").quantize(16))
+            frames.append(frame.copy())
+    save_film(path, frames, milliseconds)
+    return True
+
+
+def save_film(path: Path, pictures: list[Image.Image], milliseconds: int = 120) -> None:
+    """Write pictures as a GIF, atomically, the last one held for two seconds."""
+    # 16 greys: a quarter of the size and no visible loss; colour needs more.
+    frames = [one.quantize(128) if one.mode == "RGB" else one.convert("L").quantize(16) for one in pictures]
     durations = [milliseconds] * (len(frames) - 1) + [2000]
     with atomic(path) as file:
         frames[0].save(file, format="GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
-    return True
 
 
 def remove_later_grids(samples: Path, step: int, sample_every: int, steps_per_epoch: int) -> None:

@@ -18,6 +18,8 @@ from common.files import home
 from common.language import _
 from common.run import screen
 
+from PIL import ImageColor
+
 MOST_IMAGES = 100_000  # that a command holds at once: 1.2 GB of 32x32 pixels in colour
 
 
@@ -119,6 +121,15 @@ def user_path(text: str) -> Path:
         return home.expanded(text)
     except RuntimeError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def colour(text: str) -> str:
+    """An argparse type: a colour as PIL and the web name it, such as `white` or `#ff8800`."""
+    try:
+        ImageColor.getrgb(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no colour: white, black, '#ff8800'") from None
+    return text
 
 
 def number_between(low: float, high: float) -> Callable[[str], float]:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import itertools
 import sys
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
-from common.data import DATASETS
-from common.run.commandline import Parser, number_between, seed_number, user_path, whole_number
+from common.data import CHANNELS, DATASETS
+from common.errors import UserError
+from common.files.folder import files_below
+from common.run.commandline import Parser, colour, number_between, seed_number, user_path, whole_number
 from common.run.families import ROOT, families, image_of, script, title
+from common.run.runs import load_config
 from common.run.words import typed
 from common.settings import Setting, settings_of
 
@@ -17,6 +22,10 @@ DATA_DIR_HELP = (
     "folder with the data set's files or your pictures, or CIFAR-10's archive (default: $MNIST_DIR for mnist, else "
     "Paddle's cache, else Paddle's download)"
 )
+
+# Of a folder of one's own pictures, in a family whose penalty is off by default: `docs/search.md`, found on digits.
+OWN_PICTURES = {"penalty": 1.0, "learning_rate": 5e-4}
+FEW = 5000  # pictures; with fewer D soon knows each of them, hence --augment
 
 
 def parse_flags(family: str, build: Callable, arguments: list[str] | None = None) -> argparse.Namespace:
@@ -45,9 +54,10 @@ def parse_flags(family: str, build: Callable, arguments: list[str] | None = None
         help="digits: scikit-learn's 1,797 digits, no network needed; folder: the pictures in --data-dir; auto: MNIST "
         "where it can be had, else digits",
     )
-    add("--channels", type=int, choices=[1, 3], help="of --dataset folder: 1 grey, 3 colour (default: the family's)")
     add("--linear-decay", action="store_true", help="let the step sizes fall epoch by epoch, to 0 after --epochs")
     add("--data-dir", type=user_path, help=DATA_DIR_HELP)
+    add("--background", type=colour, default="white", help="of --dataset folder: behind what is transparent or padded")
+    add("--pad", action="store_true", help="of --dataset folder: pad what is not square; else its middle is cut out")
     add("--output-dir", type=user_path, default=Path("work", family), help="everything the run writes")
     add("--seed", type=seed_number, default=42, help="of every source of randomness")
     add("--max-steps", type=whole_number(1), help="stop after so many steps in all, saving as at any end")
@@ -64,19 +74,39 @@ def parse_flags(family: str, build: Callable, arguments: list[str] | None = None
         add_setting(own, setting)
 
     flags = parser.parse_args(arguments)
+    parser.set_defaults(**by_itself(flags, settings))
+    flags = parser.parse_args(arguments)
     if flags.dataset == "folder" and flags.data_dir and flags.output_dir.resolve() == flags.data_dir.resolve():
         parser.error("--output-dir: your pictures are there; name another folder, which may be one among them")
+    if flags.dataset != "folder" and (flags.pad or flags.background != parser.get_default("background")):
+        parser.error("--background and --pad: for --dataset folder, whose pictures are made square")
     flags.settings = {setting.name: vars(flags).pop(setting.name) for setting in settings}
     return flags
+
+
+def by_itself(flags: argparse.Namespace, settings: list[Setting]) -> dict[str, Any]:
+    """What settings are for the data set where the user says nothing. A run that goes on keeps what it has."""
+    defaults = {setting.name: setting.default for setting in settings}
+    found = {"channels": CHANNELS.get(flags.dataset, 3 if flags.dataset == "folder" else 1)}
+    if flags.dataset == "folder" and defaults.get("penalty") == 0:
+        found |= OWN_PICTURES
+    if flags.dataset == "folder" and "augment" in defaults and flags.data_dir and flags.data_dir.is_dir():
+        found["augment"] = len(list(itertools.islice(files_below(flags.data_dir), FEW))) < FEW
+    found = {name: value for name, value in found.items() if name in defaults}
+    if flags.resume:
+        with contextlib.suppress(UserError):  # there is no run yet
+            kept = load_config(flags.output_dir).get("flags", {})
+            return {name: kept.get(name) or defaults[name] for name in found}
+    return found
 
 
 def add_setting(parser: argparse._ArgumentGroup, setting: Setting) -> None:
     """Make a flag of a setting."""
     options = {"default": setting.default, "help": setting.help or "see the file's docstring"}
     if setting.choices:
-        options["choices"] = setting.choices
+        options |= {"choices": setting.choices, "type": setting.type}
     elif setting.type is bool:
-        options["action"] = "store_true"
+        options["action"] = argparse.BooleanOptionalAction
     elif setting.type is int:
         options["type"] = whole_number(setting.range.low, setting.range.high - 1)
     else:

@@ -118,7 +118,9 @@ class Health:
 
     def check_samples(self, step: int, images: np.ndarray) -> list[dict]:
         """What begins to be wrong with a batch of samples `[N, C, H, W]`, all drawn from noise."""
-        ratio = pixel_std(images) / self.real_spread
+        ratio = (
+            pixel_std(images) / self.real_spread if self.real_spread else 1
+        )  # real ones that are all alike: so be it
         self.spreads.append((step, ratio))
         while len(self.spreads) > 1 and self.spreads[1][0] <= step - WINDOW:  # the first is the last that old
             self.spreads.pop(0)

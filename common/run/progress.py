@@ -10,6 +10,7 @@ from common.run.words import resuming
 
 from tqdm import tqdm
 
+FIRST = 2000  # steps after which there is something to see: an epoch of MNIST
 LONG = 20 * 60  # seconds from which on a person should know how to stop
 
 
@@ -48,6 +49,12 @@ class Progress:
         if self.long is None and self.done > 20:  # the first steps are slow
             self.long = left > LONG
             if self.long:
+                pace, ahead = seconds / self.done, FIRST - rows[-1]["step"]
+                said = _("{pace:.2g} s a step", pace=pace)
+                if ahead > 0:
+                    values = {"time": spoken(pace * ahead), "step": FIRST}
+                    said += _("; {time} to step {step:,}, when shapes can be seen", **values)
+                self.say(said)
                 values = {"time": spoken(left), "command": resuming()}
                 self.say(_("some {time} to go; Ctrl-C stops and saves, {command} goes on", **values))
         last = rows[-1]

@@ -135,7 +135,8 @@ class Recorder:
         self.logs.metrics({"step": step, "epoch": epoch, **found})
         self._show_features(step, epoch)
         self.progress.say(_("epoch {epoch}: Fréchet distance {metrics}", epoch=epoch + 1, metrics=metrics_line(found)))
-        self._warn(self.health.check_classes(step, found["raw"]["classes"]))
+        if not self.examiner.reference.borrowed:
+            self._warn(self.health.check_classes(step, found["raw"]["classes"]))
         nearer = min(found, key=lambda name: found[name]["frechet"])
         if found[nearer]["frechet"] < self.best:
             self.best = found[nearer]["frechet"]
@@ -201,13 +202,15 @@ class Examiner:
         if self.refused:
             return None
         if self.reference is None:
-            name, images, checksum = self.dataset[:3]
+            name, images, checksum = self.dataset.judge or self.dataset.name, *self.dataset[1:3]
             if name == "digits":  # the judge keeps a quarter unseen
                 images, _labels, checksum = data.load_labelled(name, "train")
             try:
                 load_record(name)
                 tqdm.write(_("the judge looks at the real images; kept for later runs"), file=sys.stdout)
                 self.reference = Reference(name, images, checksum)
+                if self.dataset.judge:
+                    tqdm.write(_("Fréchet distances are of {what}", what=self.reference.judged), file=sys.stdout)
             except UserError as error:
                 self.refused = str(error)
                 print(f"note: no metrics: {error}", file=sys.stderr)

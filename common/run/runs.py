@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from common.data import DATASETS
+from common.data import DATASETS, Dataset, load
 from common.errors import UserError
 from common.files.weights import load_into
 from common.game import Game
@@ -133,7 +133,9 @@ def load_game(run_dir: Path, weights: str = "generator.params") -> Game:
     """
     config = load_config(run_dir)
     build = builder(config["family"])
-    kept = config.get("flags", {})
+    kept = dict(config.get("flags", {}))
+    if kept.get("channels", 0) is None:  # earlier versions wrote it of every run
+        del kept["channels"]
     settings = {s.name: checked(s, kept[s.name], run_dir) for s in settings_of(build) if s.name in kept}
     game = build(**settings)
     for name, network in game.networks.items():
@@ -141,6 +143,19 @@ def load_game(run_dir: Path, weights: str = "generator.params") -> Game:
         if name == "generator" or path.exists():
             load_into(network, path)
     return game
+
+
+def own_pictures(config: dict[str, Any], image: tuple[int, int, int], data_dir: str | Path | None = None) -> Dataset:
+    """One's own pictures, those that the run of `config` was trained on or, in `data_dir`, others, read as it did.
+
+    Raises:
+        UserError: the `config` names no folder, or there is none (any more).
+    """
+    kept = config.get("flags", {})
+    named, background, pad = data_dir or kept.get("data_dir"), kept.get("background", "white"), kept.get("pad", False)
+    if not isinstance(named, (str, Path)) or not isinstance(background, str) or not isinstance(pad, bool):
+        raise UserError("--data-dir: this run was trained on somebody's own pictures; name a folder of such ones")
+    return load("folder", named, image, background=background, pad=pad)
 
 
 def each_once(run_dirs: list[Path]) -> list[Path]:
@@ -159,7 +174,7 @@ def labels(run_dirs: list[Path]) -> list[str]:
 def checked(setting: Setting, value: Any, run_dir: Path) -> Any:
     """A setting of a run's `config.json`, which a stranger may have written; raises `UserError` where it cannot be."""
     if setting.choices:
-        right = value in setting.choices
+        right = type(value) is setting.type and value in setting.choices
     elif setting.type is bool:
         right = isinstance(value, bool)
     else:

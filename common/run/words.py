@@ -12,6 +12,8 @@ from common.errors import BROKE_DOWN, INTERRUPTED
 from common.language import _, shown
 from common.run.families import ROOT, families, title
 
+import numpy as np
+
 
 def metrics_line(found: dict[str, dict]) -> str:
     """A judgement in a line."""
@@ -30,9 +32,9 @@ def resuming() -> str:
     return os.environ.get("GAN_RESUME") or _("the same command with --resume")
 
 
-def print_header(config: dict, images: int, steps: int, start: int, earlier: Path | None) -> None:
+def print_header(config: dict, images: np.ndarray, steps: int, start: int, earlier: Path | None) -> None:
     """Say what is about to be trained, on what, and where the results go."""
-    flags = config["flags"]
+    flags, own = config["flags"], config["dataset"] == "folder"
     if earlier:
         print(_("an earlier run was here: it is now in {folder}", folder=earlier))
     family, device, version = title(config["family"]), config["device"], config["versions"]["paddle"]
@@ -41,14 +43,26 @@ def print_header(config: dict, images: int, steps: int, start: int, earlier: Pat
         threads = _("{count} processes of {threads}", count=config["processes"], threads=threads)
     values = {"family": family, "device": device, "threads": threads, "version": version}
     print(_("{family} on {device} ({threads}), Paddle {version}", **values))
-    print(_("data     {name}, {images:,} images", name=config["dataset"], images=images))
+    about = described(images) if own else ""
+    print(_("data     {name}, {images:,} images", name=config["dataset"], images=len(images)) + about)
     resumed = _(", resumed after {start:,}", start=start) if start else ""
     values = {"steps": steps, "batch": flags["batch_size"], "seed": flags["seed"]}
     print(_("training {steps:,} steps of {batch} images, seed {seed}", **values) + resumed)
+    if own:
+        chosen = ", ".join([f"{name} {value}" for name, value in config["identity"].items() if name[:2] == "--"][2:])
+        print(_("settings {chosen}: those that you did not give are chosen for your own pictures", chosen=chosen))
     sizes = ", ".join(f"{name} {size:,}" for name, size in config["parameters"].items())
     print(_("networks {sizes} parameters", sizes=sizes))
     print(_("results  {folder}", folder=Path(flags["output_dir"]).resolve()), flush=True)
     print_note(config)
+
+
+def described(images: np.ndarray) -> str:
+    """The shape and the size of images `[N, C, H, W]`, and where they are."""
+    _, channels, height, width = images.shape
+    where = _("mapped from the cache") if isinstance(images, np.memmap) else _("in memory")
+    colours = _("grey") if channels == 1 else _("in colour")
+    return f", {width}x{height} {colours}, {images.nbytes / 1e6:,.0f} MB {where}"
 
 
 def print_note(config: dict) -> None:

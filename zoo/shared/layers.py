@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from common.layers import DEEP
 from common.machine.activations import LeakyReLU
 from common.machine.convolutions import Conv2D
 
@@ -34,13 +35,20 @@ class Residual(nn.Sequential):
         return relu(x + super().forward(x))
 
 
-def critic_layers(in_channels: int = 1) -> nn.Sequential:
-    """DCGAN's discriminator without normalisation: `[N, in_channels, 32, 32]` to unbounded scores `[N, 1, 1, 1]`."""
+def critic_layers(in_channels: int = 1, size: int = 32) -> nn.Sequential:
+    """DCGAN's discriminator without normalisation: `[N, in_channels, size, size]` to unbounded scores `[N, 1, 1, 1]`;
+    as there, `size` is 32, 64 or 128, and larger images have more levels."""
+    doublings = zip(DEEP[size], DEEP[size][1:])
     return nn.Sequential(
         *(Conv2D(in_channels, 64, kernel_size=4, stride=2, padding=1), LeakyReLU(0.2)),  # 32x32 -> 16x16
         *(Conv2D(64, 128, kernel_size=4, stride=2, padding=1), LeakyReLU(0.2)),  # 16x16 -> 8x8
         *(Conv2D(128, 256, kernel_size=4, stride=2, padding=1), LeakyReLU(0.2)),  # 8x8 -> 4x4
-        Conv2D(256, 1, kernel_size=4),  # 4x4 -> 1x1
+        *(
+            layer
+            for outer, inner in doublings
+            for layer in (Conv2D(outer, inner, kernel_size=4, stride=2, padding=1), LeakyReLU(0.2))
+        ),
+        Conv2D(DEEP[size][-1], 1, kernel_size=4),  # 4x4 -> 1x1
     )
 
 

@@ -1,0 +1,221 @@
+"""Pictures of one's own, from the first command to the last: what is chosen, how it is judged, what is drawn."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from commands import evaluate, publish, sample, train_judge
+from common.data import load
+from common.files.folder import array_md5
+from common.judging import judge as judges
+from common.judging.reference import Reference
+from common.run import flags
+from common.run.runs import load_config, load_metrics
+from tests.conftest import check_refused, train
+
+import numpy as np
+import pytest
+from PIL import Image, ImageSequence
+
+RNG = np.random.default_rng(0)
+SHORT = ["--threads", 1, "--batch-size", 64, "--max-steps", 2, "--sample-every", 2]
+
+
+@pytest.fixture(scope="module")
+def mine(made_once) -> Path:
+    """120 pictures of two colours of squares, each colour in a folder."""
+
+    def make(folder: Path) -> None:
+        for name, colour in (("reds", (200, 30, 30)), ("blues", (30, 30, 200))):
+            (folder / name).mkdir()
+            for index in range(60):
+                pixels = np.full((40, 40, 3), 255, np.uint8)
+                top, left = RNG.integers(0, 20, 2)
+                pixels[top : top + 20, left : left + 20] = colour + RNG.integers(-30, 30, 3)
+                Image.fromarray(pixels).save(folder / name / f"{index}.png")
+
+    return made_once("own-pictures", make)
+
+
+@pytest.fixture(scope="module")
+def own_run(made_once, mine) -> Path:
+    """A run on them of one epoch, judged, at 64 pixels."""
+
+    def make(folder: Path) -> None:
+        flags = ["--dataset", "folder", "--data-dir", mine, "--size", 64, "--epochs", 1]
+        assert train("lsgan", *SHORT, *flags, "--output-dir", folder) == 0
+
+    return made_once("own-run", make)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([], {"channels": 3, "penalty": 1.0, "learning_rate": 5e-4, "augment": True, "size": 32}),
+        (["--penalty", 0, "--no-augment", "--channels", 1], {"channels": 1, "penalty": 0.0, "augment": False}),
+    ],
+)
+def test_what_differs_is_chosen_and_a_flag_has_the_last_word(mine, given, expected):
+    from dcgan.train import build
+
+    parsed = flags.parse_flags("dcgan", build, ["--dataset", "folder", "--data-dir", str(mine), *map(str, given)])
+    assert expected.items() <= parsed.settings.items()
+    digits = flags.parse_flags("dcgan", build, ["--dataset", "digits"]).settings
+    assert (digits["channels"], digits["penalty"], digits["augment"]) == (1, 0.0, False)
+
+
+def test_many_pictures_are_not_augmented(mine, monkeypatch):
+    from dcgan.train import build
+
+    monkeypatch.setattr(flags, "FEW", 120)
+    given = ["--dataset", "folder", "--data-dir", str(mine)]
+    assert flags.parse_flags("dcgan", build, given).settings["augment"] is False
+
+
+def test_a_run_that_goes_on_keeps_what_it_had(mine, tmp_path):
+    """Also one of a version that chose nothing, and wrote no size."""
+    from dcgan.train import build
+
+    kept = {"channels": None, "penalty": 0.0, "learning_rate": 2e-4}
+    (tmp_path / "config.json").write_text(json.dumps({"family": "dcgan", "dataset": "folder", "flags": kept}))
+    given = ["--dataset", "folder", "--data-dir", str(mine), "--output-dir", str(tmp_path), "--resume"]
+    settings = flags.parse_flags("dcgan", build, given).settings
+    assert {"channels": 1, "penalty": 0.0, "learning_rate": 2e-4, "augment": False}.items() <= settings.items()
+
+
+def test_the_header_says_what_it_costs_and_what_was_chosen(mine, tmp_path, say):
+    own = ["--dataset", "folder", "--data-dir", mine, "--eval-every", 0, "--output-dir", tmp_path / "run"]
+    said = say(train, "dcgan", *SHORT, "--max-steps", 1, *own)
+    assert said.status == 0
+    assert "folder, 120 images, 32x32 in colour, 0 MB in memory" in said.out
+    assert "--learning-rate 0.0005" in said.out
+    assert "--penalty 1.0" in said.out
+    assert "--augment True" in said.out
+
+
+def test_figures_while_it_trains_and_the_best_generator(own_run, mine):
+    config, (judged,) = load_config(own_run), load_metrics(own_run)
+    assert np.isfinite(judged["raw"]["frechet"])
+    assert (own_run / "generator_best.params").is_file()
+    assert config["checksum"] == array_md5(load("folder", mine, (3, 64, 64)).images)
+    assert not [line for line in (own_run / "metrics.jsonl").read_text().splitlines() if "missing" in line]
+
+
+def test_own_pictures_are_evaluated_and_published(own_run, tmp_path, say):
+    said = say(evaluate.main, own_run, "--samples", 100)
+    assert (said.status, said.err) == (0, "")
+    assert "120, by the features of CIFAR-10's judge: to compare with runs on the same pictures only" in said.out
+    assert "real, a half" in said.out
+    said = say(publish.main, own_run, tmp_path / "card", "--samples", 100)
+    assert (said.status, said.err) == (0, "")
+    card = (tmp_path / "card/README.md").read_text(encoding="utf-8")
+    assert "--dataset folder --data-dir FOLDER" in card
+    assert "--size 64 --channels 3" in card
+    program = (
+        card.split("```python\n")[1]
+        .split("```")[0]
+        .replace('"generator.params"', repr(str(tmp_path / "card/generator.params")))
+    )
+    found: dict[str, object] = {}
+    exec(program, found)
+    assert found["images"].shape == [64, 3, 64, 64]
+
+
+def test_other_pictures_are_not_compared_with(own_run, mine, tmp_path, say):
+    one = np.asarray(Image.open(next(mine.rglob("*.png"))))
+    for index in range(120):
+        Image.fromarray(np.roll(one, index)).save(tmp_path / f"{index}.png")
+    check_refused(say(evaluate.main, own_run, "--data-dir", tmp_path), "saw different pictures")
+
+
+def test_a_judge_of_their_classes(mine, own_run, tmp_path, monkeypatch, say):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(train_judge, "is_fit", lambda tried: True)  # after few epochs it may not be
+    said = say(train_judge.main, "--dataset", "folder", "--data-dir", mine, "--epochs", 15)
+    assert said.status == 0
+    small = load("folder", mine, (3, 32, 32))
+    record = judges.load_record(small.judge)
+    assert record["accuracy"] > 0.9  # red from blue
+    large = load("folder", mine, (3, 64, 64), labelled=True)
+    reference = Reference(large.judge, large.images, large.checksum)  # known at another size, by the same names
+    assert not reference.borrowed
+    assert (reference.seen.classes == large.labels).mean() > 0.9
+    assert "by a judge of their classes" in say(evaluate.main, own_run, "--samples", 100).out
+
+
+def test_one_class_makes_no_judge(mine, say):
+    check_refused(say(train_judge.main, "--dataset", "folder", "--data-dir", mine / "reds"), "in no sub-folder")
+
+
+def test_the_nearest_of_what_it_was_trained_on(own_run, mine, tmp_path, say):
+    said = say(sample.main, own_run, "--nearest", "--npy", tmp_path / "a.npy", "--out", tmp_path / "a.png")
+    assert (said.status, said.err) == (0, "")
+    assert "nearest training image, pixel by pixel: at a median distance of" in said.out
+    images = np.load(tmp_path / "a.npy")
+    real = load("folder", mine, (3, 64, 64)).images / 127.5 - 1
+    assert images.shape == (32, 3, 64, 64)
+    for drawn, beside in zip(images[::2], images[1::2]):
+        apart = ((real - drawn) ** 2).sum(axis=(1, 2, 3))
+        np.testing.assert_allclose(beside, real[apart.argmin()], atol=1e-5)
+
+
+def test_a_held_out_image_is_not_its_own_neighbour():
+    real = RNG.normal(size=(5, 1, 2, 2)).astype(np.float32)
+    assert sample.closest(real[3], real) == (3, 0)
+    place, far = sample.closest(real[3], real, 3)
+    assert place != 3
+    assert far == pytest.approx(np.linalg.norm(real[place] - real[3]), rel=1e-5)
+
+
+def test_a_file_for_each_and_a_film(own_run, tmp_path, say):
+    said = say(sample.main, own_run, "--count", 3, "--each", tmp_path / "each", "--npy", tmp_path / "a.npy")
+    assert (said.status, said.err) == (0, "")
+    files = sorted((tmp_path / "each").iterdir())
+    assert [path.name for path in files] == ["00000.png", "00001.png", "00002.png"]
+    for path, image in zip(files, np.load(tmp_path / "a.npy")):
+        with Image.open(path) as picture:
+            assert np.abs(np.asarray(picture).transpose(2, 0, 1) / 127.5 - 1 - image).max() < 0.005
+    check_refused(say(sample.main, own_run, "--each", tmp_path / "each"), "it is there already")
+    assert say(sample.main, own_run, "--interpolate", 0, 1, "--count", 5, "--out", tmp_path / "w.gif").status == 0
+    with Image.open(tmp_path / "w.gif") as film:
+        frames = [np.asarray(frame.convert("RGB")).astype(int) for frame in ImageSequence.Iterator(film)]
+    assert len(frames) == 5
+    assert frames[0].shape == (64, 64, 3)
+    check_refused(say(sample.main, own_run, "--out", tmp_path / "w.gif"), "ends in .png")
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--background", "mud"], "'mud' is no colour"),
+        (["--pad", "--dataset", "digits"], "--background and --pad: for --dataset folder"),
+        (["--size", "48"], "--size"),
+    ],
+)
+def test_flags_that_cannot_be(tmp_path, say, flags, words):
+    check_refused(say(train, "dcgan", *flags, "--output-dir", tmp_path / "run"), words)
+
+
+def test_pictures_that_are_all_alike_train(tmp_path, say):
+    """As does a folder of a thousand of which one has something in it."""
+    (tmp_path / "mine").mkdir()
+    for index in range(1000):
+        (tmp_path / "mine" / f"{index}").mkdir()
+    for index in range(8):
+        Image.new("RGB", (50, 50), "red").save(tmp_path / "mine/7" / f"{index}.png")
+    own = ["--dataset", "folder", "--data-dir", tmp_path / "mine", "--eval-every", 0, "--output-dir", tmp_path / "run"]
+    said = say(train, "dcgan", "--threads", 1, "--batch-size", 8, "--max-steps", 2, *own)
+    assert (said.status, said.err) == (0, "")
+
+
+@pytest.mark.parametrize("size", [32, 64, 128])
+def test_one_picture_and_none_are_refused_at_every_size(tmp_path, say, size):
+    own = ["--dataset", "folder", "--data-dir", tmp_path / "mine", "--size", size, "--output-dir", tmp_path / "run"]
+    (tmp_path / "mine").mkdir()
+    check_refused(say(train, "dcgan", *own), "no pictures there")
+    Image.new("RGB", (50, 50), "red").save(tmp_path / "mine/a.png")
+    check_refused(say(train, "dcgan", *own), "an update takes 32 images, there are 1")
+    (tmp_path / "mine/b.png").write_bytes((tmp_path / "mine/a.png").read_bytes()[:60])
+    check_refused(say(train, "dcgan", *own), "b.png: ")
+    assert not (tmp_path / "run").exists()
