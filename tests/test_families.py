@@ -13,7 +13,7 @@ from common.data import load_labelled
 from common.files.weights import load_params
 from common.game import Game
 from common.run import checkpoint
-from common.run.families import builder, families, image_of, title
+from common.run.families import builder, families, image_of
 from common.run.recorder import Recorder
 from common.run.runs import load_config, load_game, load_losses
 from tests.conftest import batch_of_noise, train
@@ -198,7 +198,7 @@ def test_it_is_compared(name, whole, tmp_path, say):
     assert (said.status, said.err) == (0, "")
     figure = compare.draw_runs([compare.load_run(whole)], 0.9)
     losses, *_ = figure.subfigs
-    assert [axes.get_title() for axes in losses.axes] == [f"{title(family_of(name))}: losses"]
+    assert [axes.get_title() for axes in losses.axes] == [compare.load_run(whole).label]
 
 
 def test_the_same_noise_gives_the_same_latent_vectors(name):

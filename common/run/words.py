@@ -59,7 +59,7 @@ def print_header(config: dict, images: np.ndarray, steps: int, start: int, earli
 
 def described(images: np.ndarray) -> str:
     """The shape and the size of images `[N, C, H, W]`, and where they are."""
-    _, channels, height, width = images.shape
+    channels, height, width = images.shape[1:]
     where = _("mapped from the cache") if isinstance(images, np.memmap) else _("in memory")
     colours = _("grey") if channels == 1 else _("in colour")
     return f", {width}x{height} {colours}, {images.nbytes / 1e6:,.0f} MB {where}"
