@@ -14,11 +14,14 @@ from assignment.student import CODE
 from assignment.syntax import changes
 from common import data
 from common.errors import UserError
+from common.machine import choice
 from dcgan.train import build as dcgan
 
 import paddle
 
 ROOT = Path(__file__).resolve().parents[1]
+
+choice.measures = False  # it would look at the machine and write to a cache, and the fence lets neither pass
 
 
 @lru_cache
