@@ -18,7 +18,7 @@ from common.files.atomic import atomic
 from common.run.artifacts import GRID_COLUMNS, grid, sorted_grids
 from common.run.commandline import Parser, command, user_path
 from common.run.families import ROOT, title
-from common.run.runs import load_game
+from common.run.runs import load_config, load_game
 
 import numpy as np
 from matplotlib import font_manager
@@ -83,7 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--runs", type=user_path, default=Path("work/compare"), help="where both families' runs lie")
     parser.add_argument("--out", type=user_path, default=Path("work/hero.gif"), help="the film, GIF")
     flags = parser.parse_args(arguments)
-    dataset = data.load("mnist")
+    dataset = data.load(load_config(flags.runs / FAMILIES[0])["dataset"])
     real = square(grid(data.as_float(dataset.images[: SIDE * GRID_COLUMNS])))
     films = [trained(flags.runs / family) for family in FAMILIES]
     length = min(map(len, films))
