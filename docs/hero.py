@@ -14,8 +14,7 @@ if __name__ == "__main__":
 from commands.sample import walk
 from common import data
 from common.errors import DONE, UserError
-from common.files.atomic import atomic
-from common.run.artifacts import GRID_COLUMNS, grid, sorted_grids
+from common.run.artifacts import GRID_COLUMNS, grid, sorted_grids, write_gif
 from common.run.commandline import Parser, command, user_path
 from common.run.families import ROOT, title
 from common.run.runs import load_config, load_game
@@ -94,9 +93,7 @@ def main(arguments: list[str] | None = None) -> int:
         frames.append(frame([*(picture for _, picture in both), real], [*captions, "real digits"]))
     durations = [TRAIN_MS] * (length - 1) + [HELD_MS] + [WALK_MS] * (len(frames) - length)
     flags.out.parent.mkdir(parents=True, exist_ok=True)
-    first, *others = [picture.quantize(GREYS, dither=Image.Dither.NONE) for picture in frames]
-    with atomic(flags.out) as file:
-        first.save(file, "GIF", save_all=True, append_images=others, duration=durations, loop=0, optimize=True)
+    write_gif(flags.out, [picture.quantize(GREYS, dither=Image.Dither.NONE) for picture in frames], durations)
     print(f"{flags.out}: {len(durations)} frames, {flags.out.stat().st_size / 1e6:.2f} MB")
     return DONE
 

@@ -14,7 +14,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common.errors import DONE, UserError
-from common.files.atomic import atomic
+from common.run.artifacts import write_gif
 from common.run.commandline import Parser, command, user_path
 from tests import board
 
@@ -66,11 +66,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=user_path, default=Path("work/watch.gif"), help="the film, GIF")
     parser.add_argument("--lang", choices=("en", "zh"), default="en", help="the language of the page")
     flags = parser.parse_args(arguments)
-    first, *others = one_palette(frames(f"{PAGE.as_uri()}#preset=1&lang={flags.lang}"))
-    durations = [FRAME_MS] * len(others) + [LAST_MS]
+    pictures = one_palette(frames(f"{PAGE.as_uri()}#preset=1&lang={flags.lang}"))
+    durations = [FRAME_MS] * (len(pictures) - 1) + [LAST_MS]
     flags.out.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(flags.out) as file:
-        first.save(file, "GIF", save_all=True, append_images=others, duration=durations, loop=0, optimize=True)
+    write_gif(flags.out, pictures, durations)
     print(f"{flags.out}: {len(durations)} frames, {flags.out.stat().st_size / 1e6:.2f} MB")
     return DONE
 

@@ -102,9 +102,14 @@ def save_film(path: Path, pictures: list[Image.Image], milliseconds: int = 120) 
     """Write pictures as a GIF, atomically, the last one held for two seconds."""
     # 16 greys: a quarter of the size and no visible loss; colour needs more.
     frames = [one.quantize(128) if one.mode == "RGB" else one.convert("L").quantize(16) for one in pictures]
-    durations = [milliseconds] * (len(frames) - 1) + [2000]
+    write_gif(path, frames, [milliseconds] * (len(frames) - 1) + [2000])
+
+
+def write_gif(path: Path, frames: list[Image.Image], durations: list[int]) -> None:
+    """Write frames as they are as a GIF that repeats, atomically; each is shown for so many milliseconds."""
+    first, *others = frames
     with atomic(path) as file:
-        frames[0].save(file, format="GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
+        first.save(file, "GIF", save_all=True, append_images=others, duration=durations, loop=0, optimize=True)
 
 
 def remove_later_grids(samples: Path, step: int, sample_every: int, steps_per_epoch: int) -> None:
