@@ -19,7 +19,7 @@ from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # Of every training on images, and of the samples that notebook 4 judges; what they assert holds for any number.
-STEPS, SAMPLES = "4", "300"
+STEPS, SAMPLES = "2", "200"
 
 
 def code_cells(notebook) -> list:
@@ -40,7 +40,7 @@ def test_it_runs_from_top_to_bottom(path: Path, monkeypatch, tmp_path):
         monkeypatch.setenv("MNIST_DIR", str(tmp_path / "nothing"))
     notebook = nbformat.read(path, as_version=4)
     for cell in code_cells(notebook):
-        cell.outputs = []
+        cell.source, cell.outputs = cell.source.replace("STEPS = 2500", "STEPS = 1200"), []  # notebook 1, on numbers
     NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(path.parent)}}).execute()
     assert all(cell.execution_count for cell in code_cells(notebook))
 
