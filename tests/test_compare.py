@@ -18,13 +18,12 @@ from PIL import Image
 
 
 @pytest.fixture
-def runs(made_once, monkeypatch) -> Path:
+def runs(made_once) -> Path:
     """Two runs of the toy, and a very short one of families of other kinds: a critic without a scale, four networks,
     reconstructions."""
     small = ["--batch-size", 8, "--max-steps", 2]
 
     def make(folder: Path) -> None:
-        monkeypatch.setattr("common.run.recorder.EMA_BATCHES", 1)
         made = [("long", "toy", ["--max-steps", 150]), ("short", "toy", ["--max-steps", 5])]
         made += [("wgan_gp", "wgan_gp", [*small, "--critic-steps", 1])]
         made += [("cyclegan", "cyclegan", small), ("bigan", "bigan", small)]

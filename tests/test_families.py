@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import gc
-import inspect
 import json
+import sys
 from pathlib import Path
 from typing import Callable
 
@@ -28,7 +28,8 @@ FLAGS = ["--threads", 1, "--batch-size", 8, "--eval-every", 0, "--sample-every",
 # Where the default takes more than is needed here; StackGAN is stopped in its first stage and resumed into the second.
 MORE = {"wgan_gp": ["--critic-steps", 2], "stackgan": ["--first-updates", 4]}
 LARGE = "dcgan --size 64 --channels 3"  # on pictures of one's own, hence with the penalty and augmented
-pytestmark = pytest.mark.parametrize("name", [*families(), LARGE])
+# One family after the other, so that what its tests share is made in one worker and forgotten before the next.
+pytestmark = pytest.mark.parametrize("name", [*families(), LARGE], scope="module")
 
 
 def family_of(name: str) -> str:
@@ -43,6 +44,12 @@ def in_colour(name: str) -> bool:
     return name == LARGE or image_of(builder(name))[0] == 3
 
 
+@pytest.fixture(scope="module")
+def game(name) -> Game:
+    """A new one, for tests that leave it as it is."""
+    return game_of(name)
+
+
 @pytest.fixture(scope="session")
 def pictures(made_once) -> Path:
     """What families in colour are trained on here: there is no data set in colour without a download."""
@@ -55,9 +62,8 @@ def pictures(made_once) -> Path:
 
 
 @pytest.fixture
-def play(name, pictures, monkeypatch) -> Callable[..., int]:
+def play(name, pictures) -> Callable[..., int]:
     """`play(folder)`: a run of the family, resumed where it was begun."""
-    monkeypatch.setattr("common.run.recorder.EMA_BATCHES", 2)  # what takes a third of so short a run
 
     def run(folder: Path, device: str = "cpu") -> int:
         images = ["--dataset", "folder", "--data-dir", pictures] if in_colour(name) else ["--dataset", "digits"]
@@ -78,8 +84,7 @@ def whole(name, made_once, play) -> Path:
     return made_once(f"family-{name.replace(' ', '')}", make)
 
 
-def test_it_writes_what_a_run_writes(name, whole):
-    game = game_of(name)
+def test_it_writes_what_a_run_writes(name, game, whole):
     assert steps_written(whole) == STEPS
     losses = load_losses(whole)
     columns = list(losses)
@@ -172,24 +177,23 @@ def test_it_reconstructs(name, whole, tmp_path, say):
         assert "by generator_ema.params and the last weights of the other networks" in said.out
 
 
-def test_it_is_judged(name, whole, say, monkeypatch):
-    for module in {inspect.getmodule(kind) for kind in type(game_of(name)).__mro__}:
+def test_it_is_judged(name, game, whole, say, monkeypatch):
+    for module in [module for path, module in sys.modules.items() if path.startswith("zoo.")]:
         if hasattr(module, "MEASURED"):  # fewer samples for the family's own yardstick
             monkeypatch.setattr(module, "MEASURED", 200)
     monkeypatch.setattr("commands.evaluate.RECONSTRUCTED", 50)
     said = say(evaluate.main, whole, "--samples", 100, "--json")
     assert (said.status, said.err) == (0, "")
     found = json.loads(said.out)
-    draws = "generator" in game_of(name).networks
+    draws = "generator" in game.networks
     assert {f"{whole} raw", f"{whole} EMA"} & set(found["rows"]) == (
         {f"{whole} raw", f"{whole} EMA"} if draws else set()
     )
     assert {"real, a half" if in_colour(name) else "real, unseen", "noise"} <= set(found["rows"])
     assert ("the features of CIFAR-10's judge" in found["dataset"]) == in_colour(name)
     assert all(np.isfinite(row["frechet"]) for row in found["rows"].values())
-    reconstructs = load_game(whole).reconstructs
-    assert not (reconstructs and f"{whole} EMA" in found["yardsticks"])  # the encoder is not averaged
-    assert ("PSNR" in found["yardsticks"].get(f"{whole} raw", {})) == reconstructs
+    assert not (game.reconstructs and f"{whole} EMA" in found["yardsticks"])  # the encoder is not averaged
+    assert ("PSNR" in found["yardsticks"].get(f"{whole} raw", {})) == game.reconstructs
     assert draws or found["yardsticks"][f"{whole} raw"]
 
 
@@ -201,8 +205,7 @@ def test_it_is_compared(name, whole, tmp_path, say):
     assert [axes.get_title() for axes in losses.axes] == [compare.load_run(whole).label]
 
 
-def test_the_same_noise_gives_the_same_latent_vectors(name):
-    game = game_of(name)
+def test_the_same_noise_gives_the_same_latent_vectors(game):
     first, second = (game.latent(np.random.default_rng(5), 12) for _ in range(2))
     assert (first == second).all()
     np.testing.assert_array_equal(first[:7], game.latent(np.random.default_rng(5), 7))
@@ -210,9 +213,8 @@ def test_the_same_noise_gives_the_same_latent_vectors(name):
     assert isinstance(first, np.ndarray)
 
 
-def test_the_noise_is_what_the_family_says(name):
+def test_the_noise_is_what_the_family_says(game):
     """`commands.sample --interpolate` walks on a sphere if it is normal, and straight, staying inside, if it is not."""
-    game = game_of(name)
     noise = game.latent(np.random.default_rng(0), 500)[:, : game.latent_dim]
     if game.noise == "uniform":
         assert -1 <= noise.min() < -0.99 < 0.99 < noise.max() < 1

@@ -86,7 +86,7 @@ def test_a_run_that_goes_on_keeps_what_it_had(mine, tmp_path):
 
 def test_the_header_says_what_it_costs_and_what_was_chosen(mine, tmp_path, say):
     own = ["--dataset", "folder", "--data-dir", mine, "--eval-every", 0, "--output-dir", tmp_path / "run"]
-    said = say(train, "dcgan", *SHORT, "--max-steps", 1, *own)
+    said = say(train, "dcgan", *SHORT, "--batch-size", 8, "--max-steps", 1, *own)
     assert said.status == 0
     assert "folder, 120 images, 32x32 in colour, 0 MB in memory" in said.out
     assert "--learning-rate 0.0005" in said.out
@@ -132,7 +132,7 @@ def test_other_pictures_are_not_compared_with(own_run, mine, tmp_path, say):
 def test_a_judge_of_their_classes(mine, own_run, tmp_path, monkeypatch, say):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(train_judge, "is_fit", lambda tried: True)  # after few epochs it may not be
-    said = say(train_judge.main, "--dataset", "folder", "--data-dir", mine, "--epochs", 15)
+    said = say(train_judge.main, "--dataset", "folder", "--data-dir", mine, "--epochs", 8)
     assert said.status == 0
     small = load("folder", mine, (3, 32, 32))
     record = judges.load_record(small.judge)

@@ -121,9 +121,8 @@ def test_sample_bad_input(run_dir, tmp_path, monkeypatch, say, flags, words):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_best_generator_is_the_one_of_the_least_distance(run_dir, monkeypatch):
+def test_the_best_generator_is_the_one_of_the_least_distance(run_dir):
     """The run's own: its file gives the distance that is least in `metrics.jsonl`."""
-    monkeypatch.setattr(Examiner, "SAMPLES", 2000)  # as the command that made it
     found = Examiner(data.load("digits")).examine(load_game(run_dir, "generator_best.params"))
     assert found["raw"]["frechet"] == pytest.approx(best_distance(run_dir), rel=1e-3)
 

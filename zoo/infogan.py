@@ -48,6 +48,7 @@ from paddle import Tensor, nn
 from paddle.nn.functional import cross_entropy, mse_loss, sigmoid
 
 NOISE, CATEGORIES, NUMBERS = 62, 10, 2  # in a latent vector, in this order
+MEASURED = 2000  # digits drawn
 
 
 class Quiet(Generator):
@@ -136,12 +137,12 @@ class InfoGAN(Game):
 
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
         """Whether Q reads the category that G drew, and whether the categories are the digits."""
-        drawn, real = self.sample(self.latent(np.random.default_rng(0), 2000)), reference.unseen[::2]
-        right = float((self.categories(drawn) == np.arange(2000) % CATEGORIES).mean())
+        drawn, real = self.sample(self.latent(np.random.default_rng(0), MEASURED)), reference.unseen[::2]
+        right = float((self.categories(drawn) == np.arange(MEASURED) % CATEGORIES).mean())
         digits = reference.see(real).classes  # in place of the labels, which it reads 99.3% right
         paddle.seed(0)  # the same floor each time
         shares = [matched_share(game.categories(real), digits) for game in (self, InfoGAN())]
-        own = "share of 2,000 digits of G whose category Q reads; at least 0.99 wanted"
+        own = f"share of {MEASURED:,} digits of G whose category Q reads; at least 0.99 wanted"
         known = "share of unseen digits that Q puts into the category of their kind; floor: untrained; 0.85 wanted"
         return {"Q reads its code": Yardstick(right, 0.1, own), "categories are digits": Yardstick(*shares, known)}
 
