@@ -147,9 +147,8 @@ class CommonSpace(Translation):
             real, fake = [self.s_a(a), self.s_b(b)], [self.s_a(fake_a.detach()), self.s_b(fake_b.detach())]
             losses = {"loss_d": sum(least_squares.discriminator(*scores) for scores in zip(real, fake))}
             if self.constraint == "domain":
-                losses["loss_code"] = non_saturating.discriminator(
-                    *(self.guess(code.detach()) for code in (code_a, code_b))
-                )
+                guessed = [self.guess(code.detach()) for code in (code_a, code_b)]
+                losses["loss_code"] = non_saturating.discriminator(*guessed)
             sum(losses.values()).backward()
         score_real, score_fake = (sum(score.mean() for score in scores) / 2 for scores in (real, fake))
         values = {**losses, "loss_g": loss_g, "rebuilt": rebuilt, "constraint": constraint}
