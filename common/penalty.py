@@ -37,7 +37,7 @@ def steepness(discriminator: nn.Layer | list[Callable[[Tensor], Tensor]], images
     return slopes.square().sum(axis=list(range(1, slopes.ndim))).mean()
 
 
-def lazily(slope: Callable[[], Tensor], weight: float, step: int, every: int) -> Tensor:
+def lazily(slope: Callable[[], Tensor], weight: float, step: int, every: int = 4) -> Tensor:
     """γ/2 times a squared slope, computed in one step of `every` and as many times heavier there; 0 in the others
     (Karras et al. 2019, arXiv 1912.04958, section 3.1). `backward` has been called on it.
 

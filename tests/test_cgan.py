@@ -10,7 +10,7 @@ from common.run.families import builder
 from tests.conftest import batch_of, make_gan, train
 from tests.runs import TOY
 from zoo.cgan import CGAN
-from zoo.shared.labels import CLASSES
+from zoo.shared.labels import CLASSES, Conditional
 
 import numpy as np
 import paddle
@@ -69,7 +69,7 @@ def test_gs_loss_is_the_sum_over_the_heads(heads):
     game.optimizers["discriminator"].set_lr(0.0)
     values, again = game.update(batch_of(0)), batch_of(0)
     y = paddle.to_tensor(np.eye(10, dtype=np.float32)[again.labels.numpy()][:, :, None, None])
-    _, noise = (again.draw(super(CGAN, twin).latent) for _ in range(2))
+    _, noise = (again.draw(super(Conditional, twin).latent) for _ in range(2))
     scores = twin.discriminator(twin.generator(paddle.concat([noise, y], axis=1)), y)
     assert len(scores) == (1 if heads == "one" else 2)
     assert float(values["loss_g"]) == pytest.approx(sum(float(softplus(-s).mean()) for s in scores), rel=1e-4)

@@ -10,8 +10,9 @@ from common.losses import non_saturating
 from common.run.families import builder
 from common.run.recorder import Recorder
 from tests.conftest import batch_of, make_gan, train
-from zoo.bigan import pairs, relative_distance, same_as_neighbour
+from zoo.bigan import pairs, relative_distance
 from zoo.infogan import CATEGORIES, NOISE, matched_share, misread
+from zoo.shared.codes import known_by_neighbour
 
 import numpy as np
 import paddle
@@ -190,8 +191,8 @@ def test_bigans_measures_by_hand():
     assert relative_distance(x, x) == 0
     assert relative_distance(x, x * 0.8) == pytest.approx(0.1 / 0.9)  # 0, 0.2, 0, 0.2 over 0.8, 1, 0.8, 1
     assert relative_distance(x, np.full_like(x, 0.5)) == pytest.approx(1)  # the mean of all: no nearer to its own
-    codes = np.array([0, 0.1, 5, 5.1, 9, 9.1])[:, None, None, None]
-    assert same_as_neighbour(codes, np.array([1, 1, 2, 2, 3, 7])) == pytest.approx(2 / 3)
+    codes, others = np.array([0, 5, 9])[:, None, None, None], np.array([0.1, 5.1, 9.1])[:, None, None, None]
+    assert known_by_neighbour(codes, np.array([1, 2, 3]), others, np.array([1, 2, 7])) == pytest.approx(2 / 3)
 
 
 def test_infogans_yardsticks_at_their_ceiling(reference, tmp_path, monkeypatch):

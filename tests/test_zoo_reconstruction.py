@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.conftest import batch_of
 from tests.players import changed, movers, numbers, trained
 from zoo.stackgan import Stack, StackGAN, enlarged
-from zoo.vae_gan import VAEGAN, Discriminator, divergence, error
+from zoo.vae_gan import VAEGAN, divergence, error
 
 import numpy as np
 import paddle
@@ -91,14 +91,14 @@ def test_losses_of_vae_gan_by_hand():
     noise, drawn = again.draw(twin.latent), again.draw(twin.latent)
     code, _ = twin.encode(again.images, noise)
     kinds = again.images, *twin.decode(code, drawn)
-    real, copied, made = (twin.discriminator(images)[1] for images in kinds)
+    real, copied, made = (twin.look(images)[1] for images in kinds)
     for player in ("discriminator", "encoder"):
         game.optimizers[player].set_lr(0.0)
     values = game.update(batch)
     expected = softplus(-real).mean() + (softplus(copied).mean() + softplus(made).mean()) / 2
     assert float(values["loss_d"]) == pytest.approx(float(expected), rel=1e-4)
     code, kl = twin.encode(again.images, noise)
-    wrong = error(twin.discriminator(twin.decode(code, drawn)[0])[0], twin.discriminator(again.images)[0])
+    wrong = error(twin.look(twin.decode(code, drawn)[0])[0], twin.look(again.images)[0])
     assert float(values["loss_e"]) == pytest.approx(float(kl + 0.02 * wrong), rel=1e-4)
     expected = 1e-3 * wrong + (softplus(-copied).mean() + softplus(-made).mean()) / 2
     assert float(values["loss_g"]) == pytest.approx(float(expected), rel=1e-4)
@@ -129,7 +129,7 @@ def test_gamma_weighs_the_reconstruction_against_the_verdict():
 
 
 def test_d_shows_its_middle_layer():
-    features, scores = Discriminator()(batch_of(0).images)
+    features, scores = VAEGAN().look(batch_of(0).images)
     assert (features.shape, scores.shape) == ([8, 128, 8, 8], [8, 1, 1, 1])
 
 

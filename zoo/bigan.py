@@ -31,8 +31,9 @@ from common.game import Batch, Game, Yardstick, adams
 from common.judging.reference import Reference
 from common.losses import non_saturating
 from common.penalty import lazily, steepness
-from common.settings import Count, Decay, Rate, Weight
+from common.settings import Decay, Rate, Weight
 from common.train import run
+from zoo.shared.codes import known_by_neighbour
 from zoo.shared.layers import dense
 
 import numpy as np
@@ -50,7 +51,6 @@ class BiGAN(Game):
         learning_rate: Adam's step size, all networks
         beta1: Adam's first decay rate, all networks
         penalty: γ, half of which weighs the squared slope of D at real pairs; 0 is off
-        penalty_every: steps between penalties, each weighted by as many
         regress: weight of E's error in reading z from G(z), which moves E alone; 0 is off
     """
 
@@ -64,7 +64,6 @@ class BiGAN(Game):
         learning_rate: Rate = 1e-3,
         beta1: Decay = 0.5,
         penalty: Weight = 1.0,
-        penalty_every: Count = 4,
         regress: Weight = 10.0,
     ) -> None:
         drawn = [nn.Flatten(), *dense(CODE, WIDTH, WIDTH, PIXELS, norm=True), nn.Tanh(), nn.Unflatten(1, [1, 28, 28])]
@@ -74,7 +73,7 @@ class BiGAN(Game):
         self.networks = {"generator": self.generator, "encoder": self.encoder, "discriminator": self.discriminator}
         self.ema, both = EMA(self.generator), nn.LayerList([self.generator, self.encoder])
         self.optimizers = adams({"both": both, "discriminator": self.discriminator}, learning_rate, beta1, 0.999)
-        self.penalty, self.penalty_every, self.regress = penalty, penalty_every, regress
+        self.penalty, self.regress = penalty, regress
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """D tells the two sorts of pairs apart; then G and E together make each look like the other."""
@@ -84,8 +83,7 @@ class BiGAN(Game):
             real, fake = self.discriminator(encoded), self.discriminator(drawn)
             loss_d = non_saturating.discriminator(real, fake)
             loss_d.backward()
-            steep = lambda: steepness(self.discriminator, encoded)  # noqa: E731
-            penalty = lazily(steep, self.penalty, batch.step, self.penalty_every)
+            penalty = lazily(lambda: steepness(self.discriminator, encoded), self.penalty, batch.step)
         with self.turn("both"):
             images = self.generator(z_g)
             encoded, drawn = self.discriminator(pairs(x, self.encoder(x))), self.discriminator(pairs(images, z_g))
@@ -116,9 +114,10 @@ class BiGAN(Game):
         codes = [self.apply(game.encoder, x) for game in (self, BiGAN())]
         near = "mean distance of x to G(E(x)) over that of another image; below 1 wanted, the authors have 0.62"
         kind = "share of unseen digits whose nearest neighbour by code is of their kind"
+        known = [known_by_neighbour(z[::2], digits[::2], z[1::2], digits[1::2]) for z in codes]
         return {
             "G(E(x)) is near x": Yardstick(*(relative_distance(x, self.sample(z)) for z in codes), near),
-            "codes know the digit": Yardstick(*(same_as_neighbour(z, digits) for z in codes), kind),
+            "codes know the digit": Yardstick(*known, kind),
         }
 
 
@@ -131,14 +130,6 @@ def relative_distance(x: np.ndarray, again: np.ndarray) -> float:
     """The mean distance of `x` to `again`, image by image, over that of each image's neighbour in `x`."""
     own, other = (np.linalg.norm((a - again).reshape(len(x), -1), axis=1).mean() for a in (x, np.roll(x, 1, axis=0)))
     return float(own / other)
-
-
-def same_as_neighbour(codes: np.ndarray, digits: np.ndarray) -> float:
-    """The share of every second image whose nearest neighbour by code among the others is the same digit."""
-    from sklearn.neighbors import KNeighborsClassifier  # takes 1.4 s to import
-
-    nearest = KNeighborsClassifier(1, algorithm="brute").fit(codes[::2, :, 0, 0], digits[::2])
-    return float(nearest.score(codes[1::2, :, 0, 0], digits[1::2]))
 
 
 build = BiGAN

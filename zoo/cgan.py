@@ -32,20 +32,18 @@ from typing import Literal
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from common.ema import EMA
-from common.game import Batch, Game, Yardstick, adams
+from common.game import Batch
+from common.gan import GAN
 from common.init import weights_init
-from common.judging.reference import Reference
 from common.layers import DEEP, Generator, score_layers
 from common.losses import non_saturating
 from common.machine.activations import LeakyReLU
 from common.machine.convolutions import Conv2D
 from common.penalty import lazily, steepness
-from common.settings import Channels, Count, Decay, Rate, Size, Weight
+from common.settings import Channels, Decay, Rate, Size, Weight
 from common.train import run
-from zoo.shared.labels import CLASSES, beside, hot, obeys, with_label, wrong_labels
+from zoo.shared.labels import CLASSES, Conditional, beside, hot, wrong_labels
 
-import numpy as np
 import paddle
 from paddle import Tensor, nn
 from paddle.nn.functional import sigmoid, softplus
@@ -85,24 +83,15 @@ class Discriminator(nn.Layer):
         return steepness([*self.trunk, label, *self.fits], x) + steepness([*self.trunk, self.real], x)
 
 
-class CGAN(Game):
+class CGAN(Conditional, GAN):
     """A generator and a discriminator that both know the label.
 
     Args:
         parts: what D is shown: two, real images and fakes with their labels; three, also real ones with a wrong label
         heads: of D: one that answers all, or two, one for "does it fit the label?" and one for "is it real?"
-        learning_rate: Adam's step size, both networks
-        beta1: Adam's first decay rate, both networks
-        beta2: Adam's second decay rate, both networks
-        penalty: γ, half of which weighs the squared slope of D at real images; 0 is off
-        penalty_every: steps between penalties, each weighted by as many
         size: height and width of the images
         channels: of the images: 1 grey, 3 colour (default: the data set's; 3 for --dataset folder)
     """
-
-    labelled = True
-    condition = "digit"
-    chance = non_saturating.chance
 
     def __init__(
         self,
@@ -112,51 +101,35 @@ class CGAN(Game):
         beta1: Decay = 0.5,
         beta2: Decay = 0.999,
         penalty: Weight = 1.0,
-        penalty_every: Count = 4,
         size: Size = 32,
         channels: Channels = 1,
     ) -> None:
-        self.generator = Generator(self.latent_dim + CLASSES, channels, size).apply(weights_init)
-        self.discriminator, self.image = Discriminator(heads, size, channels).apply(weights_init), self.generator.image
-        self.networks = {"generator": self.generator, "discriminator": self.discriminator}
-        self.optimizers = adams(self.networks, learning_rate, beta1, beta2)
-        self.ema = EMA(self.generator)
-        self.three, self.penalty, self.penalty_every = parts == "three", penalty, penalty_every
+        generator = Generator(self.latent_dim + CLASSES, channels, size).apply(weights_init)
+        discriminator, loss = Discriminator(heads, size, channels).apply(weights_init), non_saturating
+        super().__init__(generator, discriminator, loss, learning_rate, beta1, beta2, penalty=penalty)
+        self.three = parts == "three"
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """D tells real images with their labels from fakes with theirs; then G is asked for the same labels again."""
         y = hot(batch.labels)
 
         with self.turn("discriminator"):
-            fake = self.generator(paddle.concat([batch.draw(super().latent), y], axis=1))
+            fake = self.generator(self.ask(batch, y))
             real, wrong = self.discriminator(batch.images, y), self.discriminator(fake, y)
             if self.three:  # these are real: only the fit is wrong
                 wrong = [*wrong, self.discriminator(batch.images, hot(wrong_labels(batch)))[0]]
             loss_d = softplus(-paddle.concat(real)).mean() + softplus(paddle.concat(wrong)).mean()
             loss_d.backward()
-            steep = lambda: self.discriminator.steepness(batch.images, y)  # noqa: E731
-            penalty = lazily(steep, self.penalty, batch.step, self.penalty_every)
+            penalty = lazily(lambda: self.discriminator.steepness(batch.images, y), self.penalty, batch.step)
 
         with self.turn("generator"):
-            fake = self.generator(paddle.concat([batch.draw(super().latent), y], axis=1))
+            fake = self.generator(self.ask(batch, y))
             loss_g = sum(non_saturating.generator(s) for s in self.discriminator(fake, y))
             loss_g.backward()
 
         scores = {"score_real": sigmoid(real[0]).mean(), "score_fake": sigmoid(wrong[0]).mean()}
         values = {"loss_d": loss_d, "loss_g": loss_g, "penalty": penalty, **scores}
         return {name: value.detach() for name, value in values.items()}
-
-    def latent(self, rng: np.random.Generator, count: int, label: int | None = None) -> np.ndarray:
-        """`[count, 110, 1, 1]`: noise, then the label one-hot; without a label the digits in turn."""
-        return with_label(super().latent(rng, count), label)
-
-    def show(self, batch: Batch) -> np.ndarray:
-        """A row for each digit, `[80, C, H, W]`."""
-        return self.sample(np.concatenate([self.latent(batch.rng, 8, digit) for digit in range(CLASSES)]))
-
-    def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
-        """Whether G draws the digit that it is asked for."""
-        return obeys(self, reference)
 
 
 build = CGAN

@@ -29,23 +29,21 @@ from typing import Literal
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from common.ema import EMA
-from common.game import Batch, Game, Yardstick, adams
+from common.game import Batch, Yardstick
+from common.gan import GAN
 from common.init import weights_init
 from common.judging.reference import Reference
 from common.layers import Generator, score_layers
 from common.losses import non_saturating
 from common.penalty import lazily, steepness
-from common.settings import Count, Decay, Rate, Weight
+from common.settings import Decay, Rate, Weight
 from common.train import run
-from zoo.shared.domains import DOMAINS, one_each, two_domains
-from zoo.shared.translation import same, two_judges
+from zoo.shared.domains import two_domains, unseen_of
+from zoo.shared.translation import MEASURED, same, two_judges
 
 import numpy as np
 from paddle import Tensor, nn
 from paddle.nn.functional import sigmoid
-
-MEASURED = 1000  # pairs that are compared
 
 
 class Pair(nn.Layer):
@@ -84,19 +82,14 @@ class Judges(nn.Layer):
         return sum(steepness([begin, *self.shared], x) for begin, x in zip(self.begins, pictures))
 
 
-class CoGAN(Game):
+class CoGAN(GAN):
     """A pair of generators against a pair of discriminators.
 
     Args:
         domains: what B is; A is the data set
-        learning_rate: Adam's step size, all networks
-        beta1: Adam's first decay rate, all networks
-        penalty: γ, half of which weighs the squared slope of each D at its real images; 0 is off
-        penalty_every: steps between penalties, each weighted by as many
     """
 
     batches = 2  # one for each domain
-    chance = non_saturating.chance
 
     def __init__(
         self,
@@ -104,13 +97,10 @@ class CoGAN(Game):
         learning_rate: Rate = 1e-3,
         beta1: Decay = 0.5,
         penalty: Weight = 1.0,
-        penalty_every: Count = 4,
     ) -> None:
-        self.domains, self.penalty, self.penalty_every = domains, penalty, penalty_every
-        self.generator, self.discriminator = Pair().apply(weights_init), Judges().apply(weights_init)
-        self.networks = {"generator": self.generator, "discriminator": self.discriminator}
-        self.optimizers = adams(self.networks, learning_rate, beta1, 0.999)
-        self.ema = EMA(self.generator)
+        generator, discriminator = Pair().apply(weights_init), Judges().apply(weights_init)
+        super().__init__(generator, discriminator, non_saturating, learning_rate, beta1, penalty=penalty)
+        self.domains = domains
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Both discriminators on both domains; then both generators on one noise."""
@@ -122,8 +112,7 @@ class CoGAN(Game):
             fake = self.discriminator(self.generator.pair(z_d))
             loss_d = sum(non_saturating.discriminator(*scores) for scores in zip(real, fake))
             loss_d.backward()
-            steep = lambda: self.discriminator.steepness(pictures)  # noqa: E731
-            penalty = lazily(steep, self.penalty, batch.step, self.penalty_every)
+            penalty = lazily(lambda: self.discriminator.steepness(pictures), self.penalty, batch.step)
         with self.turn("generator"):
             loss_g = sum(non_saturating.generator(score) for score in self.discriminator(self.generator.pair(z_g)))
             loss_g.backward()
@@ -144,23 +133,18 @@ class CoGAN(Game):
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
         """Whether what is drawn from one noise belongs together; the floors are a black picture and another's."""
         a, b = self.pairs(self.latent(np.random.default_rng(0), MEASURED))
-        wanted, other = DOMAINS[self.domains](a, one_each(np.random.default_rng(0), len(a))), np.roll(b, 1, axis=0)
-        black, others = agreement(wanted, np.full_like(b, -1))[0], agreement(wanted, other)
-        pixels, overlap = agreement(wanted, b)
         read_a, read_b, right = two_judges(reference, self.domains)
-        digits = read_a(a)
-        alike = same(read_b(b), digits)
-        ceiling = max(same(read_b(wanted), digits), 1 / len(a))  # a generator that draws nothing has none
-        share = (
-            f"share of pixels as A's picture says, black or white; floor: all black; another's B has {others[0]:.3f}"
-        )
+        wanted, digits = unseen_of(self.domains, a, read_a(a))
+        black, other = np.full_like(b, -1), np.roll(b, 1, axis=0)
+        (pixels, overlap), (few, _), (_, less) = (agreement(wanted, images) for images in (b, black, other))
+        alike, floor, ceiling = (same(read_b(images), digits) for images in (b, other, wanted))
+        ceiling = max(ceiling, 1 / len(a))  # a generator that draws nothing has none
         union = "white in both over white in either; floor: another's B; all black has 0"
         meaning = f"judges of A and of B, who gets {right:.3f} of B's own right, read the same; floor: another's B"
         of = f"the same over {ceiling:.3f}, what the judge of B reads alike in the B that belongs to A; 0.95 wanted"
-        floor = same(read_b(other), digits)
         return {
-            "pixels agree": Yardstick(pixels, black, share),
-            "strokes overlap": Yardstick(overlap, others[1], union),
+            "pixels agree": Yardstick(pixels, few, "share of pixels as A's picture says, black or white; floor: black"),
+            "strokes overlap": Yardstick(overlap, less, union),
             "read alike": Yardstick(alike, floor, meaning),
             "read alike, of what can be": Yardstick(alike / ceiling, floor / ceiling, of),
         }

@@ -3,7 +3,7 @@
 The idea. CycleGAN's way from A to B, cut in two: an encoder E_A makes a picture of A into a code of 64 numbers, a
 decoder D_B a code into a picture of B. Each domain has both, an autoencoder of its own, and D_B(E_A(a)) translates. But
 two autoencoders have two languages: what is a 3 in one may be a 7 in the other. Four ways to make them one
-(`--constraint`), each a function below:
+(`--constraint`):
 
     shared   the layers next to the code are the same ones (Liu and Tuzel 2016, CoGAN, arXiv 1606.07536)
     domain   a discriminator guesses the domain from the code, encoders fool it (Ganin et al. 2015, arXiv 1505.07818)
@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Callable, Literal
+from typing import Literal
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -45,20 +45,20 @@ from common.machine.activations import LeakyReLU, ReLU
 from common.machine.convolutions import Conv2D, Conv2DTranspose
 from common.settings import Decay, Rate, Weight
 from common.train import run
+from zoo.shared.codes import known_by_neighbour
 from zoo.shared.domains import two_domains, unseen_of
-from zoo.shared.layers import patches
+from zoo.shared.layers import dense, patches
 from zoo.shared.likeness import LIKENESS, l2
-from zoo.shared.translation import MEASURED, Translation, same
+from zoo.shared.translation import MEASURED, Translation
 
 import numpy as np
 import paddle
-import scipy  # its parts load where they are used
 from paddle import Tensor, nn
 from paddle.nn.functional import normalize
 
 Pair = tuple[Tensor, Tensor]  # of A and of B
 CODE, WIDTH = 64, 32  # numbers of a code; channels beside the picture
-LAST, FIRST = range(5, 10), range(6)  # what `shared` shares: the end of an encoder, the beginning of a decoder
+OWN, COMMON = 5, 6  # with `shared`: an encoder's first layers are its own; a decoder's first ones are both's
 
 
 class Unit(nn.Layer):
@@ -94,27 +94,6 @@ def decoder() -> nn.Sequential:
     )
 
 
-def share(one: nn.Sequential, other: nn.Sequential, layers: range) -> None:
-    """`shared`: from here on these layers of `other` are those of `one`."""
-    for index in layers:
-        other[index] = one[index]
-
-
-def confusion(score_a: Tensor, score_b: Tensor) -> Tensor:
-    """`domain`: the loss of a discriminator that takes codes of A for real, with the domains swapped."""
-    return non_saturating.discriminator(score_b, score_a)
-
-
-def whole_way(unlike: Callable[[Tensor, Tensor], Tensor], pictures: Pair, again: Pair) -> Tensor:
-    """`cycle`: how unlike pictures are to what comes home; ten times, as the reconstruction."""
-    return 10 * sum(map(unlike, again, pictures))
-
-
-def three_quarters(codes: Pair, again: Pair) -> Tensor:
-    """`code`: how unlike codes are to those of their translations."""
-    return sum(map(l2, again, codes))
-
-
 class CommonSpace(Translation):
     """Two autoencoders, which move as one, against discriminators of each domain and, for `domain`, of codes.
 
@@ -140,15 +119,15 @@ class CommonSpace(Translation):
     ) -> None:
         self.domains, self.constraint, self.weight, self.unlike = domains, constraint, weight, LIKENESS[likeness]
         self.e_a, self.e_b, self.d_a, self.d_b = encoder(), encoder(), decoder(), decoder()
-        if constraint == "shared":
-            share(self.e_a, self.e_b, LAST)
-            share(self.d_a, self.d_b, FIRST)
+        if constraint == "shared":  # the layers next to the code
+            self.e_b = nn.Sequential(*self.e_b[:OWN], *self.e_a[OWN:])
+            self.d_b = nn.Sequential(*self.d_a[:COMMON], *self.d_b[COMMON:])
+        self.there, self.back = nn.Sequential(self.e_a, self.d_b), nn.Sequential(self.e_b, self.d_a)
         self.s_a, self.s_b = (patches(2, channels=1).apply(weights_init) for _ in range(2))
         coders = {"encoder_a": self.e_a, "encoder_b": self.e_b, "decoder_a": self.d_a, "decoder_b": self.d_b}
         judges = {"discriminator_a": self.s_a, "discriminator_b": self.s_b}
         if constraint == "domain":
-            hidden = [nn.Linear(CODE, 256), nn.LeakyReLU(0.2), nn.Linear(256, 256), nn.LeakyReLU(0.2)]
-            self.guess = judges["discriminator_code"] = nn.Sequential(nn.Flatten(), *hidden, nn.Linear(256, 1))
+            self.guess = judges["discriminator_code"] = nn.Sequential(nn.Flatten(), *dense(CODE, 256, 256, 1))
         self.networks = {**coders, **judges}
         self.optimizers = adams({"autoencoders": nn.LayerList([*coders.values()])}, learning_rate, beta1, 0.999)
         self.optimizers |= adams({"discriminators": nn.LayerList([*judges.values()])}, learning_rate_d, beta1, 0.999)
@@ -157,58 +136,50 @@ class CommonSpace(Translation):
         """The autoencoders; then all discriminators, with the same codes and translations."""
         a, b = two_domains(batch, self.domains)
         with self.turn("autoencoders"):
-            codes = code_a, code_b = self.e_a(a), self.e_b(b)
+            code_a, code_b = self.e_a(a), self.e_b(b)
             fake_b, fake_a = self.d_b(code_a), self.d_a(code_b)
             rebuilt = self.unlike(self.d_a(code_a), a) + self.unlike(self.d_b(code_b), b)
             fooled = least_squares.generator(self.s_b(fake_b)) + least_squares.generator(self.s_a(fake_a))
-            constraint = paddle.zeros([])
-            if self.constraint == "domain":
-                constraint = confusion(self.guess(code_a), self.guess(code_b))
-            elif self.constraint in ("cycle", "code"):
-                again = self.e_b(fake_b), self.e_a(fake_a)
-                if self.constraint == "code":
-                    constraint = three_quarters(codes, again)
-                else:
-                    constraint = whole_way(self.unlike, (a, b), (self.d_a(again[0]), self.d_b(again[1])))
+            constraint = self.constrain((a, b), (code_a, code_b), (fake_a, fake_b))
             loss_g = 10 * rebuilt + fooled + self.weight * constraint
             loss_g.backward()
         with self.turn("discriminators"):
             real, fake = [self.s_a(a), self.s_b(b)], [self.s_a(fake_a.detach()), self.s_b(fake_b.detach())]
             losses = {"loss_d": sum(least_squares.discriminator(*scores) for scores in zip(real, fake))}
             if self.constraint == "domain":
-                losses["loss_code"] = non_saturating.discriminator(*(self.guess(code.detach()) for code in codes))
+                guessed = [self.guess(code.detach()) for code in (code_a, code_b)]
+                losses["loss_code"] = non_saturating.discriminator(*guessed)
             sum(losses.values()).backward()
         score_real, score_fake = (sum(score.mean() for score in scores) / 2 for scores in (real, fake))
         values = {**losses, "loss_g": loss_g, "rebuilt": rebuilt, "constraint": constraint}
         values |= {"score_real": score_real, "score_fake": score_fake}
         return {name: value.detach() for name, value in values.items()}
 
-    def to_b(self, images: np.ndarray) -> np.ndarray:
-        """D_B(E_A(a)), `[N, 1, 32, 32]`."""
-        return self.apply(nn.Sequential(self.e_a, self.d_b), images)
-
-    def to_a(self, images: np.ndarray) -> np.ndarray:
-        """D_A(E_B(b)), `[N, 1, 32, 32]`."""
-        return self.apply(nn.Sequential(self.e_b, self.d_a), images)
+    def constrain(self, pictures: Pair, codes: Pair, fakes: Pair) -> Tensor:
+        """C, from pictures of A and of B, their codes, and the translations into A and into B."""
+        if self.constraint == "domain":  # what the discriminator of codes minimises, with the domains swapped
+            return non_saturating.discriminator(self.guess(codes[1]), self.guess(codes[0]))
+        if self.constraint in ("shared", "none"):
+            return paddle.zeros([])
+        again = self.e_b(fakes[1]), self.e_a(fakes[0])
+        if self.constraint == "code":
+            return sum(map(l2, again, codes))
+        home = self.d_a(again[0]), self.d_b(again[1])
+        return 10 * sum(map(self.unlike, home, pictures))  # ten times, as the reconstruction
 
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
         """Whether codes mean the same in both domains; whether digits stay what they are."""
         a = reference.unseen[::2][:MEASURED]
         digits = reference.see(a).classes  # in place of the labels, which it reads 99.3% right
         b, others = (part[:MEASURED] for part in unseen_of(self.domains, a, digits))
-        nearest = nearest_of(self.apply(self.e_a, a), self.apply(self.e_b, b))
+        codes_a, codes_b = self.apply(self.e_a, a), self.apply(self.e_b, b)
         meaning = f"share of {len(a):,} unseen pictures of A for which the nearest of {len(b):,} codes of B is "
-        found = {"codes know the digit": Yardstick(same(others[nearest], digits), 0.1, f"{meaning}of their digit")}
+        kind = known_by_neighbour(codes_b, others, codes_a, digits)
+        found = {"codes know the digit": Yardstick(kind, 0.1, f"{meaning}of their digit")}
         if self.domains != "digits":
-            partner = same(nearest, np.arange(len(a)))
+            partner = known_by_neighbour(codes_b, np.arange(len(b)), codes_a, np.arange(len(a)))
             found["codes know the partner"] = Yardstick(partner, 1 / len(b), f"{meaning}their true partner's")
         return {**found, **super().measure(reference, run_dir)}
-
-
-def nearest_of(codes_a: np.ndarray, codes_b: np.ndarray) -> np.ndarray:
-    """For each code of A the place of the nearest of B, `[N]`."""
-    rows = (codes.reshape(len(codes), -1) for codes in (codes_a, codes_b))
-    return scipy.spatial.distance.cdist(*rows).argmin(axis=1)
 
 
 build = CommonSpace

@@ -54,7 +54,6 @@ from zoo.shared.layers import Residual, convolution, patches
 from zoo.shared.likeness import LIKENESS
 from zoo.shared.translation import Translation
 
-import numpy as np
 import paddle
 from paddle import Tensor, nn
 
@@ -101,6 +100,7 @@ class CycleGAN(Translation):
         self.weight, self.identity = cycle, identity
         channels = {"a": 1, "b": 3 if domains == "colour" else 1}
         self.g, self.f = translator(channels["a"], channels["b"]), translator(channels["b"], channels["a"])
+        self.there, self.back = self.g, self.f
         self.d_a, self.d_b = (
             patches(int(patch), count) if int(patch) else nn.Sequential(*score_layers(count))
             for count in channels.values()
@@ -131,14 +131,6 @@ class CycleGAN(Translation):
         values = {"loss_d": loss_d, "loss_g": loss_g, "cycle": cycle, "identity": same}
         values |= {"score_real": score_real, "score_fake": score_fake}
         return {name: value.detach() for name, value in values.items()}
-
-    def to_b(self, images: np.ndarray) -> np.ndarray:
-        """G: what pictures of A `[N, 1, 32, 32]` are in B, `[N, C, 32, 32]`."""
-        return self.apply(self.g, images)
-
-    def to_a(self, images: np.ndarray) -> np.ndarray:
-        """F: what pictures of B are in A."""
-        return self.apply(self.f, images)
 
 
 build = CycleGAN

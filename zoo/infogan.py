@@ -31,15 +31,16 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from common.ema import EMA
-from common.game import AT_ONCE, Batch, Game, Yardstick, adams, on_device
+from common.game import AT_ONCE, Batch, Yardstick, adams, on_device
+from common.gan import GAN
 from common.init import weights_init
 from common.judging.reference import Reference
 from common.layers import Generator, score_layers
 from common.losses import non_saturating
 from common.penalty import lazily, steepness
-from common.settings import Count, Decay, Rate, Weight
+from common.settings import Decay, Rate, Weight
 from common.train import run
+from zoo.shared.layers import dense
 
 import numpy as np
 import paddle
@@ -63,22 +64,18 @@ class Quiet(Generator):
         return super().forward(paddle.concat([self.scale * z[:, :NOISE], z[:, NOISE:]], axis=1))
 
 
-class InfoGAN(Game):
+class InfoGAN(GAN):
     """A generator, and a discriminator that also reads the code.
 
     Args:
         learning_rate: Adam's step size for G
         learning_rate_d: Adam's step size for D and Q
-        beta1: Adam's first decay rate, all networks
         noise_scale: what G multiplies the noise beside the code by; 1 as in the paper
-        penalty: γ, half of which weighs the squared slope of D at real images; 0 is off
-        penalty_every: steps between penalties, each weighted by as many
     """
 
     latent_dim = NOISE
     noise = "uniform"
     condition = "code"
-    chance = non_saturating.chance
 
     def __init__(
         self,
@@ -87,17 +84,14 @@ class InfoGAN(Game):
         beta1: Decay = 0.5,
         noise_scale: Weight = 0.17,
         penalty: Weight = 1.0,
-        penalty_every: Count = 4,
     ) -> None:
-        self.penalty, self.penalty_every = penalty, penalty_every
-        self.generator = Quiet(noise_scale).apply(weights_init)
-        self.discriminator = nn.Sequential(*score_layers()).apply(weights_init)
-        hidden = [nn.Linear(256 * 4 * 4, 128, bias_attr=False), nn.BatchNorm1D(128), nn.LeakyReLU(0.2)]
-        self.reader = nn.Sequential(nn.Flatten(), *hidden, nn.Linear(128, CATEGORIES + NUMBERS))
-        self.networks = {"generator": self.generator, "discriminator": self.discriminator, "reader": self.reader}
-        self.lookers, self.ema = nn.LayerList([self.discriminator, self.reader]), EMA(self.generator)
-        self.optimizers = adams({"generator": self.generator}, learning_rate, beta1, 0.999)
-        self.optimizers |= adams({"discriminator": self.lookers}, learning_rate_d, beta1, 0.999)
+        generator = Quiet(noise_scale).apply(weights_init)
+        discriminator = nn.Sequential(*score_layers()).apply(weights_init)
+        super().__init__(generator, discriminator, non_saturating, learning_rate, beta1, penalty=penalty)
+        reads = dense(256 * 4 * 4, 128, CATEGORIES + NUMBERS, norm=True)
+        self.reader = self.networks["reader"] = nn.Sequential(nn.Flatten(), *reads)
+        lookers = nn.LayerList([discriminator, self.reader])
+        self.optimizers |= adams({"discriminator": lookers}, learning_rate_d, beta1, 0.999)
 
     def look(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Of images `[N, 1, 32, 32]` D's logits `[N, 1, 1, 1]` and Q's reading `[N, 12]`: logits of c, then u."""
@@ -112,8 +106,7 @@ class InfoGAN(Game):
             category, numbers = misread(read, z_d)
             loss_d = non_saturating.discriminator(real, fake)
             (loss_d + category + 0.1 * numbers).backward()
-            steep = lambda: steepness(self.discriminator, batch.images)  # noqa: E731
-            penalty = lazily(steep, self.penalty, batch.step, self.penalty_every)
+            penalty = lazily(lambda: steepness(self.discriminator, batch.images), self.penalty, batch.step)
         with self.turn("generator"):
             fooled, read = self.look(self.generator(z_g))
             category, numbers = misread(read, z_g)

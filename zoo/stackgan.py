@@ -31,7 +31,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common.ema import EMA
-from common.game import Batch, Game, Yardstick, adams
+from common.game import Batch, Yardstick, adams
 from common.init import weights_init
 from common.judging import metrics
 from common.judging.reference import Reference, some
@@ -43,7 +43,7 @@ from common.penalty import lazily, steepness
 from common.settings import Count, Rate, Weight
 from common.train import run
 from zoo.shared.digits import MEASURED
-from zoo.shared.labels import CLASSES, beside, hot, obeys, with_label, wrong_labels
+from zoo.shared.labels import CLASSES, Conditional, beside, hot, wrong_labels
 from zoo.shared.layers import Residual, convolution
 
 import numpy as np
@@ -77,29 +77,20 @@ class Stack(nn.Layer):
         return decoder(beside(encoder(self.first(z)), z[:, LATENT_DIM:]))
 
 
-class StackGAN(Game):
+class StackGAN(Conditional):
     """G₁ and G₂ in `generator`, a discriminator for each, and one stage after the other.
 
     Args:
         first_updates: updates of stage I; all that follow are stage II's
         learning_rate: Adam's step size, all networks
         penalty: γ, half of which weighs the squared slope of each D at real images; 0 is off
-        penalty_every: steps between penalties, each weighted by as many
     """
 
-    labelled = True
-    condition = "digit"
     chance = non_saturating.chance
 
-    def __init__(
-        self,
-        first_updates: Count = 2000,
-        learning_rate: Rate = 1e-3,
-        penalty: Weight = 1.0,
-        penalty_every: Count = 4,
-    ) -> None:
+    def __init__(self, first_updates: Count = 2000, learning_rate: Rate = 1e-3, penalty: Weight = 1.0) -> None:
         self.first_updates = self.judged_from = first_updates
-        self.penalty, self.penalty_every = penalty, penalty_every
+        self.penalty = penalty
         self.generator = Stack()
         small = [*score_layers(1 + CLASSES)[:5], Conv2D(128, 1, kernel_size=4, bias_attr=False)]  # 16x16 -> 1x1
         large = score_layers(1 + CLASSES)
@@ -121,28 +112,23 @@ class StackGAN(Game):
         if stage == 2:
             self.generator.first.eval()  # BatchNorm's statistics are frozen, too
 
-        def drawn(noise: Tensor) -> Tensor:
-            return beside(generator(paddle.concat([noise, y], axis=1)), y)
+        def drawn() -> Tensor:
+            return beside(generator(self.ask(batch, y)), y)
 
         with self.turn(f"discriminator_{stage}"):
-            real, fake = discriminator(beside(x, y)), discriminator(drawn(batch.draw(super().latent)))
+            real, fake = discriminator(beside(x, y)), discriminator(drawn())
             misfit = discriminator(beside(x, hot(wrong_labels(batch))))
             loss_d = non_saturating.discriminator(real, paddle.concat([fake, misfit]))
             loss_d.backward()
-            steep = lambda: steepness([lambda x: beside(x, y), *discriminator], x)  # noqa: E731
-            penalty = lazily(steep, self.penalty, batch.step, self.penalty_every)
+            penalty = lazily(lambda: steepness([lambda x: beside(x, y), *discriminator], x), self.penalty, batch.step)
 
         with self.turn(f"generator_{stage}"):
-            loss_g = non_saturating.generator(discriminator(drawn(batch.draw(super().latent))))
+            loss_g = non_saturating.generator(discriminator(drawn()))
             loss_g.backward()
 
         values = {"loss_d": loss_d, "loss_g": loss_g, "penalty": penalty}
         values |= {"score_real": sigmoid(real), "score_fake": sigmoid(fake), "stage": paddle.full([], float(stage))}
         return {name: value.detach().mean() for name, value in values.items()}
-
-    def latent(self, rng: np.random.Generator, count: int, label: int | None = None) -> np.ndarray:
-        """`[count, 110, 1, 1]`: noise, then the label one-hot; without a label the digits in turn."""
-        return with_label(super().latent(rng, count), label)
 
     def begin(self, z: np.ndarray) -> np.ndarray:
         """What stage I draws from latent vectors `[N, 110, 1, 1]`, enlarged: `[N, 1, 32, 32]`."""
@@ -166,7 +152,7 @@ class StackGAN(Game):
         return {
             "stage I": Yardstick(frechet(self.begin(z)), floor, f"{what} like these"),
             "stage II": Yardstick(frechet(self.sample(z)), floor, f"{what}; less means more detail"),
-            **obeys(self, reference),
+            **super().measure(reference, run_dir),
         }
 
 

@@ -48,27 +48,13 @@ from common.layers import LATENT_DIM, Generator, score_layers
 from common.losses import non_saturating
 from common.machine.convolutions import Conv2D
 from common.penalty import lazily, steepness
-from common.settings import Count, Rate, Weight
+from common.settings import Rate, Weight
 from common.train import run
 
 import numpy as np
 import paddle
 from paddle import Tensor, nn
 from paddle.nn.functional import sigmoid
-
-
-class Discriminator(nn.Layer):
-    """DCGAN's, which also shows its middle layer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        layers = score_layers()
-        self.middle, self.end = nn.Sequential(*layers[:5]), nn.Sequential(*layers[5:])
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """`x [N, 1, 32, 32]` to D_l, `[N, 128, 8, 8]`, and logits `[N, 1, 1, 1]`."""
-        features = self.middle(x)
-        return features, self.end(features)
 
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -90,10 +76,7 @@ class VAEGAN(Game):
         gamma: γ, of the reconstruction against D's verdict in the decoder's loss; vae-gan only
         learning_rate: Adam's step size, all networks
         penalty: γ of R1, half of which weighs the squared slope of D at real images; 0 is off
-        penalty_every: steps between penalties, each weighted by as many
     """
-
-    chance = non_saturating.chance
 
     def __init__(
         self,
@@ -102,20 +85,19 @@ class VAEGAN(Game):
         gamma: Weight = 1e-3,
         learning_rate: Rate = 5e-4,
         penalty: Weight = 1.0,
-        penalty_every: Count = 4,
     ) -> None:
-        self.model, self.weight, self.gamma = model, weight, gamma
-        self.penalty, self.penalty_every = penalty, penalty_every
+        self.model, self.weight, self.gamma, self.penalty = model, weight, gamma, penalty
         code = Conv2D(256, 2 * LATENT_DIM, kernel_size=4)  # 4x4 -> 1x1: μ and log σ²
         self.encoder = nn.Sequential(*score_layers()[:-1], code).apply(weights_init)
         self.generator = Generator().apply(weights_init)
         self.networks = {"encoder": self.encoder, "generator": self.generator}
         if model == "vae-gan":
-            self.discriminator = self.networks["discriminator"] = Discriminator().apply(weights_init)
+            layers, self.chance = score_layers(), non_saturating.chance
+            self.middle, self.end = (nn.Sequential(*part).apply(weights_init) for part in (layers[:5], layers[5:]))
+            self.networks["discriminator"] = nn.Sequential(("middle", self.middle), ("end", self.end))
             players = self.networks
         else:
-            players, self.scores = {"autoencoder": nn.LayerList([self.encoder, self.generator])}, None
-            self.chance = None
+            self.scores, players = None, {"autoencoder": nn.LayerList([self.encoder, self.generator])}
         self.optimizers = adams(players, learning_rate, 0.5, 0.999)
         # The average's BatchNorm is measured on noise, which is not what the codes of `ae` look like.
         self.ema = None if model == "ae" else EMA(self.generator)
@@ -131,6 +113,11 @@ class VAEGAN(Game):
         """x̃ and G(n), one batch to the decoder: BatchNorm's running statistics are then those of its batches."""
         return self.generator(paddle.concat([code, noise])).chunk(2)
 
+    def look(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Of images D's middle layer D_l, `[N, 128, 8, 8]`, and its logits, `[N, 1, 1, 1]`."""
+        features = self.middle(x)
+        return features, self.end(features)
+
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """D, then the encoder, then the decoder; without D the last two move as one."""
         x, noise, drawn = batch.images, batch.draw(self.latent), batch.draw(self.latent)
@@ -143,21 +130,20 @@ class VAEGAN(Game):
 
         with self.turn("discriminator"):
             code, _ = self.encode(x, noise)
-            scores = [self.discriminator(one)[1] for one in (x, *self.decode(code, drawn))]
+            scores = [self.look(one)[1] for one in (x, *self.decode(code, drawn))]
             loss_d = sum(non_saturating.discriminator(scores[0], fake) for fake in scores[1:]) / 2
             loss_d.backward()
-            steep = lambda: steepness([*self.discriminator.middle, *self.discriminator.end], x)  # noqa: E731
-            penalty = lazily(steep, self.penalty, batch.step, self.penalty_every)
+            penalty = lazily(lambda: steepness([*self.middle, *self.end], x), self.penalty, batch.step)
 
         with self.turn("encoder"):
             code, kl = self.encode(x, noise)
-            wanted, _ = self.discriminator(x)  # D has moved, so this holds for the decoder's turn too
-            loss_e = kl + self.weight * error(self.discriminator(self.decode(code, drawn)[0])[0], wanted)
+            wanted, _ = self.look(x)  # D has moved, so this holds for the decoder's turn too
+            loss_e = kl + self.weight * error(self.look(self.decode(code, drawn)[0])[0], wanted)
             loss_e.backward()
 
         with self.turn("generator"):
             copies, made = self.decode(code.detach(), drawn)
-            (features, verdict), (_, other_verdict) = self.discriminator(copies), self.discriminator(made)
+            (features, verdict), (_, other_verdict) = self.look(copies), self.look(made)
             wrong = error(features, wanted)
             verdicts = non_saturating.generator(verdict) + non_saturating.generator(other_verdict)
             loss_g = self.gamma * wrong + verdicts / 2

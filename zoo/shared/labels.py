@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from common.game import Batch, Game, Yardstick
 from common.judging.reference import Reference
 from zoo.shared.digits import MEASURED
@@ -31,16 +33,29 @@ def beside(x: Tensor, y: Tensor) -> Tensor:
     return paddle.concat([x, maps], axis=1)
 
 
-def with_label(noise: np.ndarray, label: int | None) -> np.ndarray:
-    """`noise [N, C, 1, 1]`, then the label one-hot, `[N, C + 10, 1, 1]`; without a label the digits in turn."""
-    labels = np.arange(len(noise)) % CLASSES if label is None else np.full(len(noise), label)
-    ones = np.eye(CLASSES, dtype=np.float32)[labels]
-    return np.concatenate([noise, ones[:, :, None, None]], axis=1)
+class Conditional(Game):
+    """A game whose G draws the digit that it is asked for: a latent vector is noise, then a label one-hot."""
 
+    labelled = True
+    condition = "digit"
 
-def obeys(game: Game, reference: Reference) -> dict[str, Yardstick]:
-    """Whether G draws the digit that it is asked for."""
-    seen = reference.see(game.sample(game.latent(np.random.default_rng(0), MEASURED)))
-    right = float((seen.classes == np.arange(MEASURED) % CLASSES).mean())
-    meaning = f"share of {MEASURED:,} digits that the judge reads as the digit asked for; MNIST's own 0.993"
-    return {"obeys the label": Yardstick(right, 1 / CLASSES, meaning)}
+    def latent(self, rng: np.random.Generator, count: int, label: int | None = None) -> np.ndarray:
+        """`[count, 110, 1, 1]`: noise, then the label one-hot; without a label the digits in turn."""
+        labels = np.arange(count) % CLASSES if label is None else np.full(count, label)
+        ones = np.eye(CLASSES, dtype=np.float32)[labels]
+        return np.concatenate([super().latent(rng, count), ones[:, :, None, None]], axis=1)
+
+    def ask(self, batch: Batch, y: Tensor) -> Tensor:
+        """Latent vectors with noise for this batch that ask for its labels, one-hot `y`: `[N, 110, 1, 1]`."""
+        return paddle.concat([batch.draw(super().latent), y], axis=1)
+
+    def show(self, batch: Batch) -> np.ndarray:
+        """A row for each digit, `[80, C, H, W]`."""
+        return self.sample(np.concatenate([self.latent(batch.rng, 8, digit) for digit in range(CLASSES)]))
+
+    def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
+        """Whether G draws the digit that it is asked for."""
+        seen = reference.see(self.sample(self.latent(np.random.default_rng(0), MEASURED)))
+        right = float((seen.classes == np.arange(MEASURED) % CLASSES).mean())
+        meaning = f"share of {MEASURED:,} digits that the judge reads as the digit asked for; MNIST's own 0.993"
+        return {"obeys the label": Yardstick(right, 1 / CLASSES, meaning)}

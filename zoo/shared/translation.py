@@ -13,6 +13,7 @@ from common.losses import least_squares
 from zoo.shared.domains import Images, two_domains, unseen_of
 
 import numpy as np
+from paddle import nn
 
 MEASURED = 1000  # unseen digits that are translated
 
@@ -22,19 +23,22 @@ class Translation(Game):
 
     Attributes:
         domains: the name of B, see `zoo/shared/domains.py`; A is the data set.
+        there, back: the networks that make pictures of A into ones of B, and of B into ones of A.
     """
 
     batches = 2  # one for each domain
     chance = 2 * least_squares.chance  # a discriminator for each, too
     domains: str
+    there: nn.Layer
+    back: nn.Layer
 
     def to_b(self, images: Images) -> Images:
         """What pictures of A `[N, 1, 32, 32]` are in B, `[N, C, 32, 32]`."""
-        raise NotImplementedError
+        return self.apply(self.there, images)
 
     def to_a(self, images: Images) -> Images:
         """What pictures of B are in A."""
-        raise NotImplementedError
+        return self.apply(self.back, images)
 
     def reconstruct(self, images: Images) -> list[Images]:
         """Pictures of A, their translations, the way back; all in colour where B is."""
