@@ -102,6 +102,7 @@ class Game:
         batches: batches of real images that one update takes; where more than one, an epoch's remainder is left out.
         scores: what D is taught to answer for fake and for real images; None where it has no such scale.
         chance: `loss_d` where D cannot tell real from fake; None where `scores` is.
+        power: how `loss_d` grows with a score that is far off: 2 for squares, 1 for the cross-entropy of a logit.
         latent_dim: how many numbers of noise a latent vector begins with; a label or a code may follow.
         noise: which numbers these are: `normal`, or `uniform` in [-1, 1). A `latent` of one's own keeps to it.
         judged_from: updates before which the generator is not judged: what draws is not trained from the start.
@@ -117,6 +118,7 @@ class Game:
     batches: int = 1
     scores: tuple[float, float] | None = (0.0, 1.0)
     chance: float | None = None
+    power: int = 1
     latent_dim: int = LATENT_DIM
     noise: Literal["normal", "uniform"] = "normal"
     judged_from: int = 0

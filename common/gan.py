@@ -62,7 +62,8 @@ class GAN(Game):
             name: Adam(rate, beta1, beta2, parameters=self.networks[name].parameters())
             for name, rate in learning_rates.items()
         }
-        self.penalty, self.penalty_every, self.chance = penalty, penalty_every, self.loss.chance
+        self.penalty, self.penalty_every = penalty, penalty_every
+        self.chance, self.power = self.loss.chance, self.loss.power
         self.ema, self.augment = EMA(generator, ema_decay), augment
 
     def shown(self, scores: Tensor) -> Tensor:

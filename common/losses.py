@@ -6,7 +6,7 @@ import math
 from typing import Callable, NamedTuple
 
 import paddle
-from paddle import Tensor
+from paddle import Tensor, nn
 from paddle.nn.functional import softplus
 
 LOG2 = math.log(2)  # the cross-entropy of an answer of ½, whatever the target
@@ -18,11 +18,12 @@ class Loss(NamedTuple):
     discriminator: Callable[[Tensor, Tensor], Tensor]  # of the scores of real and of fake images
     generator: Callable[[Tensor], Tensor]  # of the scores of fake images
     chance: float | None = None  # D's loss where it answers ½ to everything; None where ½ is no answer of its
+    power: int = 1  # of a score that is far off, in D's loss: 2 for squares, 1 for the cross-entropy of a logit
 
     def halved(self) -> Loss:
         """The same pair, D's loss halved."""
         chance = None if self.chance is None else self.chance / 2
-        return Loss(lambda real, fake: self.discriminator(real, fake) / 2, self.generator, chance)
+        return Loss(lambda real, fake: self.discriminator(real, fake) / 2, self.generator, chance, self.power)
 
 
 def to_targets(criterion: Callable[[Tensor, Tensor], Tensor], target: float = 1.0) -> Loss:
@@ -35,7 +36,8 @@ def to_targets(criterion: Callable[[Tensor, Tensor], Tensor], target: float = 1.
 
     undecided = paddle.full([1, 1, 1, 1], 0.5)
     chance = (pull(undecided, target) + pull(undecided, 0.0)).item()
-    return Loss(lambda real, fake: pull(real, target) + pull(fake, 0.0), lambda fake: pull(fake, 1.0), chance)
+    power = 2 if isinstance(criterion, nn.MSELoss) else 1
+    return Loss(lambda real, fake: pull(real, target) + pull(fake, 0.0), lambda fake: pull(fake, 1.0), chance, power)
 
 
 def cross_entropy(real: Tensor, fake: Tensor) -> Tensor:
@@ -49,4 +51,4 @@ def squares(real: Tensor, fake: Tensor) -> Tensor:
 
 
 non_saturating = Loss(cross_entropy, lambda fake: softplus(-fake).mean(), 2 * LOG2)  # -E log D(G(z)); ibid., section 3
-least_squares = Loss(squares, lambda fake: (fake - 1).square().mean() / 2, 1 / 4)
+least_squares = Loss(squares, lambda fake: (fake - 1).square().mean() / 2, 1 / 4, power=2)

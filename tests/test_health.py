@@ -8,6 +8,7 @@ from typing import Callable
 
 from common import data
 from common.gan import GAN
+from common.run.families import builder
 from common.run.health import SAMPLES_WARM_UP, WARM_UP, WINDOW, Health, pixel_std
 from common.run.runs import load_troubles
 from common.train import run
@@ -19,13 +20,16 @@ import numpy as np
 import pytest
 from visualdl import LogReader
 
-CHANCE = {"dcgan": 1.386, "lsgan": 0.5}
+CHANCE, POWER = {"dcgan": 1.386, "lsgan": 0.5}, {"dcgan": 1, "lsgan": 2}
 
 
 def watch(
-    real_spread: float = 1.0, scores: tuple[float, float] | None = (0.0, 1.0), chance: float | None = CHANCE["dcgan"]
+    real_spread: float = 1.0,
+    scores: tuple[float, float] | None = (0.0, 1.0),
+    chance: float | None = CHANCE["dcgan"],
+    power: int = 1,
 ) -> Health:
-    return Health(real_spread, scores, chance)
+    return Health(real_spread, scores, chance, power=power)
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +131,30 @@ def test_the_gap_is_measured_on_the_familys_scale():
 def test_a_loss_that_is_high_throughout_does_not_leap():
     """LSGAN's with `--penalty 10 --learning-rate 0.001` on digits: no step throws D over."""
     high = list(0.5 * np.tile([0.8, 0.8, 0.8, 0.8, 3.0], 120))
-    assert watch(chance=CHANCE["lsgan"]).check_steps(rows(high, real=0.5, fake=0.4)) == []
+    assert watch(chance=CHANCE["lsgan"], power=2).check_steps(rows(high, real=0.5, fake=0.4)) == []
+
+
+@pytest.mark.parametrize(("off", "said"), [(1.8, []), (2.5, ["D's loss leaps"]), (30.0, ["D's loss leaps"])])
+@pytest.mark.parametrize("power", [1, 2])
+def test_a_leap_is_measured_by_how_far_d_is_off(power, off, said):
+    """A score twice as far off doubles the cross-entropy of a logit, and makes a square four times as large."""
+    losses = CHANCE["lsgan"] * np.tile([0.5, 0.5, 0.5, 0.5, off], 120) ** power
+    found = watch(chance=CHANCE["lsgan"], power=power).check_steps(rows(list(losses), real=0.5, fake=0.4))
+    assert [line["trouble"] for line in found] == said
+
+
+@pytest.mark.parametrize("power", [1, 2])
+def test_a_d_that_is_worse_than_chance_nearly_always_is_named(power):
+    """No step stands out: each is that far off."""
+    losses = CHANCE["lsgan"] * np.tile([20.0, 30.0, 40.0], 200) ** power
+    (found,) = watch(chance=CHANCE["lsgan"], power=power).check_steps(rows(list(losses), real=0.5, fake=0.4))
+    assert found["trouble"] == "D's loss leaps"
+
+
+@pytest.mark.parametrize(("name", "power"), [("dcgan", 1), ("fc_gan", 1), ("lsgan", 2), ("cyclegan", 2)])
+def test_a_game_says_how_its_loss_grows(name, power):
+    """`power` decides what counts as a leap, so that each family has to say its own."""
+    assert builder(name)().power == power
 
 
 @pytest.mark.parametrize(("real", "fake", "said"), [(0.49, 0.51, []), (0.2, 0.8, ["D answers the wrong way round"])])
@@ -208,11 +235,12 @@ def test_missing_digits():
 
 def replay(name: str) -> list[dict]:
     """What the watch says of a recorded run, its every step, its samples and what the judge saw in them."""
+    family = name.split("-")[1]
     with np.load(Path(__file__).parent / "data" / f"{name}.npz") as recorded:
         columns = {key: recorded[key] for key in recorded.files}
     spreads = {int(step): ratio for step, ratio in columns.pop("spread")}
     classes = {int(step): shares for step, *shares in columns.pop("classes", [])}
-    health, said = watch(chance=CHANCE[name.split("-")[1]]), []
+    health, said = watch(chance=CHANCE[family], power=POWER[family]), []
     for step, values in enumerate(zip(*columns.values())):
         said += health.check_steps([{"step": step, "epoch": 0, "batch": 0, **dict(zip(columns, values))}])
         if step in spreads:
@@ -248,3 +276,8 @@ def test_every_sick_run_is_named(kind, family, troubles):
 def test_no_false_alarm_over_five_healthy_epochs(family):
     """`MNIST_DIR=… python FAMILY/train.py --epochs 5 --threads 1 --sample-every 250`, recorded to 4 digits."""
     assert replay(f"healthy-{family}") == []
+
+
+def test_the_courses_lsgan_leaps_now_and_then_and_nothing_is_wrong():
+    """`MNIST_DIR=… python lsgan/train.py --threads 1`, its first 3,000 steps: digits at five epochs."""
+    assert replay("healthy-lsgan-leaps") == []

@@ -22,8 +22,10 @@ WON_GAP = 0.995  # D's score of real less that of fake; 1 is the target, healthy
 NO_GRADIENT = 0.1  # the norm that reaches G, median; healthy windows stay above 0.5
 WRONG_WAY = -0.1  # the same gap; where a penalty holds D flat it is around 0, with swapped labels below -0.7
 STILL = 0.003  # standard deviation of D's loss over its mean; CGAN's, with 16 images, goes down to 0.018
-LEAP = 1.8  # D's loss in the worst twentieth of the steps, and that over the median. Healthy windows are below 1.6; a D
-LEAP_OVER = 5  # that a penalty holds back is up to 3.3 throughout, 4 times its median: sick ones leap to 8 times it
+# How far D is off, in the worst twentieth of the steps: its loss for a cross-entropy, which grows with the logit; its
+# root for squares, or one limit would call LSGAN sick. Healthy windows stay below 1.87, sick ones pass 2.
+LEAP = 1.95
+LEAP_OVER = 3  # times the median: a D that a penalty holds back is off by up to 1.8 throughout, at most 2.9 times it
 LEAP_WARM_UP = 400  # the first windows leap in any run
 SPREAD = 0.35  # of the samples, against that of real images; healthy ones pass 0.45 sooner or later
 SAMPLES_WARM_UP = 500
@@ -43,6 +45,7 @@ class Health:
             only the samples are watched, since losses and scores have no right size.
         chance: D's loss where it cannot tell real from fake; None where `scores` is.
         classes: what the ten classes are, `digits` or just `classes`.
+        power: how D's loss grows with a score that is far off, `Loss.power`.
     """
 
     def __init__(
@@ -51,8 +54,10 @@ class Health:
         scores: tuple[float, float] | None,
         chance: float | None,
         classes: str = "digits",
+        power: int = 1,
     ) -> None:
         self.real_spread, self.scores, self.chance, self.classes = real_spread, scores, chance, classes
+        self.power = power
         self.spreads: list[tuple[int, float]] = []  # of the samples: the step, and how much of `real_spread`
         self._rows: deque[dict[str, float]] = deque(maxlen=WINDOW)
         self.ongoing: set[str] = set()
@@ -108,7 +113,9 @@ class Health:
                         loss=window["loss_d"].mean(), steps=WINDOW, chance=self.chance),
             )  # fmt: skip
             worst = np.quantile(loss_d, 0.95)
-            leaps = row["step"] >= LEAP_WARM_UP and worst > LEAP and worst > LEAP_OVER * np.median(loss_d)
+            off, usually = (max(loss, 0) ** (1 / self.power) for loss in (worst, np.median(loss_d)))
+            high = off > LEAP_OVER * usually or usually > LEAP  # now and then, or mostly: then D is worse than chance
+            leaps = row["step"] >= LEAP_WARM_UP and off > LEAP and high
             found += self._report(
                 row["step"], Message("D's loss leaps"), leaps,
                 Message("one step in twenty is above {worst:.1f}, against {chance:.1f} by chance: D's updates "

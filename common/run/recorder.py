@@ -71,7 +71,7 @@ class Recorder:
         with self.shows.only("metrics.jsonl"):
             said, self.best = load_troubles(self.folder), best_distance(self.folder)
         some = as_float(dataset.images[:: max(1, len(dataset.images) // 1000)])  # a folder's are sorted by class
-        self.health = Health(pixel_std(some), game.scores, game.chance, what_classes(dataset.name))
+        self.health = Health(pixel_std(some), game.scores, game.chance, what_classes(dataset.name), game.power)
         if saved:
             spreads = saved.get("spreads", [])  # earlier versions kept none
             self.health.resume(load_rows(self.folder), saved["troubles"], said, spreads)

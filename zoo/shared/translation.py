@@ -28,6 +28,7 @@ class Translation(Game):
 
     batches = 2  # one for each domain
     chance = 2 * least_squares.chance  # a discriminator for each, too
+    power = least_squares.power
     domains: str
     there: nn.Layer
     back: nn.Layer
