@@ -134,7 +134,7 @@ def test_larger_images_in_colour(family, settings, size):
     up = [layer for layer in game.networks["generator"].gen if isinstance(layer, nn.Conv2DTranspose)]
     assert [layer.weight.shape[1] for layer in up] == [*widths[::-1], 128, 64, 3]
     before = {name: [p.numpy() for p in net.parameters()] for name, net in game.networks.items()}
-    values = game.update(batch_of_noise(game, 4, 0))
+    values = game.update(batch_of_noise(game, 2, 0))
     assert all(np.isfinite(float(value)) for value in values.values())
     for name, net in game.networks.items():
         assert any((old != new.numpy()).any() for old, new in zip(before[name], net.parameters()))

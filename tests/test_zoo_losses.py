@@ -75,7 +75,8 @@ def test_exact_divergences_are_those_of_the_integral(name):
 
 @pytest.mark.parametrize(("name", "tolerance"), [("kl", 0.02), ("hellinger", 0.02), ("gan", 0.02), ("pearson", 0.06)])
 def test_estimates_on_gaussians(name, tolerance):
-    assert estimate(loss_of(name)) == pytest.approx(DIVERGENCES[name].exact, rel=tolerance)
+    short = {} if name == "pearson" else {"steps": 300, "count": 2048}  # whose loss takes longer to be least
+    assert estimate(loss_of(name), **short) == pytest.approx(DIVERGENCES[name].exact, rel=tolerance)
 
 
 def test_no_exponential_overflows():
