@@ -6,7 +6,7 @@ import math
 from typing import Callable, NamedTuple
 
 import paddle
-from paddle import Tensor, nn
+from paddle import Tensor
 from paddle.nn.functional import softplus
 
 LOG2 = math.log(2)  # the cross-entropy of an answer of ½, whatever the target
@@ -34,9 +34,9 @@ def to_targets(criterion: Callable[[Tensor, Tensor], Tensor], target: float = 1.
     def pull(scores: Tensor, to: float) -> Tensor:
         return criterion(scores, paddle.full_like(scores, to))
 
-    undecided = paddle.full([1, 1, 1, 1], 0.5)
+    undecided, wrong = paddle.full([1, 1, 1, 1], 0.5), paddle.zeros([1, 1, 1, 1])
     chance = (pull(undecided, target) + pull(undecided, 0.0)).item()
-    power = 2 if isinstance(criterion, nn.MSELoss) else 1
+    power = 2 if pull(wrong, 1.0) == 4 * pull(undecided, 1.0) else 1  # twice as far off: four times as much
     return Loss(lambda real, fake: pull(real, target) + pull(fake, 0.0), lambda fake: pull(fake, 1.0), chance, power)
 
 

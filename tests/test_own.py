@@ -44,6 +44,7 @@ def own_run(made_once, mine) -> Path:
 
     def make(folder: Path) -> None:
         flags = ["--dataset", "folder", "--data-dir", mine, "--size", 64, "--epochs", 1]
+        flags += ["--batch-size", 20, "--max-steps", 6]
         assert train("lsgan", *SHORT, *flags, "--output-dir", folder) == 0
 
     return made_once("own-run", make)
