@@ -10,6 +10,7 @@ import numpy as np
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from commands.results_report import FAMILY_COLOURS
 from common.errors import DONE
 from common.run.artifacts import save_figure
 from common.run.commandline import Parser, command, user_path
@@ -17,6 +18,8 @@ from common.run.commandline import Parser, command, user_path
 import paddle
 from matplotlib.figure import Figure
 from paddle import nn
+
+COLOURS = {"minimax": "grey", **dict(zip(("DCGAN", "LSGAN"), FAMILY_COLOURS))}
 
 
 def gradients() -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -52,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     for axes, reach in ((near, 6), (far, 40)):
         shown = np.abs(scores) <= reach
         for name, values in curves.items():
-            axes.plot(scores[shown], np.abs(values[shown]), label=name, linewidth=2)
+            axes.plot(scores[shown], np.abs(values[shown]), label=name, linewidth=2, color=COLOURS[name])
         axes.axvline(0, color="grey", linewidth=0.8, linestyle=":")
         axes.set_xlabel("D's raw score of a fake:  sure it is fake  <  0  <  sure it is real")
         axes.grid(alpha=0.25)

@@ -1,4 +1,4 @@
-"""What a run generates when: `python docs/strip.py work/dcgan --out docs/images/strip_dcgan.png`, a row for each run.
+"""What a run generates when: `python docs/strip.py work/dcgan --out docs/images/strip_dcgan.png`.
 
 The runs are to have grids at STEPS, as far as they have come: `python dcgan/train.py --epochs 5 --sample-every 25`.
 """
@@ -24,6 +24,7 @@ EPOCH = 1875  # steps of MNIST, batches of 32
 STEPS = (100, 500, 1500, EPOCH, 2 * EPOCH, 5 * EPOCH)  # how many were done
 MEAN_OF = 100  # the last steps whose loss is averaged: that of a single step leaps
 ROWS = 4  # of a grid of 8 by 8, and all of its columns
+IN_A_ROW = 3  # as many as can be read in the width of a page
 GAP, LINE = 8, 16
 FONT = font_manager.findfont("DejaVu Sans")  # Matplotlib's own
 
@@ -63,7 +64,7 @@ def column(run_dir: Path, step: int) -> Image.Image:
 
 
 def strip(run_dirs: list[Path], steps: tuple[int, ...] = STEPS) -> Image.Image:
-    """The columns of each run side by side, the runs below each other: the `steps` that all of them have done.
+    """Three columns of a run in a row, the runs below each other: the `steps` that all of them have done.
 
     Raises:
         UserError: a run has not done the first one.
@@ -72,9 +73,13 @@ def strip(run_dirs: list[Path], steps: tuple[int, ...] = STEPS) -> Image.Image:
     if done < steps[0]:
         raise UserError(f"{run_dirs[0]}: {done:,} steps are done, {steps[0]:,} are shown first; train longer")
     steps = tuple(step for step in steps if step <= done)
-    rows = [[column(run_dir, step) for step in steps] for run_dir in run_dirs]
+    rows = [
+        [column(run_dir, step) for step in steps[first : first + IN_A_ROW]]
+        for run_dir in run_dirs
+        for first in range(0, len(steps), IN_A_ROW)
+    ]
     width, height = rows[0][0].size
-    whole = Image.new("L", (len(steps) * (width + GAP) - GAP, len(rows) * (height + GAP) - GAP), 255)
+    whole = Image.new("L", (len(rows[0]) * (width + GAP) - GAP, len(rows) * (height + GAP) - GAP), 255)
     for y, row in enumerate(rows):
         for x, picture in enumerate(row):
             whole.paste(picture, (x * (width + GAP), y * (height + GAP)))
