@@ -32,8 +32,6 @@ from paddle.utils import unique_name
 ROOT = Path(__file__).resolve().parents[1]
 CRITERIA = {"dcgan": paddle.nn.BCELoss(), "lsgan": paddle.nn.MSELoss()}
 FAMILIES = list(CRITERIA)
-# Files whose tests wait for other processes. They are run first: else all workers may end by waiting for the last one.
-SLOW = [f"test_{name}.py" for name in ("grade", "processes", "visualdl", "submit", "notebooks", "names", "own")]
 HAS_GPU = paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0
 
 for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
@@ -76,11 +74,6 @@ def threads_as_they_were(monkeypatch) -> None:
 
 if HAS_GPU:
     paddle.set_device("cpu")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Bring the slow files to the front; each file's tests stay in their order."""
-    items.sort(key=lambda item: item.path.name not in SLOW)
 
 
 def shared_folder(tmp_path_factory) -> Path:
