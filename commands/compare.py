@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import sys
-from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,7 +80,7 @@ def load_run(run_dir: Path, label: str = "") -> Run:
 
 def smooth(values: np.ndarray, weight: float) -> np.ndarray:
     """The exponential moving average of `values [N]`, without the pull to 0 at its start (Adam's bias correction)."""
-    average = accumulate(values, lambda mean, value: weight * mean + (1 - weight) * value, initial=0.0)
+    average = itertools.accumulate(values, lambda mean, value: weight * mean + (1 - weight) * value, initial=0.0)
     return np.array([*average][1:]) / (1 - weight ** np.arange(1, len(values) + 1))
 
 

@@ -29,6 +29,11 @@ def noise(step: int) -> np.random.Generator:
     return np.random.default_rng([SEED, LATENT, step])
 
 
+def trained(network: Any) -> list[Any]:
+    """The weights of a network of Paddle's, without BatchNorm's running statistics, which it lists among them."""
+    return [weights for weights in network.parameters() if not weights.stop_gradient]
+
+
 def ours(folder: Path, images: np.ndarray) -> tuple[Step, Sample]:
     """DCGAN's game as the loop trains it."""
     sys.path[0] = str(ROOT)
@@ -43,8 +48,7 @@ def ours(folder: Path, images: np.ndarray) -> tuple[Step, Sample]:
     game = build(learning_rate=RATE, penalty=PENALTY, penalty_every=PENALTY_EVERY, ema_decay=DECAY)
     start, latent = (np.load(folder / name) for name in ("start.npz", "latent.npy"))
     for name, network in game.networks.items():
-        movers = [weights for weights in network.parameters() if not weights.stop_gradient]
-        for number, weights in enumerate(movers):
+        for number, weights in enumerate(trained(network)):
             weights.set_value(start[f"{name}-{number}"])
     game.ema.network.set_state_dict(game.generator.state_dict())
     data = paddle.to_tensor(images), None

@@ -26,16 +26,17 @@ from common.data import as_float
 from common.errors import DONE, UserError
 from common.judging.reference import Reference
 from common.judging.tables import aligned
+from common.machine import cpu
 from common.rng import SHUFFLE, random_numbers
 from common.run.commandline import Parser, command, user_path, whole_number
 from common.run.flags import DATA_DIR_HELP
 from dcgan.train import build
+from docs.quality_players import SEED, trained
 
 import numpy as np
 import paddle
-from paddle import Tensor, nn
 
-SEED, BATCH, SAMPLES, GOOD = 0, 32, 2000, 5.0
+BATCH, SAMPLES, GOOD = 32, 2000, 5.0
 
 
 @command
@@ -50,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data-dir", type=user_path, help=DATA_DIR_HELP)
     flags = parser.parse_args(arguments)
     players = ["ours", "pytorch"] if find_spec("torch") else ["ours"]
-    if os.cpu_count() == 1:
+    if cpu.usable_cores() < len(players):
         raise UserError("one core is not enough: each of the two has a core of its own")
     found = data.load(flags.dataset, flags.data_dir)
     reference, busy = Reference(found.name, found.images, found.checksum), busy_cores()
@@ -88,11 +89,6 @@ def prepare(folder: Path, images: np.ndarray, steps: int) -> None:
     )
     np.save(folder / "latent.npy", np.random.default_rng(SEED).standard_normal((SAMPLES, 100, 1, 1), dtype=np.float32))
     np.savez(folder / "start.npz", **weights)
-
-
-def trained(network: nn.Layer) -> list[Tensor]:
-    """A network's weights without BatchNorm's running statistics, which Paddle lists among them."""
-    return [weights for weights in network.parameters() if not weights.stop_gradient]
 
 
 def play(players: list[str], folder: Path, every: int) -> None:
