@@ -25,7 +25,7 @@ STILL = 0.003  # standard deviation of D's loss over its mean; CGAN's, with 16 i
 # How far D is off, in the worst twentieth of the steps: its loss for a cross-entropy, which grows with the logit; its
 # root for squares, or one limit would call LSGAN sick. Healthy windows stay below 1.87, sick ones pass 2.
 LEAP = 1.95
-LEAP_OVER = 3  # times the median: a D that a penalty holds back is off by up to 1.8 throughout, at most 2.9 times it
+LEAP_OVER = 3  # times the median: a D that a penalty holds back is off by up to 1.8, where it is worst 2.9 times it
 LEAP_WARM_UP = 400  # the first windows leap in any run
 SPREAD = 0.35  # of the samples, against that of real images; healthy ones pass 0.45 sooner or later
 SAMPLES_WARM_UP = 500
