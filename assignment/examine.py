@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import common
 from assignment.check import CHECKS, NotYet, check_files, first_line, import_train, outcome
 from assignment.replay import first_steps
 from assignment.sandbox import serve
@@ -74,6 +75,7 @@ def run(folder: str, name: str, flags: list[str], data_name: str) -> dict[str, A
 
 
 if __name__ == "__main__":
+    common.imported()
     for wanted in sys.argv[1:]:
         dataset(wanted)  # once, before all forks
     serve({"read": read, "run": run})

@@ -114,6 +114,7 @@ def pytorch(batch_size: int, threads: int, channels_last: bool = False) -> Step:
 def ours(batch_size: int, threads: int) -> Step:
     """`dcgan/`'s step as the loop makes it, in one process or several."""
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+    import common
     from common.game import Batch
     from common.machine import convolutions, processes
     from common.rng import LATENT, random_numbers
@@ -122,6 +123,7 @@ def ours(batch_size: int, threads: int) -> Step:
     import numpy as np
     import paddle
 
+    common.imported()
     convolutions.use_threads(threads)
     processes.start()
     game, steps = build(), itertools.count()

@@ -37,12 +37,14 @@ def trained(network: Any) -> list[Any]:
 def ours(folder: Path, images: np.ndarray) -> tuple[Step, Sample]:
     """DCGAN's game as the loop trains it."""
     sys.path[0] = str(ROOT)
+    import common
     from common.game import Batch, on_device
     from common.machine import convolutions, processes
     from dcgan.train import build
 
     import paddle
 
+    common.imported()
     convolutions.use_threads(1)
     processes.start()
     game = build(learning_rate=RATE, penalty=PENALTY, penalty_every=PENALTY_EVERY, ema_decay=DECAY)

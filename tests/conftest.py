@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import gzip
 import os
 import shutil
@@ -48,6 +49,15 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 settings.register_profile("repository", deadline=None, max_examples=60, derandomize=True)
 settings.load_profile("repository")
+
+
+def pytest_collection() -> None:
+    gc.disable()  # what is imported and collected stays: to look for garbage there takes a second of each worker
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True, scope="session")

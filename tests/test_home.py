@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from common.files import atomic, home
-from tests.conftest import ROOT, call
+from tests.conftest import CHEAPER, ROOT, call
 
 import pytest
 
@@ -109,8 +109,8 @@ def test_a_training_without_a_home(tmp_path, unwritable):
     """Judged after its epoch, with VisualDL's log, in a process of its own: both make their folders on import."""
     (tmp_path / "tmp").mkdir()
     done = call(
-        ROOT / "tests/toy.py", "--dataset", "digits", "--epochs", 1, "--batch-size", 512, "--output-dir", "run",
-        cwd=tmp_path,
+        "-c", CHEAPER, ROOT / "tests/toy.py", "--dataset", "digits", "--epochs", 1, "--batch-size", 512,
+        "--output-dir", "run", cwd=tmp_path, PYTHONPATH=str(ROOT),
         HOME=str(unwritable), TMPDIR=str(tmp_path / "tmp"), **NEITHER,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

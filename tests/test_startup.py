@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
 import sys
 
+from common.run.commandline import command
 from tests.conftest import ROOT
 
 import pytest
@@ -24,11 +26,12 @@ USED = {
     "commands.results": {"matplotlib"},  # the curves of the report
     "commands.train_judge": {"scipy.ndimage"},  # bends its training images
 }
+STARTS, FOLDERS = '__name__ == "__main__"', ("assignment", "commands", "dcgan", "docs", "lsgan", "zoo")
 STARTED = [  # by a user: all that `python FILE` and `python -m` are given
     f"{folder}.{path.stem}"
-    for folder in ("assignment", "commands", "dcgan", "lsgan", "zoo")
+    for folder in FOLDERS
     for path in sorted((ROOT / folder).glob("*.py"))
-    if '__name__ == "__main__"' in path.read_text(encoding="utf-8")
+    if folder != "docs" and STARTS in path.read_text(encoding="utf-8")
 ]
 SCRIPT = """
 import importlib, json, os, sys
@@ -43,6 +46,22 @@ for module in started:
         os._exit(0)
     os.wait()
 """
+
+
+def test_garbage_is_looked_for_again_once_all_is_imported():
+    """In a program of ours `common` turns that off."""
+    gc.disable()
+    try:
+        assert command(lambda: gc.isenabled())() is True
+    finally:
+        gc.unfreeze()
+        gc.enable()
+    programs = [path for folder in FOLDERS for path in (ROOT / folder).glob("*.py")]
+    texts = {path.name: path.read_text(encoding="utf-8") for path in programs}
+    ours = {name for name, text in texts.items() if STARTS in text and "from common" in text}
+    ends = ("@command", "sys.exit(run(", "common.imported()")
+    assert {name for name in ours if not any(end in texts[name] for end in ends)} <= {"board_cost.py"}  # calls `run`
+    assert len(ours) > 40
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Paddle is imported once, and forked")

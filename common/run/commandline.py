@@ -58,6 +58,7 @@ def command(main: Callable[..., int] | None = None, *, prints: bool = True) -> C
     @functools.wraps(main)
     def wrapped(*args, **kwargs) -> int:
         screen.prepare()
+        common.imported()
         try:
             with ctrl_c():
                 status = main(*args, **kwargs)
