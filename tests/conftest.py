@@ -320,7 +320,7 @@ def run_dir(made_once) -> Path:
 
     def make(folder: Path) -> None:
         done = call(
-            "-c", CHEAPER, ROOT / "dcgan/train.py", "--dataset", "digits", "--max-steps", "70", "--sample-every",
+            "-c", CHEAPER, ROOT / "dcgan/train.py", "--dataset", "digits", "--max-steps", "62", "--sample-every",
             "30", "--device", "cpu", "--output-dir", folder / "dcgan", cwd=folder, PYTHONPATH=str(ROOT),
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

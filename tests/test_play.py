@@ -256,7 +256,7 @@ def test_the_app_in_a_browser(folder, monkeypatch, capsys):
             for tab in driver.find_elements("css selector", "button[role=tab]"):
                 if "Over time" in tab.text:
                     driver.execute_script("arguments[0].click()", tab)
-            assert wait_until(lambda: f"{name}, 0001_0012" in driver.page_source)
+            assert wait_until(lambda: f"{name}, 0001_0004" in driver.page_source)
             slider = driver.find_element("css selector", "input[type=range]")
             slider.send_keys(Keys.HOME)
             assert wait_until(lambda: f"{name}, 0000_0000" in driver.page_source)
