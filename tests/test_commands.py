@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Callable
 
 from commands import publish, sample
+from common.files.weights import load_into, load_params
 from common.run import progress
 from common.run import words as last_words
 from common.run.commandline import Parser
@@ -307,6 +308,22 @@ def test_a_card_has_a_program_of_plain_paddle(folder, monkeypatch):
 
 def test_a_card_has_no_program_of_another_network():
     assert [publish.plain_program(make_gan(family), "a.params") for family in ("bigan", "infogan")] == ["", ""]
+
+
+def test_half_the_bits_draw_nearly_the_same(tmp_path, monkeypatch):
+    """By this repository and by the card's program."""
+    game = load_game(ROOT / "dcgan/pretrained")
+    latent = game.latent(np.random.default_rng(0), 4)
+    drawn = game.sample(latent)
+    paddle.save(publish.halved(load_params(ROOT / "dcgan/pretrained/generator.params")), str(tmp_path / "a.params"))
+    assert (tmp_path / "a.params").stat().st_size < 0.51 * (ROOT / "dcgan/pretrained/generator.params").stat().st_size
+    load_into(game.generator, tmp_path / "a.params")
+    assert 0 < np.abs(game.sample(latent) - drawn).max() < 0.01
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(publish.plain_program(game, "a.params", half=True), names)
+    images = names["generator"](paddle.to_tensor(latent)).numpy()
+    assert np.abs(images - drawn).max() < 0.01
 
 
 def test_published_weights_draw_and_say_what_they_are(run_dir, tmp_path, say, monkeypatch):

@@ -78,6 +78,7 @@ def load_into(network: Any, path: Path, state: dict[str, Any] | None = None) -> 
 
     Raises:
         UserError: a tensor is missing or unknown, of another shape or dtype, or not finite; the network is unchanged.
+            16 bits are taken for 32: `commands.publish --half` writes them.
     """
     state = load_params(path) if state is None else state
     state = {name: value for name, value in state.items() if name != "StructuredToParameterName@@"}  # Paddle's own
@@ -90,6 +91,8 @@ def load_into(network: Any, path: Path, state: dict[str, Any] | None = None) -> 
         value, shape, dtype = state[name], list(expected[name].shape), str(expected[name].dtype).split(".")[-1]
         if not isinstance(value, np.ndarray):
             raise UserError(f"{path}: {name} is a {type(value).__name__}, expected a tensor")
+        if (value.dtype.name, dtype) == ("float16", "float32"):
+            state[name] = value = value.astype(np.float32)
         if list(value.shape) != shape or value.dtype.name != dtype:
             raise UserError(f"{path}: {name} is {value.dtype.name} {list(value.shape)}, expected {dtype} {shape}")
         if not np.isfinite(value).all():
