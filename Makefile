@@ -29,7 +29,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' Makefile
 	@echo "Stopped by Ctrl-C? make train ARGS=--resume goes on."
 
-train: setup ## set up, then a first DCGAN training of some 5 minutes: MNIST where it is in reach, else digits
+train: setup ## set up, then a first DCGAN training of 3 to 6 minutes: MNIST where it is in reach, else digits
 	@echo "settings $(DCGAN_FLAGS) (docs/search.md); the course's: python dcgan/train.py --dataset auto --max-steps 1500"
 	"$(PYTHON)" dcgan/train.py --dataset auto $(DCGAN_FLAGS) $(call flags,--max-steps 1500 --eval-every 5)
 
@@ -39,7 +39,7 @@ compare: setup ## train both families shortly and draw them side by side in work
 	"$(PYTHON)" lsgan/train.py --dataset auto --output-dir work/compare/lsgan $(LSGAN_FLAGS) $(call flags,--max-steps 1000)
 	"$(PYTHON)" -m commands.compare work/compare/dcgan work/compare/lsgan --out work/compare.png
 
-best: setup ## both by the recipe of our weights: MNIST, 50 minutes on one core (EPYC); goes on if stopped
+best: setup ## both by the recipe of our weights: MNIST, 50 to 70 minutes on one core (EPYC); goes on if stopped
 	"$(PYTHON)" dcgan/train.py $(BEST_DCGAN) --output-dir work/best/dcgan --resume $(ARGS)
 	"$(PYTHON)" lsgan/train.py $(BEST_LSGAN) --output-dir work/best/lsgan --resume $(ARGS)
 

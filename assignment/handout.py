@@ -19,7 +19,7 @@ from common.run.commandline import Parser, command, user_path
 
 NOTEBOOK, ARCHIVE = "homework.ipynb", "dcgan-lsgan.zip"
 PACKED = (
-    "common/**/*.py", "common/judging/judges/*", "commands/*", "dcgan/*", "assignment/*.py",
+    "common/**/*", "commands/*", "dcgan/*", "assignment/*.py",
     "assignment/questions*.md", "assignment/report*.md", "assignment/start.*", "docs/images/saturation.png",
     "docs/watch.html", "notebooks/requirements.txt", "requirements*.txt", "Makefile", "LICENSE",
 )  # fmt: skip

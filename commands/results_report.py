@@ -103,6 +103,8 @@ def equal_updates(recipes: dict[str, list[dict]], anchors: dict[str, dict]) -> l
             picture = f"![{heading(recipe)}](images/{members[0]['picture']})"
             seeds = ", ".join(f"[{run['seed']}](images/{run['picture']})" for run in members)
             name = heading(recipe).removesuffix(UPDATES) + suffix
+            if "earlier code" in members[0]:  # entered by hand where no flags give the run any more; --add replaces it
+                name += f" (earlier code: {members[0]['earlier code']})"
             distance = np.mean([shown(run).get("frechet", np.inf) for run in members])
             rows.append((distance, [name, seeds, *cells, own(members), minutes, f"`{command}`", picture]))
         lines += [f"| {' | '.join(cells)} |" for _, cells in sorted(rows)]
@@ -203,7 +205,7 @@ def by_epoch(recipe: str, members: list[dict]) -> list[str]:
 
 def reproduce(runs: dict[str, dict]) -> list[str]:
     """The section with the commands and what each run's weights hashed to."""
-    lines = ["## Reproduce", "", "```bash", "python -m commands.results   # all grey images of the first table"]
+    lines = ["## Reproduce", "", "```bash", "python -m commands.results   # the first table with today's defaults"]
     datasets = {run["recipe"]: run["dataset"] for run in runs.values()}
     for recipe in sorted(datasets):
         if datasets[recipe] == "mnist" and (len(bare(recipe).split()) == 1 or recipe == f"wgan_gp{UPDATES}"):

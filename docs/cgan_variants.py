@@ -36,7 +36,7 @@ EVERY, ASKED = 50, 500  # updates between readings; digits read each time
 def learn(parts: str, heads: str, seed: int, updates: int, batch_size: int, data_dir: str | None) -> list[float]:
     """The share of digits that the judge reads as asked, before the first update and after every 50 of them."""
     paddle.seed(seed)
-    game, judge = CGAN(parts, heads), load_judge("mnist")
+    game, judge = CGAN(parts, heads, learning_rate=2e-4, penalty=0.0), load_judge("mnist")
     mnist = data.load("mnist", data_dir, labelled=True)
     on_device = paddle.to_tensor(mnist.images), paddle.to_tensor(mnist.labels)
     order = random_numbers(seed, SHUFFLE, 0).permutation(len(mnist.images))

@@ -159,13 +159,16 @@ def test_the_first_table_has_a_row_a_family(made):
         "minutes": 13.8,
     }
     neither = {**one, "recipe": f"cyclegan{EQUAL}", "final": {}, "yardsticks": {"raw": {"way back": [28.0, 12.9]}}}
+    neither["earlier code"] = "no D"
     colour = {**one, "recipe": f"cifar_gan{EQUAL}", "dataset": "cifar10"}
     runs = {name: {**row, "picture": f"{name}.png"} for name, row in zip("abcd", (neither, one, two, colour))}
     text = report({**found, "runs": runs, "anchors": {"mnist": anchors, "cifar10": anchors}})
     rows = [line for line in text.splitlines() if line.startswith("| C")]
     assert rows[0].startswith("| CGAN | [0](images/b.png), [1](images/c.png) | 9.00 ± 1.41 | ")
     assert "| read as asked 0.960 ± 0.014 (0.1) | 13 ± 1 | `python zoo/cgan.py` | ![CGAN](images/b.png) |" in rows[0]
-    assert rows[1].startswith("| CycleGAN | [0](images/a.png) | – | – | – | – | way back 28 (12.9) | 12 |")
+    assert rows[1].startswith(
+        "| CycleGAN (earlier code: no D) | [0](images/a.png) | – | – | – | – | way back 28 (12.9) | 12 |"
+    )
     assert rows[2].startswith("| CIFAR-GAN, cifar10 | [0](images/d.png) | 8.00 |")
     assert sum(line.startswith("| real, ") for line in text.splitlines()) == 4
 
@@ -297,7 +300,7 @@ def test_the_three_models_are_of_the_json(name):
     assert len(rows) == 4
     names = [f"vae_gan-model-{model}-learning-rate-0.0002-0" for model in ("ae", "vae")]
     for run_name, (_, psnr, ssim, alike, distances, _, minutes, _) in zip(
-        [*names, "vae_gan-batch-size-64-epochs-6-0", "vae_gan-0"], rows
+        [*names, "vae_gan-batch-size-64-epochs-6-0", "vae_gan-weight-1-penalty-0-learning-rate-0.0002-0"], rows
     ):
         run = runs[run_name]
         measured = run["yardsticks"]["raw"]

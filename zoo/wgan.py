@@ -11,8 +11,8 @@ The formulas (Arjovsky et al. 2017, arXiv 1701.07875, equation 3, algorithm 1):
     critic   min  E f(G(z)) - E f(x),   then w ← clip(w, -c, c)
     G        min  -E f(G(z))
 
-What differs from the paper: DCGAN's networks of the course; the critic does not move 100 times for each of the first
-25 updates of G.
+What differs from the paper: DCGAN's networks of the course. From the authors' code: there the critic moves 100 times
+for each of the first 25 updates of G, and at every 500th.
 
 What to look at. `distance` = E f(x) - E f(G(z)) falls as the pictures improve; how well it tells, `commands.evaluate`
 shows. Its unit is its own and no constant: of Gaussians ½, 1 and 2 apart it says 1.28, 1.25 and 1.12 times the distance
