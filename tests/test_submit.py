@@ -159,7 +159,7 @@ def test_a_class_gets_no_solution(given_out):
     assert {"start.md", "start.zh-CN.md", "homework.ipynb"} <= {path.name for path in root.iterdir()}
     assert (root / "docs/watch.html").exists()  # a question is about it
     assert (given_out / "dcgan-lsgan.zip").stat().st_size < 8_000_000
-    inside = {path.relative_to(ROOT) for path in (ROOT / "common").rglob("*") if "__pycache__" not in path.parts}
+    inside = {path.relative_to(ROOT) for path in (ROOT / "common").rglob("*.*") if "__pycache__" not in path.parts}
     assert not [path for path in inside if not (root / path).exists()]  # whatever the code reads beside it
     said = call("assignment/starter.py", "my_lsgan", "--number", "1", cwd=root, LANGUAGE="zh")
     assert (said.returncode, said.stderr) == (0, "")
