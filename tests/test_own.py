@@ -53,8 +53,8 @@ def own_run(made_once, mine) -> Path:
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ([], {"channels": 3, "penalty": 1.0, "learning_rate": 5e-4, "augment": True, "size": 32}),
-        (["--penalty", 0, "--no-augment", "--channels", 1], {"channels": 1, "penalty": 0.0, "augment": False}),
+        ([], {"channels": 3, "penalty": 1.0, "learning_rate": 5e-4, "augment": False, "size": 32}),
+        (["--penalty", 0, "--augment", "--channels", 1], {"channels": 1, "penalty": 0.0, "augment": True}),
     ],
 )
 def test_what_differs_is_chosen_and_a_flag_has_the_last_word(mine, given, expected):
@@ -66,16 +66,8 @@ def test_what_differs_is_chosen_and_a_flag_has_the_last_word(mine, given, expect
     assert (digits["channels"], digits["penalty"], digits["augment"]) == (1, 0.0, False)
 
 
-def test_many_pictures_are_not_augmented(mine, monkeypatch):
-    from dcgan.train import build
-
-    monkeypatch.setattr(flags, "FEW", 120)
-    given = ["--dataset", "folder", "--data-dir", str(mine)]
-    assert flags.parse_flags("dcgan", build, given).settings["augment"] is False
-
-
 def test_a_run_that_goes_on_keeps_what_it_had(mine, tmp_path):
-    """Also one of a version that chose nothing, and wrote no size."""
+    """Also one of a version that chose nothing, and wrote no size; or one that chose `--augment`."""
     from dcgan.train import build
 
     kept = {"channels": None, "penalty": 0.0, "learning_rate": 2e-4}
@@ -83,6 +75,9 @@ def test_a_run_that_goes_on_keeps_what_it_had(mine, tmp_path):
     given = ["--dataset", "folder", "--data-dir", str(mine), "--output-dir", str(tmp_path), "--resume"]
     settings = flags.parse_flags("dcgan", build, given).settings
     assert {"channels": 1, "penalty": 0.0, "learning_rate": 2e-4, "augment": False}.items() <= settings.items()
+    kept["augment"] = True
+    (tmp_path / "config.json").write_text(json.dumps({"family": "dcgan", "dataset": "folder", "flags": kept}))
+    assert flags.parse_flags("dcgan", build, given).settings["augment"] is True
 
 
 def test_the_header_says_what_it_costs_and_what_was_chosen(mine, tmp_path, say):
@@ -92,7 +87,7 @@ def test_the_header_says_what_it_costs_and_what_was_chosen(mine, tmp_path, say):
     assert "folder, 120 images, 32x32 in colour, 0 MB in memory" in said.out
     assert "--learning-rate 0.0005" in said.out
     assert "--penalty 1.0" in said.out
-    assert "--augment True" in said.out
+    assert "--augment" not in said.out
 
 
 def test_figures_while_it_trains_and_the_best_generator(own_run, mine):

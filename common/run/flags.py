@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import itertools
 import sys
 from pathlib import Path
 from typing import Any, Callable
 
 from common.data import CHANNELS, DATASETS
 from common.errors import UserError
-from common.files.folder import files_below
 from common.run.commandline import Parser, colour, number_between, seed_number, user_path, whole_number
 from common.run.families import ROOT, families, image_of, script, title
 from common.run.runs import load_config
@@ -25,7 +23,6 @@ DATA_DIR_HELP = (
 
 # Of a folder of one's own pictures, in a family whose penalty is off by default: `docs/search.md`, found on digits.
 OWN_PICTURES = {"penalty": 1.0, "learning_rate": 5e-4}
-FEW = 5000  # pictures; with fewer D soon knows each of them, hence --augment
 
 
 def parse_flags(family: str, build: Callable, arguments: list[str] | None = None) -> argparse.Namespace:
@@ -88,10 +85,8 @@ def by_itself(flags: argparse.Namespace, settings: list[Setting]) -> dict[str, A
     """What settings are for the data set where the user says nothing. A run that goes on keeps what it has."""
     defaults = {setting.name: setting.default for setting in settings}
     found = {"channels": CHANNELS.get(flags.dataset, 3 if flags.dataset == "folder" else 1)}
-    if flags.dataset == "folder" and defaults.get("penalty") == 0:
-        found |= OWN_PICTURES
-    if flags.dataset == "folder" and "augment" in defaults and flags.data_dir and flags.data_dir.is_dir():
-        found["augment"] = len(list(itertools.islice(files_below(flags.data_dir), FEW))) < FEW
+    if flags.dataset == "folder":  # some versions turned --augment on by themselves: their runs go on with it
+        found |= {"augment": False} | (OWN_PICTURES if defaults.get("penalty") == 0 else {})
     found = {name: value for name, value in found.items() if name in defaults}
     if flags.resume:
         with contextlib.suppress(UserError):  # there is no run yet
