@@ -27,7 +27,7 @@ STEPS = 6
 FLAGS = ["--threads", 1, "--batch-size", 4, "--eval-every", 0, "--sample-every", 4]
 # Where the default takes more than is needed here; StackGAN is stopped in its first stage and resumed into the second.
 MORE = {"wgan_gp": ["--critic-steps", 2], "stackgan": ["--first-updates", 4]}
-LARGE = "dcgan --size 64 --channels 3"  # on pictures of one's own, hence with the penalty and augmented
+LARGE = "dcgan --size 64 --channels 3 --augment"  # on pictures of one's own, hence with the penalty
 # One family after the other, so that what its tests share is made in one worker and forgotten before the next.
 pytestmark = pytest.mark.parametrize("name", [*families(), LARGE], scope="module")
 

@@ -69,7 +69,8 @@ def parse_safetensors(content: bytes, path: Path) -> dict[str, np.ndarray]:
 
 
 def load_into(network: Any, path: Path, state: dict[str, Any] | None = None) -> None:
-    """Check a state dict against `network` name by name, then load it.
+    """Check a state dict against `network` name by name, then load it. float16, which `commands.publish --half` writes,
+    becomes float32.
 
     Args:
         network: a `paddle.nn.Layer`.
@@ -78,7 +79,6 @@ def load_into(network: Any, path: Path, state: dict[str, Any] | None = None) -> 
 
     Raises:
         UserError: a tensor is missing or unknown, of another shape or dtype, or not finite; the network is unchanged.
-            16 bits are taken for 32: `commands.publish --half` writes them.
     """
     state = load_params(path) if state is None else state
     state = {name: value for name, value in state.items() if name != "StructuredToParameterName@@"}  # Paddle's own
