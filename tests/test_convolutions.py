@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 
 from common.machine import activations, convolutions, cpu, onednn
 
@@ -293,3 +294,26 @@ def test_an_operand_changed_in_place_is_an_error_and_no_wrong_gradient():
             {"images": images, "weights": getattr(layer, "weight", None), "result": y}[changed].scale_(2.0)
         with pytest.raises((RuntimeError, SystemError, OSError), match="changed in place"):
             y.sum().backward()
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1)])
+def test_a_matrix_product_has_the_same_bits_before_the_first_convolution_and_after_it(monkeypatch, before, after):
+    """A run that is resumed begins anew with its first layer, and that may be a dense one, as DCGAN-MAXPOOL's is."""
+    monkeypatch.setattr(cpu, "usable_cores", lambda: 2)
+    pictures, layer = paddle.rand([1, 1, 32, 32]), convolutions.Conv2D(1, 8, 4)
+    vectors, weights = paddle.rand([4, 1024]), paddle.rand([1024, 6272])
+    found = []
+
+    def thread_of_its_own() -> None:  # OpenMP knows nothing of it yet
+        for count in (before, after):
+            convolutions.use_threads(count)
+            found.append((vectors @ weights).numpy())
+            layer(pictures)
+            found.append((vectors @ weights).numpy())
+
+    worker = threading.Thread(target=thread_of_its_own)
+    worker.start()
+    worker.join()
+    first, second, third, fourth = found
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(third, fourth)

@@ -24,10 +24,11 @@ Numbers = Union[int, "list[int]", "tuple[int, ...]"]
 
 
 def use_threads(count: int | None) -> None:
-    """Use `count` threads from here on; None leaves them as they are."""
+    """Use `count` threads in the calling thread from here on; None leaves them as they are."""
     cpu.set_threads(count)
-    if onednn.library is None:
-        paddle.base.core.set_num_threads(cpu.threads)  # of no great help to Paddle's own convolutions, but of some
+    # oneDNN and Paddle's matrix products share one number. Set it now: a product before the first convolution would
+    # be by another number of threads than all later ones, and so have other last bits.
+    paddle.base.core.set_num_threads(cpu.threads)
 
 
 use_threads(None)
