@@ -24,7 +24,14 @@ from common.run.commandline import MOST_IMAGES, Parser, command, user_path, whol
 from common.run.families import ROOT
 from common.run.flags import DATA_DIR_HELP
 
-CLEARED = ("OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE", "MKL_NUM_THREADS", "GAN_NO_MKL_SETUP", "GAN_NO_ONEDNN")
+CLEARED = (
+    "OMP_NUM_THREADS",
+    "KMP_BLOCKTIME",
+    "MKL_DEBUG_CPU_TYPE",
+    "MKL_NUM_THREADS",
+    "GAN_NO_MKL_SETUP",
+    "GAN_NO_ONEDNN",
+)
 LAUNCH = ["-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--backend", "gloo"]
 
 

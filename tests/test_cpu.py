@@ -100,7 +100,7 @@ def set_up(monkeypatch, tmp_path):
         if cpuinfo is not None:
             path.write_text(cpuinfo)
         monkeypatch.setattr(cpu, "CPUINFO", path)
-        for name in ("MKL_DEBUG_CPU_TYPE", "OMP_NUM_THREADS", cpu.OFF_SWITCH):
+        for name in ("MKL_DEBUG_CPU_TYPE", "OMP_NUM_THREADS", "KMP_BLOCKTIME", cpu.OFF_SWITCH):
             monkeypatch.setenv(name, "")  # put back at the end, whatever is set up here
             monkeypatch.delenv(name)
         for name, value in environment.items():
@@ -129,6 +129,13 @@ def test_what_is_set_up_on_each_processor(set_up, monkeypatch, cpuinfo, code_pat
     assert os.environ["OMP_NUM_THREADS"] == "1"  # Paddle warns of any other
     assert set_up(cpuinfo, MKL_DEBUG_CPU_TYPE="5") == "4 threads, MKL code path AVX2"
     assert set_up(cpuinfo, GAN_NO_MKL_SETUP="1") == "4 threads"
+
+
+@pytest.mark.parametrize(("users", "found"), [({}, "1"), ({"KMP_BLOCKTIME": "200"}, "200")])
+def test_threads_that_wait_go_to_sleep(set_up, users, found):
+    """After a millisecond, where nobody has set another time."""
+    set_up(None, **users)
+    assert os.environ["KMP_BLOCKTIME"] == found
 
 
 def test_a_flag_wins_over_the_environment(monkeypatch):

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.linalg import eigh, eigvalsh
 
 CONFIDENT = 0.9
+K_COVERAGE = 5  # neighbours within which a real image is covered
 
 
 def frechet_distance(
@@ -78,8 +79,11 @@ def classifier_score(probabilities: np.ndarray) -> float:
     return float(np.exp(divergence.mean()))
 
 
-def neighbour_metrics(real: np.ndarray, fake: np.ndarray, k: int = 3, k_coverage: int = 5) -> dict[str, float]:
-    """How the two sets lie in each other's neighbourhoods.
+def neighbour_metrics(
+    real: np.ndarray, fake: np.ndarray, k: int = 3, k_coverage: int = K_COVERAGE, radii_real: np.ndarray | None = None
+) -> dict[str, float]:
+    """How the two sets lie in each other's neighbourhoods. Who compares several with the same `real` may give their
+    `neighbour_distances`, of the larger k, as `radii_real`.
 
     - `precision`: share of fakes within the k-th neighbour distance of some real image: are they realistic?
       `recall`: the same the other way round: is everything real within reach? (Kynkäänniemi et al. 2019,
@@ -88,7 +92,7 @@ def neighbour_metrics(real: np.ndarray, fake: np.ndarray, k: int = 3, k_coverage
       in their neighbourhood (Naeem et al. 2020, arXiv 2002.09797, equations 3 and 4; k = 5). Density may exceed 1.
     """
     radius_fake = neighbour_distances(fake, k)[:, k - 1]
-    radii_real = neighbour_distances(real, max(k, k_coverage))
+    radii_real = neighbour_distances(real, max(k, k_coverage)) if radii_real is None else radii_real
     precise = np.zeros(len(fake), bool)
     recalled, covered = np.zeros(len(real), bool), np.zeros(len(real), bool)
     inside = 0

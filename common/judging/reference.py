@@ -60,6 +60,7 @@ class Reference:
         self.cached = cache_folder() / f"{dataset}-{digest(record['sha256'], checksum, images.shape)}.npz"
         self.seen = self._see_or_recall(images)
         self.moments = metrics.moments(self.seen.features)
+        self.radii: dict[int, np.ndarray] = {}  # of so many real images: the last that `compare` chose
         self.shares = metrics.class_shares(self.seen.classes)
         if not known and metrics.class_distance(self.shares, np.full(CLASSES, 1 / CLASSES)) > ALIKE:
             raise UserError(f"{stranger}; {how_to_train(dataset)}")
@@ -93,6 +94,8 @@ class Reference:
         rng = np.random.default_rng(0)
         # As many real images as there are others: the neighbourhoods of a larger set are smaller.
         real = self.seen[np.sort(rng.choice(len(self.seen), min(len(seen), len(self.seen)), replace=False))]
+        if len(real) not in self.radii:  # which are the same for each row of a table, and each epoch
+            self.radii = {len(real): metrics.neighbour_distances(real.features, metrics.K_COVERAGE)}
         shares = metrics.class_shares(seen.classes)
         kernel, spread = metrics.kernel_distance(self.seen.features, seen.features, rng)
         found = {
@@ -100,7 +103,7 @@ class Reference:
             "kernel": kernel,
             "kernel_spread": spread,
             "score": metrics.classifier_score(seen.probabilities),
-            **metrics.neighbour_metrics(real.features, seen.features),
+            **metrics.neighbour_metrics(real.features, seen.features, radii_real=self.radii[len(real)]),
             "class_distance": metrics.class_distance(shares, self.shares),
             "confident": metrics.confident_share(seen.probabilities),
             "nearest": metrics.nearest_distance(self.seen.features, seen.features[:NEIGHBOURS]),

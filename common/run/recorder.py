@@ -28,7 +28,8 @@ import paddle
 from paddle import Tensor
 from tqdm import tqdm
 
-EMA_BATCHES = 10  # of 100 latent vectors each, from which the average's BatchNorm statistics are measured
+EMA_BATCHES, EMA_BATCH = 10, 100  # of latent vectors, from which the average's BatchNorm statistics are measured
+SHOWN = artifacts.GRID_COLUMNS**2  # pictures in a sample grid
 POINTS = 500  # real and generated images each whose features VisualDL shows
 READ_EVERY = 20  # steps between looks at the losses: on a GPU each look waits for all the work queued before it
 
@@ -104,7 +105,7 @@ class Recorder:
     def draw_samples(self, step: int, epoch: int, batch: int, keep: bool, show: bool) -> None:
         """Draw the grid: `keep` it as a file, `show` it in VisualDL."""
         with self.shows.only("the sample grid"):
-            chosen = np.arange(artifacts.GRID_COLUMNS**2) % len(self.dataset.images)
+            chosen = np.arange(SHOWN) % len(self.dataset.images)
             images, labels = as_float(self.dataset.images[: len(chosen)]), self.dataset.labels
             first = paddle.to_tensor(images), None if labels is None else paddle.to_tensor(labels[: len(chosen)])
             whole = lambda count: slice(None)  # noqa: E731  only this process draws
@@ -171,7 +172,7 @@ class Recorder:
         if self.game.ema and self._measured_at != step:
             self._measured_at = step
             rngs = (random_numbers(self.flags.seed, STATISTICS, part) for part in range(EMA_BATCHES))
-            self.game.ema.measure_statistics([on_device(self.game.latent(rng, 100)) for rng in rngs])
+            self.game.ema.measure_statistics([on_device(self.game.latent(rng, EMA_BATCH)) for rng in rngs])
 
     def _warn(self, troubles: list[dict]) -> None:
         for trouble in troubles:
