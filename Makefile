@@ -47,7 +47,8 @@ test: setup-test ## set up, then ruff and the tests
 	"$(PYTHON)" -m ruff check .
 	"$(PYTHON)" -m pytest $(ARGS)
 
-docs-check: setup ## run every command of every page in a copy of the repository, trainings cut short
+docs-check: setup-test ## run every notebook, and every command of every page in a copy; trainings cut short
+	"$(PYTHON)" -m pytest -q -m pages -n 2
 	"$(PYTHON)" -m tests.docs_check
 
 board: setup ## VisualDL on the runs in work/, reachable from this machine only, telemetry off

@@ -56,7 +56,7 @@ class Child:
         while not self.has_ended():
             yield
             assert time.monotonic() < deadline, self.out.read_text() + self.err.read_text()
-            time.sleep(0.001)
+            time.sleep(0.004)
         yield
 
     def end(self) -> int:

@@ -85,5 +85,6 @@ def test_a_server_that_dies_is_started_again(tmp_path):
         task = {"folder": str(tmp_path), "say": "你好"}
         assert sandbox.ask("echo", **task) == {**task, "refused": []}
         sandbox._server.kill()
+        assert sandbox._server.stdout.read() == b""  # until all that it started is gone, too
         assert sandbox.ask("echo", **task) == {"ended": "it took the whole examiner down"}
         assert sandbox.ask("echo", **task) == {**task, "refused": []}

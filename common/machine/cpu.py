@@ -102,8 +102,8 @@ def prepare() -> None:
     if path and not os.environ.get("MKL_DEBUG_CPU_TYPE") and os.environ.get(OFF_SWITCH, "") in ("", "0"):
         os.environ["MKL_DEBUG_CPU_TYPE"] = path
 
-    # A thread that waits for the others keeps its core busy, by default for 200 ms: always, that is, in a training. With
-    # one other busy process on two cores that makes a training take 1.4 times as long, and helps nobody.
+    # A thread that waits for the others keeps its core busy, by default for 200 ms: in a training, all the time. Beside
+    # one other busy process on two cores such a training takes 1.4 times as long, and nobody gains.
     os.environ.setdefault("KMP_BLOCKTIME", "1")  # milliseconds; Intel's OpenMP reads it when Paddle is imported
 
     keep_freed_memory()
