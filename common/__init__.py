@@ -4,6 +4,7 @@ Importing it prepares this process for Paddle, which reads its environment once.
 readable by every Python from 3.6 on: they say which Python is needed.
 """
 
+import faulthandler
 import gc
 import importlib.util
 import os
@@ -54,10 +55,14 @@ def quiet_until_it_runs():
 
 def imported():
     """Let a program of this repository look for garbage again, but for that in what it has imported, which stays for
-    good. `command` calls it."""
+    good; and let Python say where a crash was, in place of Paddle, which may wait for ever for the memory that crashed:
+    a training that hangs is not started again. `command` calls it."""
     if not gc.isenabled():
         gc.freeze()
         gc.enable()
+        if "paddle" in sys.modules:
+            sys.modules["paddle"].disable_signal_handler()
+        faulthandler.enable(sys.__stderr__)
 
 
 def open_what_is_closed():

@@ -5,11 +5,12 @@ from __future__ import annotations
 import gc
 import json
 import os
+import signal
 import subprocess
 import sys
 
 from common.run.commandline import command
-from tests.conftest import ROOT
+from tests.conftest import ROOT, call
 
 import pytest
 
@@ -46,6 +47,16 @@ for module in started:
         os._exit(0)
     os.wait()
 """
+
+
+def test_a_crash_ends_the_process_and_says_where():
+    """Paddle's own report needs memory: once, where that was damaged, it waited for ever."""
+    crash = "import sys; sys.argv = ['-m']; import common, ctypes, paddle; common.imported(); ctypes.string_at(0)"
+    crashed = call("-c", crash)
+    assert crashed.returncode == -signal.SIGSEGV
+    assert "Segmentation fault" in crashed.stderr
+    assert "string_at" in crashed.stderr
+    assert "Paddle" not in crashed.stderr
 
 
 def test_garbage_is_looked_for_again_once_all_is_imported():
