@@ -190,6 +190,17 @@ def test_what_is_too_large_for_the_memory_is_mapped(mine, cache, monkeypatch):
     assert list(cache.iterdir()) == []
 
 
+def test_what_is_large_is_mapped_from_the_second_time_on(mine, monkeypatch):
+    """To read and to check gigabytes would take seconds."""
+    whole, names, checksum = read_folder(mine, 3, 32)
+    for loaded, mapped in ((whole.nbytes, False), (whole.nbytes - 1, True)):
+        monkeypatch.setattr(folders, "LOADED", loaded)
+        images, again, its = read_folder(mine, 3, 32)
+        assert isinstance(images, np.memmap) == mapped
+        assert (images == whole).all()
+        assert (again, its) == (names, checksum)
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_another_background_and_padding(tmp_path, channels):
     wide = np.zeros((10, 30, 4), np.uint8)

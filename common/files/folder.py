@@ -26,6 +26,9 @@ A_RUN = {"config.json", "losses.csv"}  # what a training writes first; its grids
 UNSEEN = ("thumbs.db", "desktop.ini")  # what Windows puts into folders of pictures; names with a dot are left out too
 MAX_FILE = 64 * 2**20  # bytes of one file
 MAX_COUNT = 1_000_000  # pictures
+LOADED = (
+    256 * 2**20
+)  # bytes of pictures that are read from the cache and checked, which takes half a second; more is mapped
 ENOUGH_DISK = 100 * 2**20  # bytes that are left free
 ENOUGH = 100  # pictures that are worth a process: it takes as long to start as to read some hundreds of small ones
 VERSION = 2  # of what this file makes of a picture; another one makes another file in the cache
@@ -37,7 +40,8 @@ def read_folder(
     """Every picture in a folder and below, as a square and resized.
 
     The first time all of them are opened, on all cores; the result is kept in the cache under the checksum of their
-    names, sizes and times. What would take more than half of the free memory is mapped from there, not loaded.
+    names, sizes and times. What would take more than half of the free memory is mapped from there, not loaded, and what
+    takes more than `LOADED` from the second time on.
 
     Args:
         channels: 1 for grey, 3 for colour.
@@ -62,12 +66,12 @@ def read_folder(
     place = hashlib.sha256(os.fsencode(f"{folder.resolve()} {channels} {size} {background} {pad}")).hexdigest()[:8]
     kept = cache_folder() / f"folder-{place}-{key}.npy"
     shape = (len(found), channels, size, size)
-    mapped = int(np.prod(shape)) > memory.free() / 2
-    recalled = recall(kept, shape, mapped)
+    size_in_memory, room = int(np.prod(shape)), memory.free() / 2
+    recalled = recall(kept, shape, mapped=size_in_memory > min(room, LOADED))
     if recalled:
         return recalled[0], names, recalled[1]
     paths, how = [path for _, path, _ in found], (channels, size, background, int(pad))
-    if mapped:
+    if size_in_memory > room:
         images = read_to_disk(kept, paths, shape, how)
         checksum = array_md5(images)
     else:
