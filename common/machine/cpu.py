@@ -103,7 +103,7 @@ def prepare() -> None:
         os.environ["MKL_DEBUG_CPU_TYPE"] = path
 
     # A thread that waits for the others keeps its core busy, by default for 200 ms: in a training, all the time. Beside
-    # one other busy process on two cores such a training takes 1.4 times as long, and nobody gains.
+    # one other busy process on two cores such a training takes 1.3 times as long, and nobody gains.
     os.environ.setdefault("KMP_BLOCKTIME", "1")  # milliseconds; Intel's OpenMP reads it when Paddle is imported
 
     keep_freed_memory()
