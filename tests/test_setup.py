@@ -22,7 +22,7 @@ def test_python_3_6_can_read_it():
     text = (ROOT / "common/__init__.py").read_text()
     tree = ast.parse(text, feature_version=OLDEST)
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    used = {"gc", "importlib.util", "os", "signal", "sys", "threading", "zlib"}
+    used = {"faulthandler", "gc", "importlib.util", "os", "signal", "sys", "threading", "zlib"}
     assert names <= used  # of Python's own, nothing of ours before the check
     with pytest.raises(SyntaxError):
         ast.parse("n: int = 1", feature_version=(3, 5))  # it does look; Python 3.9 lets := pass, later ones do not

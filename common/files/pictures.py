@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import struct
 import sys
 import warnings
 from pathlib import Path
@@ -64,11 +66,25 @@ def read_picture(path: Path, channels: int, size: int, background: str = "white"
 
 def upright(picture: Image.Image) -> Image.Image:
     """A photograph as its orientation says it is held; one whose other tags are odd all the same."""
-    try:
-        turn = TURNS[picture.getexif()[ORIENTATION]]
-    except Exception:  # no such tag or an odd one; whatever is wrong with tags, the pixels are sound
-        return picture
-    return picture.transpose(turn)
+    turn = None
+    with contextlib.suppress(Exception):  # no such tag or an odd one; whatever is wrong with tags, the pixels are sound
+        turn = TURNS.get(picture.getexif().get(ORIENTATION) or first_orientation(picture.info["exif"]))
+    return picture if turn is None else picture.transpose(turn)
+
+
+def first_orientation(exif: bytes) -> int:
+    """The orientation in the first directory of an EXIF block, a TIFF file after six letters: before 13, PIL reads no
+    tags after one that is too long.
+
+    Raises:
+        Exception: there is none.
+    """
+    tiff = exif[6:] if exif.startswith(b"Exif") else exif
+    order = {b"II": "<", b"MM": ">"}[tiff[:2]]
+    (start,) = struct.unpack_from(f"{order}I", tiff, 4)
+    (count,) = struct.unpack_from(f"{order}H", tiff, start)
+    entries = (struct.unpack_from(f"{order}HHIH", tiff, start + 2 + 12 * index) for index in range(count))
+    return next(value for tag, _kind, _count, value in entries if tag == ORIENTATION)
 
 
 def flat(picture: Image.Image, background: str) -> Image.Image:
