@@ -26,6 +26,7 @@ from common.run.flags import DATA_DIR_HELP
 
 CLEARED = (
     "OMP_NUM_THREADS",
+    "GAN_USERS_OMP_NUM_THREADS",
     "KMP_BLOCKTIME",
     "MKL_DEBUG_CPU_TYPE",
     "MKL_NUM_THREADS",

@@ -4,7 +4,7 @@ was is read here."""
 import json
 import os
 
-NAMES = ("OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE", "KMP_BLOCKTIME")
+NAMES = ("OMP_NUM_THREADS", "GAN_USERS_OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE", "KMP_BLOCKTIME")
 # pytest-xdist's workers start after the first process has set itself up: it tells them.
 USERS = json.loads(os.environ.setdefault("TESTS_SET_UP", json.dumps({name: os.environ.get(name) for name in NAMES})))
 if "PYTEST_XDIST_WORKER" in os.environ:  # two at once: on two cores a second thread would only wait

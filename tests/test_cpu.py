@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 
 from common.machine import cpu
 from tests.conftest import ROOT, call
@@ -100,7 +101,7 @@ def set_up(monkeypatch, tmp_path):
         if cpuinfo is not None:
             path.write_text(cpuinfo)
         monkeypatch.setattr(cpu, "CPUINFO", path)
-        for name in ("MKL_DEBUG_CPU_TYPE", "OMP_NUM_THREADS", "KMP_BLOCKTIME", cpu.OFF_SWITCH):
+        for name in ("MKL_DEBUG_CPU_TYPE", "OMP_NUM_THREADS", "KMP_BLOCKTIME", cpu.OFF_SWITCH, cpu.USERS):
             monkeypatch.setenv(name, "")  # put back at the end, whatever is set up here
             monkeypatch.delenv(name)
         for name, value in environment.items():
@@ -129,6 +130,19 @@ def test_what_is_set_up_on_each_processor(set_up, monkeypatch, cpuinfo, code_pat
     assert os.environ["OMP_NUM_THREADS"] == "1"  # Paddle warns of any other
     assert set_up(cpuinfo, MKL_DEBUG_CPU_TYPE="5") == "4 threads, MKL code path AVX2"
     assert set_up(cpuinfo, GAN_NO_MKL_SETUP="1") == "4 threads"
+
+
+@pytest.mark.parametrize("users", ["", "1", "2"])
+def test_what_a_program_starts_has_the_users_threads(set_up, monkeypatch, users):
+    """Not the 1 that is set for Paddle: a notebook starts trainings."""
+    monkeypatch.setattr(cpu, "usable_cores", lambda: 4)
+    monkeypatch.delitem(sys.modules, "paddle")
+    first = set_up(None, OMP_NUM_THREADS=users)
+    assert os.environ["OMP_NUM_THREADS"] == "1"
+    for _ in range(2):  # and what that starts
+        cpu.prepare()
+        assert cpu.description() == first
+    assert first == {"": "4 threads", "1": "1 thread", "2": "2 threads"}[users]
 
 
 @pytest.mark.parametrize(("users", "found"), [({}, "1"), ({"KMP_BLOCKTIME": "200"}, "200")])

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 import struct
+import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from common import data
@@ -107,7 +109,7 @@ def test_larger_ones_are_averaged_and_small_ones_as_mnist_is(tmp_path):
 def test_it_is_read_once(mine, cache, monkeypatch):
     first, names, _ = read_folder(mine, 3, 32)
     assert names == sorted(names)
-    kept = list(cache.iterdir())
+    kept = list(cache.glob("folder-*-*"))
     assert sorted(path.suffix for path in kept) == [".md5", ".npy"]
     with monkeypatch.context() as patch:
         patch.setattr(folders, "read_all", None)  # would fail
@@ -115,10 +117,10 @@ def test_it_is_read_once(mine, cache, monkeypatch):
     picture(8, 8).rotate(90).save(mine / "dogs/1.bmp")  # of the same size: the time tells
     os.utime(mine / "dogs/1.bmp", (1, 1))
     assert not (read_folder(mine, 3, 32)[0] == first).all()
-    assert len(list(cache.iterdir())) == 2
+    assert len(list(cache.glob("folder-*-*"))) == 2
     assert not set(cache.iterdir()) & set(kept)
     read_folder(mine, 1, 32)
-    assert len(list(cache.iterdir())) == 4
+    assert len(list(cache.glob("folder-*-*"))) == 4
 
 
 @pytest.mark.parametrize("damage", ["cut", "bit", "empty", "other", "pickle"])
@@ -184,10 +186,36 @@ def test_what_is_too_large_for_the_memory_is_mapped(mine, cache, monkeypatch):
     assert (read_folder(mine, 3, 32)[0] == whole).all()  # cut short, and made anew
     for path in cache.iterdir():
         path.unlink()
-    monkeypatch.setattr(folders, "ENOUGH_DISK", 2**60)
-    with pytest.raises(UserError, match="no room for them in"):
-        read_folder(mine, 3, 32)
-    assert list(cache.iterdir()) == []
+    for name, full in (("ENOUGH_DISK", 2**60), ("allocate", lambda path: False)):  # a disk, or the user's part of it
+        with monkeypatch.context() as patch, pytest.raises(UserError, match="no room for them in"):
+            patch.setattr(folders, name, full)
+            read_folder(mine, 3, 32)
+    assert [path.suffix for path in cache.iterdir()] == [".lock"]
+
+
+def test_two_at_once_read_once(mine, cache, monkeypatch):
+    """The second waits, and takes what the first has kept; what a killed one left is removed."""
+    read, calls = folders.read_all, []
+
+    def slowly(*arguments) -> None:
+        calls.append(arguments)
+        time.sleep(0.3)
+        read(*arguments)
+
+    monkeypatch.setattr(folders, "read_all", slowly)
+    monkeypatch.setattr(folders.memory, "free", lambda: 1000)  # written to the disk while it is read
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(lambda _: read_folder(mine, 3, 32), range(2))
+    assert len(calls) == 1
+    assert (one[0] == other[0]).all()
+    assert one[1:] == other[1:]
+    (kept,) = cache.glob("folder-*-*.npy")
+    left = kept.with_name(f".{kept.name}.part")
+    left.write_bytes(b"half")
+    for damaged in ("", "md5:", "sha256:00"):
+        kept.with_suffix(".md5").write_text(damaged)
+        assert read_folder(mine, 3, 32)[2] == one[2]
+        assert not left.exists()
 
 
 def test_what_is_large_is_mapped_from_the_second_time_on(mine, monkeypatch):

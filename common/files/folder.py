@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -14,9 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from common.errors import BAD_INPUT, UserError
-from common.files import pictures
+from common.files import locks, pictures
 from common.files.atomic import cache_folder, keep
 from common.files.pictures import FORMATS
+from common.language import _
 from common.machine import cpu, memory
 
 import numpy as np
@@ -70,20 +73,28 @@ def read_folder(
     recalled = recall(kept, shape, mapped=size_in_memory > min(room, LOADED))
     if recalled:
         return recalled[0], names, recalled[1]
-    paths, how = [path for _, path, _ in found], (channels, size, background, int(pad))
-    if size_in_memory > room:
-        images = read_to_disk(kept, paths, shape, how)
-        checksum = array_md5(images)
-    else:
-        images = np.empty(shape, np.uint8)
-        read_all(paths, images, how)
-        checksum = array_md5(images)
-        keep(kept, lambda file: np.save(file, images))
-    if kept.exists() and keep(kept.with_suffix(".md5"), lambda file: file.write(checksum.encode())):
-        for older in kept.parent.glob(f"folder-{place}-*"):  # the same folder before a change
-            if older.stem != kept.stem:
-                with contextlib.suppress(OSError):
-                    older.unlink()
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    waiting = _("waiting: another process reads these pictures")
+    with locks.locked(kept.with_name(f"folder-{place}.lock"), waiting):
+        recalled = recall(kept, shape, mapped=size_in_memory > min(room, LOADED))  # by then that process has kept them
+        if recalled:
+            return recalled[0], names, recalled[1]
+        for part in kept.parent.glob(f".folder-{place}-*.part"):  # of a process that was killed
+            part.unlink(missing_ok=True)
+        paths, how = [path for _name, path, _state in found], (channels, size, background, int(pad))
+        if size_in_memory > room:
+            images = read_to_disk(kept, paths, shape, how)
+            checksum = array_md5(images)
+        else:
+            images = np.empty(shape, np.uint8)
+            read_all(paths, images, how)
+            checksum = array_md5(images)
+            keep(kept, lambda file: np.save(file, images))
+        if kept.exists() and keep(kept.with_suffix(".md5"), lambda file: file.write(checksum.encode())):
+            for older in kept.parent.glob(f"folder-{place}-*"):  # the same folder before a change
+                if older.stem != kept.stem:
+                    with contextlib.suppress(OSError):
+                        older.unlink()
     return images, names, checksum
 
 
@@ -131,7 +142,8 @@ def recall(kept: Path, shape: tuple[int, ...], mapped: bool) -> tuple[np.ndarray
     with contextlib.suppress(Exception):  # there is no list of how a file can be damaged
         images = np.load(kept, mmap_mode="r" if mapped else None, allow_pickle=False)
         checksum = kept.with_suffix(".md5").read_text(encoding="utf-8")
-        if images.dtype == np.uint8 and images.shape == shape and (mapped or array_md5(images) == checksum):
+        sound = re.fullmatch("md5:[0-9a-f]{32}", checksum) if mapped else array_md5(images) == checksum
+        if images.dtype == np.uint8 and images.shape == shape and sound:
             return images, checksum
     return None
 
@@ -139,20 +151,34 @@ def recall(kept: Path, shape: tuple[int, ...], mapped: bool) -> tuple[np.ndarray
 def read_to_disk(kept: Path, paths: list[str], shape: tuple[int, ...], how: tuple[object, ...]) -> np.ndarray:
     """The pictures, written to the file `kept` while they are read, and mapped from it."""
     needed, part = int(np.prod(shape)), kept.with_name(f".{kept.name}.part")
-    kept.parent.mkdir(parents=True, exist_ok=True)
+    no_room = UserError(
+        f"{needed / 1e6:,.0f} MB of pictures are more than half of the free memory, and there is no room for them "
+        f"in {kept.parent}: let $XDG_CACHE_HOME name a folder on a larger disk, or take a smaller --size"
+    )
     if shutil.disk_usage(kept.parent).free < needed + ENOUGH_DISK:
-        raise UserError(
-            f"{needed / 1e6:,.0f} MB of pictures are more than half of the free memory, and there is no room for them "
-            f"in {kept.parent}: let $XDG_CACHE_HOME name a folder on a larger disk, or take a smaller --size"
-        )
+        raise no_room
     try:
         images = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
+        if not allocate(part):
+            raise no_room
         read_all(paths, images, how)
         images.flush()
         part.replace(kept)
     finally:
         part.unlink(missing_ok=True)
     return np.load(kept, mmap_mode="r", allow_pickle=False)
+
+
+def allocate(path: Path) -> bool:
+    """Take the room of a file that is still empty, if it is to be had: to write to a mapped file where the disk, or the
+    user's part of it, is full ends the process."""
+    try:
+        with path.open("r+b") as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        return error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # else the file system cannot say
+    return True
 
 
 def read_all(paths: list[str], images: np.ndarray, how: tuple[object, ...]) -> None:
