@@ -28,6 +28,7 @@ from assignment.syntax import RIGHT_CRITERIA, RIGHT_LAYERS
 from assignment.unpack import text
 from common import data
 from common.errors import DONE, UserError
+from common.files import home
 from common.files.atomic import atomic
 from common.run.commandline import Parser, command, user_path, whole_number
 
@@ -72,6 +73,9 @@ def main(arguments: list[str] | None = None) -> int:
     paths = sorted(p for p in given.folder.iterdir() if p.name[0] != "." and p.resolve() != given.out.resolve())
     if not paths:
         raise UserError(f"{given.folder}: nothing in it")
+
+    if given.out.is_dir() or not home.writable(given.out.absolute().parent):  # said now, not after all the work
+        raise UserError(f"--out {given.out}: nothing can be written there; name another file")
 
     handed = [opened(path) for path in paths]
     say_who_copied(handed)

@@ -41,7 +41,10 @@ def main(arguments: list[str] | None = None) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     write_notebook(folder / NOTEBOOK)
     paths = sorted({path for pattern in PACKED for path in ROOT.glob(pattern) if is_packed(path)})
-    with atomic(folder / ARCHIVE) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    with (
+        atomic(folder / ARCHIVE) as file,
+        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive,
+    ):
         for path in paths:
             place = path.name if path.name.startswith("start.") else path.relative_to(ROOT)
             archive.write(path, Path("dcgan-lsgan", place).as_posix())

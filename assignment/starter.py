@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import keyword
 import sys
+from itertools import count
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -12,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
     sys.path[0] = str(ROOT)
 
-from assignment.student import LANGUAGES, REPORT, Student, blank_report, student, write_card
+from assignment.student import LANGUAGES, REPORT, Student, blank_report, read_card, student, write_card
 from assignment.student import flags as command_flags
 from common.errors import DONE, UserError
 from common.run.commandline import Parser, command, user_path
@@ -69,8 +71,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 def add_papers(folder: Path, who: Student) -> None:
     """Write whose folder it is, and the report to fill in where there is none yet."""
+    before = None
+    with contextlib.suppress(UserError):  # there is none yet, or a damaged one
+        before = read_card(folder)
     write_card(folder, who)
     report = folder / REPORT
+    if report.exists() and before and before.number != who.number:
+        earlier = next(path for path in (report.with_name(f"report-{n}.md") for n in count(1)) if not path.exists())
+        report.rename(earlier)
+        print(f"{earlier}: your report so far, of another number, with other questions; copy from it what fits")
     if not report.exists():
         report.write_text(blank_report(who), encoding="utf-8")
     print(f"{report}: your report, with your two questions; your seed is {who.seed}")

@@ -13,6 +13,7 @@ from common.data import IMAGE, as_float
 from common.errors import DONE, UserError
 from common.judging import metrics
 from common.judging.judge import FEATURES, Judge, classify, place, records_in
+from common.judging.reference import FEWEST
 from common.run import artifacts
 from common.run.commandline import Parser, command, number_between, seed_number, user_path, whole_number
 from common.run.flags import DATA_DIR_HELP
@@ -29,6 +30,7 @@ SHIFT = 2  # pixels of random translation, each way
 EPOCHS = {"mnist": 8, "fashion-mnist": 12, "kmnist": 8, "digits": 80, "cifar10": 15, "folder": 60}
 PHOTOGRAPHS = ("cifar10", "folder")  # a dog looks either way; a digit, a shoe's tip do not
 TRIED, BLUR = 2000, 1.5  # images of each kind, and pixels, by which a judge is tried
+FEWEST_OF_A_CLASS = 10  # pictures of one's own: enough for neighbours among them
 DEGRADED = 8  # to a batch of photographs as many blurred ones are added, and as many images of noise
 
 
@@ -59,8 +61,14 @@ def main(arguments: list[str] | None = None) -> int:
                 for chosen in (data.part_of(len(own.labels), part) for part in ("train", "test"))
             )
             name, checksum = own.judge, own.checksum
-            if labels.max() == 0:
+            if own.labels.max() == 0:
                 raise UserError(f"--data-dir {flags.data_dir}: one class; a judge of classes needs two sub-folders")
+            count, second = len(own.labels), sorted(np.bincount(own.labels))[-2]  # which is compared with all
+            if count < FEWEST or second < FEWEST_OF_A_CLASS:
+                raise UserError(
+                    f"--data-dir {flags.data_dir}: {count} pictures, {second} of the second largest class, are too few "
+                    f"for a judge; at least {FEWEST} and {FEWEST_OF_A_CLASS}, or train without one"
+                )
         else:
             images, labels, checksum = data.load_labelled(dataset, "train", flags.data_dir)
             unseen, answers, _ = data.load_labelled(dataset, "test", flags.data_dir)

@@ -46,6 +46,8 @@ def quiet_until_it_runs():
         ours = folder(folder(os.path.realpath(program))) == folder(folder(os.path.realpath(__file__)))
     else:  # `python -m` imports `commands/__init__.py`, and this, before the program's file has its name
         ours = sys.argv[:1] == ["-m"]
+    if "IPython" in sys.modules or sys.flags.interactive:  # `%run`: the session goes on when the program has ended
+        ours = False
     main_thread = threading.current_thread() is threading.main_thread()
     if ours:
         gc.disable()  # to look for garbage in all that is imported takes a quarter of that time, and there is none

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 
 from assignment import grade
 from assignment.student import pool
+from tests.conftest import check_refused
 from tests.students import ANNA, STEPS, a_class, hand_in
 
 import pytest
@@ -82,3 +84,11 @@ def test_folders_that_are_no_class(tmp_path, say):
     for path in (tmp_path / "nowhere", tmp_path):
         said = say(grade.main, path)
         assert (said.status, said.err.count("\n")) == (2, 1)
+
+
+def test_a_table_that_cannot_be_written_is_said_before_the_work(right, tmp_path, monkeypatch, say):
+    (tmp_path / "class").mkdir()
+    shutil.copy(right, tmp_path / "class")
+    monkeypatch.setattr(grade, "opened", None)  # would fail
+    for out in (tmp_path, Path("/proc/grades.csv")):
+        check_refused(say(grade.main, tmp_path / "class", "--out", out), f"--out {out}: nothing can be written there")

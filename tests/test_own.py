@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 from commands import evaluate, publish, sample, train_judge
@@ -142,6 +143,17 @@ def test_a_judge_of_their_classes(mine, own_run, tmp_path, monkeypatch, say):
 
 def test_one_class_makes_no_judge(mine, say):
     check_refused(say(train_judge.main, "--dataset", "folder", "--data-dir", mine / "reds"), "in no sub-folder")
+
+
+@pytest.mark.parametrize(("reds", "blues"), [(2, 1), (60, 9)])
+def test_few_pictures_make_no_judge(mine, tmp_path, say, reds, blues):
+    """Said before the training."""
+    for name, count in (("reds", reds), ("blues", blues)):
+        (tmp_path / name).mkdir()
+        for index in range(count):
+            shutil.copy(mine / name / f"{index}.png", tmp_path / name)
+    said = say(train_judge.main, "--dataset", "folder", "--data-dir", tmp_path)
+    check_refused(said, f"{reds + blues} pictures, {blues} of the second largest class, are too few")
 
 
 def test_the_nearest_of_what_it_was_trained_on(own_run, mine, tmp_path, say):

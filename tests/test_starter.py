@@ -167,3 +167,18 @@ def test_the_page_has_the_measured_distances_by_epoch(page):
     assert abs(dcgan - lsgan) < spread
     assert f"{STEPS:,}" in text
     assert STEPS == 3 * 60_000 / 32
+
+
+def test_another_number_has_another_report(tmp_path, say):
+    """A mistake in the number is mended by the same command; what was written stays."""
+    for number in ("20231234", "20231299"):
+        said = say(starter.main, tmp_path / "my_lsgan", "--number", number)
+        assert (said.status, said.err) == (0, "")
+        if number == "20231234":
+            report = tmp_path / "my_lsgan/report.md"
+            report.write_text(report.read_text(encoding="utf-8") + "my answers", encoding="utf-8")
+    assert "20231299" in (tmp_path / "my_lsgan/report.md").read_text(encoding="utf-8")
+    earlier = (tmp_path / "my_lsgan/report-1.md").read_text(encoding="utf-8")
+    assert "20231234" in earlier
+    assert earlier.endswith("my answers")
+    assert "report-1.md: your report so far, of another number" in said.out

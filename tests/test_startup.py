@@ -59,6 +59,15 @@ def test_a_crash_ends_the_process_and_says_where():
     assert "Paddle" not in crashed.stderr
 
 
+@pytest.mark.parametrize("flags", [["-i"], ["-c"]])
+def test_a_session_keeps_its_ctrl_c(flags):
+    """In IPython's `%run`, or after `python -i`: it goes on when the program has ended."""
+    asks = "import signal, sys; sys.argv = ['-m']; sys.modules.setdefault('{}', sys); import common; "
+    asks += "print(signal.getsignal(signal.SIGINT) is signal.default_int_handler); raise SystemExit"
+    code = asks.format("IPython" if flags == ["-c"] else "nothing")
+    assert call(*{"-i": ["-i", "-c"], "-c": ["-c"]}[flags[0]], code).stdout == "True\n"
+
+
 def test_garbage_is_looked_for_again_once_all_is_imported():
     """In a program of ours `common` turns that off."""
     gc.disable()

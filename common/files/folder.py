@@ -63,8 +63,8 @@ def read_folder(
     found = sorted(files_below(folder))
     if not found:
         raise UserError(f"--data-dir {folder}: no pictures there; name a folder of {', '.join(FORMATS)} files")
-    names = [name for name, _, _ in found]
-    listing = "\n".join(f"{name} {state.st_size} {state.st_mtime_ns}" for name, _, state in found)
+    names = [name for name, _path, _state in found]
+    listing = "\n".join(f"{name} {state.st_size} {state.st_mtime_ns}" for name, _path, state in found)
     key = hashlib.sha256(os.fsencode(f"{VERSION} {channels} {size} {background} {pad}\n{listing}")).hexdigest()[:16]
     place = hashlib.sha256(os.fsencode(f"{folder.resolve()} {channels} {size} {background} {pad}")).hexdigest()[:8]
     kept = cache_folder() / f"folder-{place}-{key}.npy"
