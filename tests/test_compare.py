@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -185,3 +186,10 @@ def test_a_strip_of_a_run_without_grids_there_says_how_to_train(runs, tmp_path, 
     run = Path(shutil.copytree(runs / "long", tmp_path / "bare"))
     shutil.rmtree(run / "samples")
     check_refused(say(strip.main, run, "--out", tmp_path / "a.png"), "no grid after 100 steps; train with")
+
+
+def test_lines_of_metrics_that_are_none_are_left_out(tmp_path):
+    """A power cut leaves a half; a person who edits, anything."""
+    whole = {"step": 9, "epoch": 0, "raw": {"frechet": 1.5}}
+    (tmp_path / "metrics.jsonl").write_text(f'{json.dumps(whole)}\n5\n{{"step": 19, "ep')
+    assert load_metrics(tmp_path) == [whole]

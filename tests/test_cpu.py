@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 
-from common.machine import cpu
+from common.machine import cpu, memory
 from tests.conftest import ROOT, call
 
 import numpy as np
@@ -208,3 +208,13 @@ def test_a_number_of_processes_that_is_none(text):
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: $PADDLE_TRAINERS_NUM is '{text}', ")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("limit", "expected"), [("8000", 8000 - 7900 + 7500), ("max", sys.maxsize)])
+def test_files_that_a_container_has_read_are_no_memory_that_is_taken(monkeypatch, tmp_path, limit, expected):
+    files = {"memory.max": limit, "memory.current": "7900", "memory.stat": "anon 400\ninactive_file 7500\n"}
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    monkeypatch.setattr(memory, "GROUPS", [(tmp_path, *memory.GROUPS[0][1:])])
+    monkeypatch.setattr(memory, "MEMINFO", tmp_path / "nothing")
+    assert memory.free() == expected

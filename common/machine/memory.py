@@ -6,10 +6,11 @@ import contextlib
 import sys
 from pathlib import Path
 
-LIMITS = {  # of a container: what it may have, and what it has; cgroup v2, then v1
-    "/sys/fs/cgroup/memory.max": "/sys/fs/cgroup/memory.current",
-    "/sys/fs/cgroup/memory/memory.limit_in_bytes": "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-}
+MEMINFO = Path("/proc/meminfo")
+GROUPS = [  # of a container: what it may have, what it has, and the line of its cache of files; cgroup v2, then v1
+    (Path("/sys/fs/cgroup"), "memory.max", "memory.current", "inactive_file"),
+    (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+]
 
 
 def free() -> int:
@@ -17,9 +18,13 @@ def free() -> int:
     the system does not say, more than anybody asks for."""
     found = [sys.maxsize]
     with contextlib.suppress(OSError, ValueError, StopIteration):
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = MEMINFO.read_text().splitlines()
         found.append(1024 * int(next(line.split()[1] for line in lines if line.startswith("MemAvailable"))))
-    for limit, usage in LIMITS.items():
-        with contextlib.suppress(OSError, ValueError):  # no such limit, or "max"
-            found.append(max(0, int(Path(limit).read_text()) - int(Path(usage).read_text())))
+    for folder, limit, usage, cache in GROUPS:
+        with contextlib.suppress(OSError, ValueError, KeyError):  # no such limit, or "max"
+            may, has = (int((folder / name).read_text()) for name in (limit, usage))
+            # Files that were read count as taken, though the system gives their memory to whoever needs it.
+            found.append(max(0, may - has))
+            stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            found[-1] += min(has, int(stat[cache]))
     return min(found)

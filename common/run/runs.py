@@ -12,7 +12,7 @@ from common.files.weights import load_into
 from common.game import Game
 from common.language import _
 from common.run.families import ROOT, assignment, builder, families, script
-from common.run.logs import read_losses
+from common.run.logs import read_lines, read_losses
 from common.settings import Setting, settings_of
 
 import numpy as np
@@ -100,11 +100,9 @@ def load_troubles(run_dir: Path) -> list[dict[str, Any]]:
 
 def _logged(run_dir: Path) -> list[dict[str, Any]]:
     try:
-        return [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text(encoding="utf-8-sig").splitlines()]
+        return read_lines((run_dir / "metrics.jsonl").read_bytes())
     except OSError:
         return []
-    except ValueError as error:
-        raise UserError(f"{run_dir / 'metrics.jsonl'}: damaged ({error})") from error
 
 
 def best_distance(run_dir: Path) -> float:
