@@ -197,11 +197,12 @@ def test_it_is_judged(name, game, whole, say, monkeypatch):
     assert draws or found["yardsticks"][f"{whole} raw"]
 
 
-def test_it_is_compared(name, whole, tmp_path, say):
+def test_it_is_compared(name, whole, tmp_path, say, monkeypatch):
+    drawn, draw = [], compare.draw_runs
+    monkeypatch.setattr(compare, "draw_runs", lambda *given: drawn.append(draw(*given)) or drawn[0])
     said = say(compare.main, whole, "--out", tmp_path / "a.png")
     assert (said.status, said.err) == (0, "")
-    figure = compare.draw_runs([compare.load_run(whole)], 0.9)
-    losses, *_ = figure.subfigs
+    losses, *_ = drawn[0].subfigs
     assert [axes.get_title() for axes in losses.axes] == [compare.load_run(whole).label]
 
 
