@@ -50,6 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
     flags = parser.parse_args(arguments)
     folder = flags.folder
     who = student(flags.number, flags.name, flags.language) if flags.number else None
+    if folder.resolve() in [ROOT / name for name in ("dcgan", "lsgan")]:
+        raise UserError(f"{folder}: this is ours; name a folder of your own, such as my_lsgan")
     if who and all((folder / name).is_file() for name in TASKS):
         print(f"{folder}: it is there already; only what is missing is added, for {who.number}")
     else:

@@ -193,3 +193,16 @@ def test_lines_of_metrics_that_are_none_are_left_out(tmp_path):
     whole = {"step": 9, "epoch": 0, "raw": {"frechet": 1.5}}
     (tmp_path / "metrics.jsonl").write_text(f'{json.dumps(whole)}\n5\n{{"step": 19, "ep')
     assert load_metrics(tmp_path) == [whole]
+
+
+def test_numbers_that_are_none_are_said(runs, tmp_path, say):
+    """Wherever they stand in a run of somebody else's."""
+    run = tmp_path / "run"
+    shutil.copytree(runs / "short", run)
+    rows = (run / "losses.csv").read_text().splitlines()
+    (run / "losses.csv").write_text("\n".join([*rows, "nan" + rows[-1][rows[-1].index(",") :]]) + "\n")
+    check_refused(say(compare.main, run, "--out", tmp_path / "a.png"), "losses.csv: not a table of losses")
+    (run / "losses.csv").write_text("\n".join(rows) + "\n")
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**config, "scores": [float("inf"), 0.0]}))
+    check_refused(say(compare.main, run, "--out", tmp_path / "a.png"), "scores")

@@ -182,3 +182,11 @@ def test_another_number_has_another_report(tmp_path, say):
     assert "20231234" in earlier
     assert earlier.endswith("my answers")
     assert "report-1.md: your report so far, of another number" in said.out
+
+
+@pytest.mark.parametrize("name", ["dcgan", "lsgan"])
+def test_our_own_folders_are_no_students(name, say):
+    said = say(starter.main, ROOT / name, "--number", "1")
+    assert said.status == 2
+    assert "this is ours" in said.err
+    assert not (ROOT / name / "student.json").exists()

@@ -58,7 +58,8 @@ def read_picture(path: Path, channels: int, size: int, background: str = "white"
         raise too_large(path, "hundreds of millions of pixels") from error
     except Exception as error:  # a damaged picture fails in as many ways as there are formats
         if isinstance(error, OSError) and error.errno:  # the system's word: of a file that may not be read
-            raise UserError(f"{path}: {error.strerror}; make it readable or {NOT_WANTED}") from error
+            way_out = "name another" if isinstance(error, FileNotFoundError) else f"make it readable or {NOT_WANTED}"
+            raise UserError(f"{path}: {error.strerror}; {way_out}") from error
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise UserError(f"{path}: truncated or damaged ({reason}); replace it or {NOT_WANTED}") from error
     return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)

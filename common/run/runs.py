@@ -39,7 +39,12 @@ def load_config(run_dir: Path) -> dict[str, Any]:
         "flags": isinstance(config.get("flags", {}), dict),
         "dataset": config.get("dataset", "mnist") in DATASETS,
         "scores": scores is None
-        or (isinstance(scores, list) and len(scores) == 2 and {*map(type, scores)} <= {int, float}),
+        or (
+            isinstance(scores, list)
+            and len(scores) == 2
+            and {*map(type, scores)} <= {int, float}
+            and bool(np.isfinite(scores).all())
+        ),
     }
     for name in right:
         if not right[name]:
@@ -59,6 +64,9 @@ def way_out(run_dir: Path) -> str:
     return train + ours if (ROOT / weights).is_dir() else train
 
 
+PLACES = ("step", "epoch", "batch")  # where in the training a row of `losses.csv` is
+
+
 def load_losses(run_dir: Path) -> dict[str, np.ndarray]:
     """The columns of a run's `losses.csv`, of as many steps as are there: the run may still be going.
 
@@ -69,6 +77,8 @@ def load_losses(run_dir: Path) -> dict[str, np.ndarray]:
     try:
         header, rows = read_losses(path)
         table = np.array(rows, dtype=np.float64).reshape(len(rows), len(header))
+        if not np.isfinite(table[:, [name in PLACES for name in header]]).all():
+            raise ValueError("a step, an epoch or a batch is no number")
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; name a folder that a training wrote, such as work/dcgan") from error
     except ValueError as error:
