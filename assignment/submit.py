@@ -126,7 +126,7 @@ def pack(out: Path, files: dict[str, bytes], who: Student, folder: str) -> None:
     """Write the zip, with the SHA-256 of each file in it."""
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     manifest = {**who._asdict(), "folder": folder, "files": sums}
-    with atomic(out) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
+    with atomic(out) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(MANIFEST, json.dumps(manifest, ensure_ascii=False, indent=1))
         for name, content in files.items():
             archive.writestr(name, content)

@@ -29,9 +29,7 @@ A_RUN = {"config.json", "losses.csv"}  # what a training writes first; its grids
 UNSEEN = ("thumbs.db", "desktop.ini")  # what Windows puts into folders of pictures; names with a dot are left out too
 MAX_FILE = 64 * 2**20  # bytes of one file
 MAX_COUNT = 1_000_000  # pictures
-LOADED = (
-    256 * 2**20
-)  # bytes of pictures that are read from the cache and checked, which takes half a second; more is mapped
+LOADED = 256 * 2**20  # bytes of pictures that are read from the cache and checked, in half a second; more is mapped
 ENOUGH_DISK = 100 * 2**20  # bytes that are left free
 ENOUGH = 100  # pictures that are worth a process: it takes as long to start as to read some hundreds of small ones
 VERSION = 2  # of what this file makes of a picture; another one makes another file in the cache
@@ -70,13 +68,14 @@ def read_folder(
     kept = cache_folder() / f"folder-{place}-{key}.npy"
     shape = (len(found), channels, size, size)
     size_in_memory, room = int(np.prod(shape)), memory.free() / 2
-    recalled = recall(kept, shape, mapped=size_in_memory > min(room, LOADED))
+    mapped = size_in_memory > min(room, LOADED)
+    recalled = recall(kept, shape, mapped)
     if recalled:
         return recalled[0], names, recalled[1]
     kept.parent.mkdir(parents=True, exist_ok=True)
     waiting = _("waiting: another process reads these pictures")
     with locks.locked(kept.with_name(f"folder-{place}.lock"), waiting):
-        recalled = recall(kept, shape, mapped=size_in_memory > min(room, LOADED))  # by then that process has kept them
+        recalled = recall(kept, shape, mapped)  # by then that process has kept them
         if recalled:
             return recalled[0], names, recalled[1]
         for part in kept.parent.glob(f".folder-{place}-*.part"):  # of a process that was killed

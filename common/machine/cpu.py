@@ -12,7 +12,7 @@ import sys
 import warnings
 from pathlib import Path
 
-threads = 1  # of oneDNN's convolutions; `prepare` and `set_threads` set it
+threads = 1  # of oneDNN's convolutions and of MKL's matrix products; `prepare` and `set_threads` set it
 CPUINFO = Path("/proc/cpuinfo")  # Linux has it
 OFF_SWITCH = "GAN_NO_MKL_SETUP"  # set to 1: leave MKL's choice of code path alone
 USERS = "GAN_USERS_OMP_NUM_THREADS"  # what $OMP_NUM_THREADS was before `prepare`: for programs that this one starts
@@ -123,8 +123,7 @@ def prepare() -> None:
     found = os.environ.get(USERS, found) if found == "1" else found  # a notebook, say, starts a training
     threads = wished_threads(found, "paddle" in sys.modules)
     os.environ[USERS] = found
-    # Paddle warns of any OMP_NUM_THREADS but 1, which it sets where it finds none. The threads are of use elsewhere:
-    # in MKL's small matrix products two are hardly faster than one.
+    # Paddle warns of any OMP_NUM_THREADS but 1, which it sets where it finds none; `use_threads` sets the number later.
     os.environ["OMP_NUM_THREADS"] = "1"
 
 
