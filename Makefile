@@ -47,7 +47,7 @@ test: setup-test ## set up, then ruff and the tests
 	"$(PYTHON)" -m ruff check .
 	"$(PYTHON)" -m pytest $(ARGS)
 
-docs-check: setup-test ## run every notebook, and every command of every page in a copy; trainings cut short
+docs-check: setup-test ## run every notebook, look at pages in Chromium, run every command of every page; trainings cut short
 	"$(PYTHON)" -m pytest -q -m pages -n 2
 	"$(PYTHON)" -m tests.docs_check
 

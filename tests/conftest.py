@@ -55,7 +55,11 @@ def pytest_collection() -> None:
     gc.disable()  # what is imported and collected stays: to look for garbage there takes a second of each worker
 
 
+@pytest.hookimpl(tryfirst=True)  # before those that are not asked for are left out
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "driver" in item.fixturenames:
+            item.add_marker("pages")
     items.sort(key=lambda item: item.path.stem != "test_grade")  # the longest: begun last, it would end alone
 
 

@@ -34,12 +34,9 @@ def test_all_six_are_there():
     assert [code.count(words) for words in SHORTER] == [1, 2, 2]
 
 
-# All are run by `make docs-check`, as all commands of the pages are; the assignment's by the suite, too. 0: see below.
-@pytest.mark.parametrize(
-    "path",
-    [path if path.stem[0] == "3" else pytest.param(path, marks=pytest.mark.pages) for path in NOTEBOOKS[1:]],
-    ids=lambda path: path.stem,
-)
+# All are run by `make docs-check`, as all commands of the pages are. 0: see below.
+@pytest.mark.pages
+@pytest.mark.parametrize("path", NOTEBOOKS[1:], ids=lambda path: path.stem)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_it_runs_from_top_to_bottom(path: Path, monkeypatch, tmp_path):
     """In a folder of its own, so that it has to find the repository; its asserts check what it claims."""
@@ -148,6 +145,7 @@ def wheel(folder: Path, name: str, version: str, needs: tuple[str, ...] = (), pa
         archive.writestr(f"{info}/RECORD", "")
 
 
+@pytest.mark.pages
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_all_of_notebook_0_in_a_home_as_ai_studio_has_it(monkeypatch, tmp_path):
     """The repository is uploaded as a zip file; of the image's own are an old pandas and an old protobuf, and a

@@ -14,9 +14,12 @@ import pytest
 from PIL import Image
 from selenium.webdriver.common.keys import Keys
 
-pytestmark = pytest.mark.skipif(
-    not (board.CHROMIUM and board.DRIVER), reason="needs Chromium and its driver (Debian: chromium chromium-driver)"
-)
+pytestmark = [
+    pytest.mark.pages,
+    pytest.mark.skipif(
+        not (board.CHROMIUM and board.DRIVER), reason="needs Chromium and its driver (Debian: chromium chromium-driver)"
+    ),
+]
 
 
 @pytest.fixture(scope="module")
