@@ -14,7 +14,7 @@ def test_weights_by_hand(gan):
     generator = gan.networks["generator"]
     weight = generator.parameters()[0]
     expected = weight.numpy().astype(np.float64)
-    for update in range(30):
+    for update in range(12):
         gan.update(batch_of(update))
         gan.ema.update(update)
         decay = min(0.999, (1 + update) / (10 + update))
