@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from docs import seven_faults
 from docs.seven_faults import CHANNELS, UPDATES, WHOLE_IMAGE
+from zoo.shared.slopes import gradient_penalty
 
+import paddle
 import pytest
+from paddle import nn
 
 
 def test_without_create_graph_the_penalty_teaches_nothing():
@@ -41,6 +44,19 @@ def test_g_learns_nothing_from_detached_fakes():
 def test_batch_norm_ties_an_image_to_the_others():
     assert min(seven_faults.change_by_others(batch_norm=True, tries=4, count=8)) > 0.01
     assert max(seven_faults.change_by_others(batch_norm=False, tries=4, count=8)) < 1e-5
+
+
+@pytest.mark.parametrize("norm", [nn.LayerNorm([8, 5, 5]), nn.GroupNorm(2, 8), nn.InstanceNorm2D(8)])
+def test_of_the_norms_that_see_one_image_only_instance_norm_has_a_second_derivative(norm):
+    discriminator = nn.Sequential(nn.Conv2D(3, 8, 4), norm, nn.LeakyReLU(0.2), nn.Conv2D(8, 1, 5))
+    real, fake = (paddle.randn([4, 3, 8, 8]) for _ in range(2))
+    given = discriminator, real, fake, paddle.rand([4, 1, 1, 1])
+    if isinstance(norm, nn.InstanceNorm2D):
+        gradient_penalty(*given).backward()
+        assert float(discriminator[0].weight.grad.abs().max()) > 0
+    else:
+        with pytest.raises(RuntimeError, match="doesn't have any grad"):
+            gradient_penalty(*given)
 
 
 def test_the_listing_saves_late_and_only_paddle_and_we_make_the_folder():

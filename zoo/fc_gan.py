@@ -1,8 +1,8 @@
 """The fully connected GAN of the course's first lesson. `python zoo/fc_gan.py`; `--help` lists the flags.
 
-The idea. The first GAN had no convolutions: an image is a row of 784 numbers, and both networks are plain layers of
-weights. G makes 784 numbers out of 100 random ones, D makes one number out of 784. It is small, quick and easy to
-follow, and it shows why DCGAN was needed: nothing tells it that neighbouring pixels belong together.
+The idea. The first GANs of digits had no convolutions: an image is a row of 784 numbers, and both networks are plain
+layers of weights. G makes 784 numbers out of 100 random ones, D makes one number out of 784. It is small, quick and
+easy to follow, and it shows why DCGAN was needed: nothing tells it that neighbouring pixels belong together.
 
 The formulas of the notes, o for D's answer and t for the target, 1 for real and 0 for fake:
 
