@@ -19,7 +19,8 @@ from common.run.commandline import Parser, command, user_path
 from common.run.flags import DATA_DIR_HELP
 from common.run.lettering import lettered
 from common.run.runs import each_once, labels, load_game
-from zoo.shared.translation import MEASURED, Translation, two_judges
+from zoo.shared.readers import MEASURED, two_judges
+from zoo.shared.translation import Translation
 
 import numpy as np
 from matplotlib.figure import Figure

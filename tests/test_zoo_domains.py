@@ -8,7 +8,7 @@ from tests.conftest import batch_of, square
 from tests.players import changed, numbers
 from zoo.shared.domains import DOMAINS, coloured, one_each, small_digits, thickened, two_domains
 from zoo.shared.likeness import judge_layers, l1, l2, perceptual
-from zoo.shared.translation import reader
+from zoo.shared.readers import reader
 
 import numpy as np
 import paddle

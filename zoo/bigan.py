@@ -11,8 +11,8 @@ The formulas (Donahue et al. 2016, arXiv 1605.09782, equation 3), in logits s = 
 
 What differs from the paper: D has no BatchNorm, which hides how bright a batch is; weights and rate do not decay. Three
 changes make G(E(x)) the same digit as x (`docs/search.md`): a penalty on D's slope at real pairs, five times the
-paper's step size, and E also learns to read z from G(z), which moves E alone (the authors' code can do so too,
-`--encode_weight`). The game alone: `--penalty 0 --regress 0 --learning-rate 0.0002`.
+paper's step size, and E also learns to read z from G(z), which moves E alone (the paper's joint latent regressor). The
+game alone: `--penalty 0 --regress 0 --learning-rate 0.0002`.
 
 What to look at. The grid has rows of originals, below each their reconstructions: at best other pictures of the digits.
 `commands.evaluate` measures that, and how well codes tell digits apart: a *random* encoder's do it nearly as well.
@@ -34,7 +34,9 @@ from common.penalty import lazily, steepness
 from common.settings import Decay, Rate, Weight
 from common.train import run
 from zoo.shared.codes import known_by_neighbour
+from zoo.shared.grids import in_turn
 from zoo.shared.layers import dense
+from zoo.shared.rows import row
 
 import numpy as np
 import paddle
@@ -60,11 +62,7 @@ class BiGAN(Game):
     chance = non_saturating.chance
 
     def __init__(
-        self,
-        learning_rate: Rate = 1e-3,
-        beta1: Decay = 0.5,
-        penalty: Weight = 1.0,
-        regress: Weight = 10.0,
+        self, learning_rate: Rate = 1e-3, beta1: Decay = 0.5, penalty: Weight = 1.0, regress: Weight = 10.0
     ) -> None:
         drawn = [nn.Flatten(), *dense(CODE, WIDTH, WIDTH, PIXELS, norm=True), nn.Tanh(), nn.Unflatten(1, [1, 28, 28])]
         read = [nn.Flatten(), *dense(PIXELS, WIDTH, WIDTH, CODE, norm=True), nn.Tanh(), nn.Unflatten(1, [CODE, 1, 1])]
@@ -90,9 +88,8 @@ class BiGAN(Game):
             loss_g = non_saturating.discriminator(drawn, encoded)  # swapped
             misread = mse_loss(self.encoder(images.detach()), z_g)
             (loss_g + self.regress * misread).backward()
-        values = {"loss_d": loss_d, "loss_g": loss_g, "misread": misread, "penalty": penalty}
-        values |= {"score_real": sigmoid(real), "score_fake": sigmoid(fake)}
-        return {name: value.detach().mean() for name, value in values.items()}
+        scores = {"score_real": sigmoid(real), "score_fake": sigmoid(fake)}
+        return row(loss_d=loss_d, loss_g=loss_g, misread=misread, penalty=penalty, **scores)
 
     def latent_of(self, images: np.ndarray) -> np.ndarray:
         """E(x), `[N, 50, 1, 1]`."""
@@ -104,8 +101,7 @@ class BiGAN(Game):
 
     def show(self, batch: Batch) -> np.ndarray:
         """A row of originals, below it their reconstructions, and so on: `[64, 1, 28, 28]`."""
-        rows = [images.reshape(4, 8, *self.image) for images in self.reconstruct(batch.images[:32].numpy())]
-        return np.stack(rows, axis=1).reshape(64, *self.image)
+        return in_turn(*self.reconstruct(batch.images[:32].numpy()))
 
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
         """Whether reconstructions are like their originals, and what codes know, a random encoder's beside them."""

@@ -19,8 +19,8 @@ slope by the image, at real ones, and a larger step size, as for DCGAN in `docs/
 Without: `--penalty 0 --learning-rate 0.0002`.
 
 What to look at. The grid has a row for each digit. `commands.evaluate` lets the judge read 2,000 digits that were asked
-for. One digit of your choice: `python -m commands.sample work/cgan --digit 7 --out seven.png`. `score_…` is the first
-head's answer about the fit. Which variant learns the label first, `docs/cgan_variants.py` measures.
+for. One of your choice: `python -m commands.sample work/cgan --digit 7 --out seven.png`. `score_…` is the first head's
+answer about the fit. Which variant learns the label first, `docs/cgan_variants.py` measures.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from common.penalty import lazily, steepness
 from common.settings import Channels, Decay, Rate, Size, Weight
 from common.train import run
 from zoo.shared.labels import CLASSES, Conditional, beside, hot, wrong_labels
+from zoo.shared.rows import row
 
 import paddle
 from paddle import Tensor, nn
@@ -127,9 +128,8 @@ class CGAN(Conditional, GAN):
             loss_g = sum(non_saturating.generator(s) for s in self.discriminator(fake, y))
             loss_g.backward()
 
-        scores = {"score_real": sigmoid(real[0]).mean(), "score_fake": sigmoid(wrong[0]).mean()}
-        values = {"loss_d": loss_d, "loss_g": loss_g, "penalty": penalty, **scores}
-        return {name: value.detach() for name, value in values.items()}
+        scores = {"score_real": sigmoid(real[0]), "score_fake": sigmoid(wrong[0])}
+        return row(loss_d=loss_d, loss_g=loss_g, penalty=penalty, **scores)
 
 
 build = CGAN

@@ -16,8 +16,7 @@ changes that make it draw (`docs/search.md`): a penalty on each D's slope at its
 size. The game alone: `--penalty 0 --learning-rate 0.0002`.
 
 What to look at. In the grid, pairs side by side: A, B, A, B. `commands.evaluate` makes the B that belongs to each A, by
-the rule that no training saw, and compares it with the B drawn. Most of an edge picture is black, so that an all black
-one agrees in most pixels: the strokes must overlap, too. `commands.sample` and the Fréchet distance show A alone.
+the rule that no training saw, and compares it with the B drawn. `commands.sample` and the Fréchet distance are of A.
 """
 
 from __future__ import annotations
@@ -39,14 +38,16 @@ from common.penalty import lazily, steepness
 from common.settings import Decay, Rate, Weight
 from common.train import run
 from zoo.shared.domains import two_domains, unseen_of
-from zoo.shared.translation import MEASURED, same, two_judges
+from zoo.shared.grids import in_turn
+from zoo.shared.readers import MEASURED, same, two_judges
+from zoo.shared.rows import mean_scores, row
 
 import numpy as np
 from paddle import Tensor, nn
 from paddle.nn.functional import sigmoid
 
 
-class Pair(nn.Layer):
+class Generators(nn.Layer):
     """Two generators: one network but for the last layers, `ends`."""
 
     def __init__(self) -> None:
@@ -60,12 +61,12 @@ class Pair(nn.Layer):
         return self.pair(z)[0]
 
     def pair(self, z: Tensor) -> list[Tensor]:
-        """Pictures of A and of B."""
+        """Pictures of A and of B, from one noise."""
         drawn = self.shared(z)
         return [end(drawn) for end in self.ends]
 
 
-class Judges(nn.Layer):
+class Discriminators(nn.Layer):
     """Two discriminators: one network but for the first convolutions, `begins`."""
 
     def __init__(self) -> None:
@@ -98,8 +99,8 @@ class CoGAN(GAN):
         beta1: Decay = 0.5,
         penalty: Weight = 1.0,
     ) -> None:
-        generator, discriminator = Pair().apply(weights_init), Judges().apply(weights_init)
-        super().__init__(generator, discriminator, non_saturating, learning_rate, beta1, penalty=penalty)
+        networks = Generators().apply(weights_init), Discriminators().apply(weights_init)
+        super().__init__(*networks, non_saturating, learning_rate, beta1, penalty=penalty)
         self.domains = domains
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
@@ -108,19 +109,16 @@ class CoGAN(GAN):
         z_d, z_g = half.draw(self.latent), half.draw(self.latent)
         with self.turn("discriminator"):
             pictures = two_domains(batch, self.domains)
-            real = self.discriminator(pictures)
-            fake = self.discriminator(self.generator.pair(z_d))
+            real, fake = self.discriminator(pictures), self.discriminator(self.generator.pair(z_d))
             loss_d = sum(non_saturating.discriminator(*scores) for scores in zip(real, fake))
             loss_d.backward()
             penalty = lazily(lambda: self.discriminator.steepness(pictures), self.penalty, batch.step)
         with self.turn("generator"):
             loss_g = sum(non_saturating.generator(score) for score in self.discriminator(self.generator.pair(z_g)))
             loss_g.backward()
-        score_real, score_fake = (sum(sigmoid(score).mean() for score in scores) / 2 for scores in (real, fake))
+        scores = mean_scores([*map(sigmoid, real)], [*map(sigmoid, fake)])
         # As the scores, the mean over the domains: the health watch compares it with one discriminator's.
-        values = {"loss_d": loss_d / 2, "loss_g": loss_g / 2, "penalty": penalty / 2}
-        values |= {"score_real": score_real, "score_fake": score_fake}
-        return {name: value.detach() for name, value in values.items()}
+        return row(loss_d=loss_d / 2, loss_g=loss_g / 2, penalty=penalty / 2, **scores)
 
     def pairs(self, z: np.ndarray) -> list[np.ndarray]:
         """Pictures of A and of B from one noise, each `[N, 1, 32, 32]`."""
@@ -128,7 +126,7 @@ class CoGAN(GAN):
 
     def show(self, batch: Batch) -> np.ndarray:
         """A, B, A, B: 32 pairs side by side, `[64, 1, 32, 32]`."""
-        return np.stack(self.pairs(self.latent(batch.rng, 32)), axis=1).reshape(64, *self.image)
+        return in_turn(*self.pairs(self.latent(batch.rng, 32)), count=1)
 
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
         """Whether what is drawn from one noise belongs together; the floors are a black picture and another's."""

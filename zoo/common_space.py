@@ -3,13 +3,12 @@
 The idea. CycleGAN's way from A to B, cut in two: an encoder E_A makes a picture of A into a code of 64 numbers, a
 decoder D_B a code into a picture of B. Each domain has both, an autoencoder of its own, and D_B(E_A(a)) translates. But
 two autoencoders have two languages: what is a 3 in one may be a 7 in the other. Four ways to make them one
-(`--constraint`):
+(`--constraint`; `none` is to compare with):
 
-    shared   the layers next to the code are the same ones (Liu and Tuzel 2016, CoGAN, arXiv 1606.07536)
+    shared   the layers next to the code are the same ones (Liu et al. 2017, UNIT, arXiv 1703.00848)
     domain   a discriminator guesses the domain from the code, encoders fool it (Ganin et al. 2015, arXiv 1505.07818)
     cycle    D_A(E_B(D_B(E_A(a)))) is a again: the whole way round (Anoosheh et al. 2017, ComboGAN, arXiv 1712.06909)
-    code     E_B(D_B(E_A(a))) is E_A(a) again: three quarters of it (Royer et al. 2017, XGAN, arXiv 1711.05139; Taigman
-             et al. 2016, DTN, arXiv 1611.02200, which has one encoder, trained before); `none` is to compare with
+    code     E_B(D_B(E_A(a))) is E_A(a) again: three quarters of it (Royer et al. 2017, XGAN, arXiv 1711.05139)
 
 The formulas, L the likeness (`--likeness`), C the constraint, s_A and s_B the scores of discriminators of pictures,
 without which a translation need not look like anything:
@@ -19,13 +18,11 @@ without which a translation need not look like anything:
                      + ½ E (s_B(D_B(E_A(a))) - 1)² + ½ E (s_A(D_A(E_B(b))) - 1)²
 
 What differs from the papers: small networks; one constraint at a time, where XGAN has three. Codes have one length, or
-`code` could be satisfied by shrinking them. No BatchNorm: in the autoencoders it would see one domain at a time and
-later their mixture, and in a discriminator divide by the spread of fakes that are all alike at first. But each picture
-is normed by itself: without that, l1 ends at all black, the median of nearly every pixel.
+`code` could be satisfied by shrinking them. Each picture is normed by itself: BatchNorm would see one domain at a time
+and later their mixture, and without any norm l1 ends at all black, the median of nearly every pixel.
 
 What to look at. Rows: A, translated, back; then from B. `commands.evaluate` asks whether the nearest code of B to that
-of an unseen a is its true partner's, or at least of its digit, and whether digits stay what they are. (Whether a
-classifier can tell the domain from the code says little: any offset gives it away.)
+of an unseen a is its true partner's, or at least of its digit, and whether digits stay what they are.
 """
 
 from __future__ import annotations
@@ -46,10 +43,12 @@ from common.machine.convolutions import Conv2D, Conv2DTranspose
 from common.settings import Decay, Rate, Weight
 from common.train import run
 from zoo.shared.codes import known_by_neighbour
-from zoo.shared.domains import two_domains, unseen_of
+from zoo.shared.domains import two_domains
 from zoo.shared.layers import dense, patches
 from zoo.shared.likeness import LIKENESS, l2
-from zoo.shared.translation import MEASURED, Translation
+from zoo.shared.readers import unseen_pictures
+from zoo.shared.rows import mean_scores, row
+from zoo.shared.translation import Translation
 
 import numpy as np
 import paddle
@@ -150,10 +149,7 @@ class CommonSpace(Translation):
                 guessed = [self.guess(code.detach()) for code in (code_a, code_b)]
                 losses["loss_code"] = non_saturating.discriminator(*guessed)
             sum(losses.values()).backward()
-        score_real, score_fake = (sum(score.mean() for score in scores) / 2 for scores in (real, fake))
-        values = {**losses, "loss_g": loss_g, "rebuilt": rebuilt, "constraint": constraint}
-        values |= {"score_real": score_real, "score_fake": score_fake}
-        return {name: value.detach() for name, value in values.items()}
+        return row(**losses, loss_g=loss_g, rebuilt=rebuilt, constraint=constraint, **mean_scores(real, fake))
 
     def constrain(self, pictures: Pair, codes: Pair, fakes: Pair) -> Tensor:
         """C, from pictures of A and of B, their codes, and the translations into A and into B."""
@@ -169,12 +165,10 @@ class CommonSpace(Translation):
 
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
         """Whether codes mean the same in both domains; whether digits stay what they are."""
-        a = reference.unseen[::2][:MEASURED]
-        digits = reference.see(a).classes  # in place of the labels, which it reads 99.3% right
-        b, others = (part[:MEASURED] for part in unseen_of(self.domains, a, digits))
+        (a, digits_a), (b, digits_b) = unseen_pictures(reference, self.domains)
         codes_a, codes_b = self.apply(self.e_a, a), self.apply(self.e_b, b)
         meaning = f"share of {len(a):,} unseen pictures of A for which the nearest of {len(b):,} codes of B is "
-        kind = known_by_neighbour(codes_b, others, codes_a, digits)
+        kind = known_by_neighbour(codes_b, digits_b, codes_a, digits_a)
         found = {"codes know the digit": Yardstick(kind, 0.1, f"{meaning}of their digit")}
         if self.domains != "digits":
             partner = known_by_neighbour(codes_b, np.arange(len(b)), codes_a, np.arange(len(a)))

@@ -11,24 +11,16 @@ scores of the two discriminators, a and b pictures of A and of B that have nothi
     G, F       min  E (s_B(G(a)) - 1)² + E (s_A(F(b)) - 1)² + 10 (E |F(G(a)) - a| + E |G(F(b)) - b|)
                     + identity · (E |G(b) - b| + E |F(a) - a|)           off by default; section 5.2 of the paper
 
-What the formulas do not say: which b belongs to an a. If G made every 3 an 8 and every 8 a 3, and F undid it, all of it
-would be as low as in the right solution. Which one is found depends on what is easy for G: convolutions like to leave
-strokes where they are. `--domains invert` changes every pixel and moves no stroke, `rotate` moves them all: the first
-is found, the second is not (`docs/permuted-classes.md`).
+What they do not say: which b belongs to an a. If G made every 3 an 8 and every 8 a 3, and F undid it, no term would be
+higher. Which solution is found depends on what is easy for G: `docs/permuted-classes.md`.
 
-Domains (`--domains`): A is the data set, B made of other images of the batch. thick: strokes two pixels wider; edge;
-colour: a hue for each digit, which G has to invent and hide in what it makes; digits: scikit-learn's; invert; rotate.
+What differs from the paper: BatchNorm in place of InstanceNorm, which would take from a digit how thick it is; two
+residual blocks; no store of 50 old fakes; batches of 32 and a constant step size, where theirs are of 1 and it falls. D
+judges whole pictures, theirs patches of 70x70 pixels: `--patch 1` judges each 16x16 of them (PatchGAN, Isola et al.
+2016, arXiv 1611.07004, section 3.2.2).
 
-PatchGAN (Isola et al. 2016, arXiv 1611.07004, section 3.2.2). With `--patch 1` D does not judge the picture but each
-16x16 pixels of it, the mean of many verdicts; 2 and 3 layers see 34 and 70 pixels, which here is all there is.
-
-What differs from the paper: BatchNorm in place of InstanceNorm, which would take from a digit how thick it is, and none
-in a PatchGAN: a norm over the picture lets each verdict see all of it. Two residual blocks; no store of 50 old fakes.
-Batches of 32, theirs of 1; their D always judges patches, of 70x70 pixels.
-
-What to look at. Rows: pictures of A, what G makes of them, the way back, twice; then the same from B. For pictures that
-no training saw: `python -m commands.sample work/cyclegan --reconstruct --out back.png`. `commands.evaluate` has them
-read.
+What to look at. Rows: pictures of A, what G makes of them, the way back, twice; then the same from B. For unseen ones:
+`python -m commands.sample work/cyclegan --reconstruct --out back.png`. `commands.evaluate` has a judge read them.
 """
 
 from __future__ import annotations
@@ -52,6 +44,7 @@ from common.train import run
 from zoo.shared.domains import two_domains
 from zoo.shared.layers import Residual, convolution, patches
 from zoo.shared.likeness import LIKENESS
+from zoo.shared.rows import mean_scores, row
 from zoo.shared.translation import Translation
 
 import paddle
@@ -98,12 +91,12 @@ class CycleGAN(Translation):
             raise UserError("--identity: G takes grey pictures, those of the domain colour have three channels")
         self.domains, self.unlike = domains, LIKENESS[likeness]
         self.weight, self.identity = cycle, identity
-        channels = {"a": 1, "b": 3 if domains == "colour" else 1}
-        self.g, self.f = translator(channels["a"], channels["b"]), translator(channels["b"], channels["a"])
+        of_a, of_b = 1, 3 if domains == "colour" else 1  # channels
+        self.g, self.f = translator(of_a, of_b), translator(of_b, of_a)
         self.there, self.back = self.g, self.f
         self.d_a, self.d_b = (
-            patches(int(patch), count) if int(patch) else nn.Sequential(*score_layers(count))
-            for count in channels.values()
+            patches(int(patch), channels) if int(patch) else nn.Sequential(*score_layers(channels))
+            for channels in (of_a, of_b)
         )
         self.networks = {"g": self.g, "f": self.f, "discriminator_a": self.d_a, "discriminator_b": self.d_b}
         for network in self.networks.values():
@@ -127,10 +120,7 @@ class CycleGAN(Translation):
             real, fake = [self.d_a(a), self.d_b(b)], [self.d_a(fake_a.detach()), self.d_b(fake_b.detach())]
             loss_d = sum(least_squares.discriminator(*scores) for scores in zip(real, fake))
             loss_d.backward()
-        score_real, score_fake = (sum(score.mean() for score in scores) / 2 for scores in (real, fake))
-        values = {"loss_d": loss_d, "loss_g": loss_g, "cycle": cycle, "identity": same}
-        values |= {"score_real": score_real, "score_fake": score_fake}
-        return {name: value.detach() for name, value in values.items()}
+        return row(loss_d=loss_d, loss_g=loss_g, cycle=cycle, identity=same, **mean_scores(real, fake))
 
 
 build = CycleGAN

@@ -5,23 +5,21 @@ draws it again, and the error is the image's energy. D learns to draw real image
 up to a margin m beyond which it does not care; G learns to make images that D draws well. An autoencoder learns much
 from real images alone, so D may be trained first.
 
-The formulas (Zhao et al. 2016, arXiv 1609.03126, equations 1 to 4), E(x) = mean (Dec(Enc(x)) - x)²:
+The formulas (Zhao et al. 2016, arXiv 1609.03126, sections 2.1, 2.3 and 2.4), E(x) = mean (Dec(Enc(x)) - x)²:
 
     D   min  E(x) + max(0, m - E(G(z)))
     G   min  E(G(z)) + 0.1 · PT,   PT = mean over i ≠ j of cos²(Enc(G(zᵢ)), Enc(G(zⱼ)))
 
-The repelling term PT keeps the fakes of a batch from having one code. m is in the unit of E, here the mean over all
-pixels of images in [-1, 1], where real digits come down to 0.04 in 600 updates. A larger m lets D win: with m = 1 the
-fakes of 1,600 updates stay at the margin and are grey patterns; with m = 0.1 there are digits after 600.
+The repelling term PT keeps the fakes of a batch from having one code. m is in the unit of E. A larger one lets D win:
+with m = 1 fakes stay grey patterns at the margin.
 
 What differs from the paper: E is a mean of squares, theirs the norm ‖Dec(Enc(x)) - x‖; DCGAN's networks, its
 discriminator's layers as the encoder, with a code of 32 numbers.
 
 What to look at. `energy_real` falls, `energy_fake` is pushed up by D and pulled down by G. `commands.evaluate` asks
 whether the energy knows which strokes belong together: have two unseen digits less of it than with their right halves
-exchanged? The ink has to be the same: images with less are easier to draw, black ones the easiest (Serrà et al. 2019,
-arXiv 1909.11480). And what looks at each pixel alone must not be able to tell: the distance from the mean image tells
-noise from digits, too. The floor is an energy that knows no digits: the error of a drawing of 36 cosine waves.
+exchanged? The ink is the same, since an image with less is easier to draw, whatever is on it; and no look at single
+pixels can tell. The floor is an energy that knows no digits: the error of a drawing of 36 cosine waves.
 """
 
 from __future__ import annotations
@@ -41,6 +39,7 @@ from common.layers import Generator, score_layers
 from common.machine.convolutions import Conv2D
 from common.settings import Decay, Range, Rate, Weight
 from common.train import run
+from zoo.shared.rows import row
 
 import numpy as np
 import paddle
@@ -117,8 +116,7 @@ class EBGAN(Game):
             energy, codes = self.discriminator(self.generator(noise_g))
             loss_g = energy.mean() + self.weight * repelling(codes)
             (begun * loss_g).backward()
-        values = {"loss_d": loss_d, "loss_g": loss_g, "energy_real": real.mean(), "energy_fake": fake.mean()}
-        return {name: value.detach() for name, value in values.items()}
+        return row(loss_d=loss_d, loss_g=loss_g, energy_real=real, energy_fake=fake)
 
     def reconstruct(self, images: np.ndarray) -> list[np.ndarray]:
         """Images `[N, 1, 32, 32]`, and what D draws of them."""

@@ -7,16 +7,17 @@ show ten categories is to draw ten digits. No label is ever seen.
 The formulas (Chen et al. 2016, arXiv 1606.03657, equations 5 and 6), in logits s = D(x), with sp the softplus; c is the
 category in z and u its two numbers, Q_c and Q_u what Q reads from G(z):
 
-    I         = -E log Q_c(c) + 0.1 · E (Q_u - u)²            the less, the more mutual information
-    D and Q   min  E sp(-s(x)) + E sp(s(G(z))) + I
-    G         min  E sp(-s(G(z))) + I                         non-saturating
+    M         = -E log Q_c(c) + 0.1 · E (Q_u - u)²            what Q misreads
+    D and Q   min  E sp(-s(x)) + E sp(s(G(z))) + M
+    G         min  E sp(-s(G(z))) + M                         non-saturating
+
+The less is misread, the more the picture must tell about the code: their mutual information has a lower bound.
 
 What differs from the paper: DCGAN's networks; a batch's categories come in turn; the numbers weigh a tenth of what they
-do in openai/InfoGAN, ½ Σ (Q_u - u)². As there, Q stands on D's layers and moves in D's turn only, though I is in both
-losses. Two changes meant to make categories of digits (no run by them is measured yet): the noise is quiet, of standard
-deviation 0.1 as in ClusterGAN (Mukherjee et al. 2018, arXiv 1809.03627), where the paper's 62 numbers have twenty times
-the energy of the category; and a penalty on D's slope, with D as quick as G. Without: `--noise-scale 1 --penalty 0
---learning-rate-d 0.0002`.
+do in openai/InfoGAN, ½ Σ (Q_u - u)². As there, Q stands on D's layers and moves in D's turn only. Two changes meant to
+make categories of digits (not measured yet): the noise is quiet, of standard deviation 0.1 as in ClusterGAN (Mukherjee
+et al. 2018, arXiv 1809.03627), where the paper's 62 numbers have twenty times the energy of the category; and a penalty
+on D's slope, with D as quick as G. Without: `--noise-scale 1 --penalty 0 --learning-rate-d 0.0002`.
 
 What to look at. The grid has a row for each category; along it the first number grows from -1 to 1. `category` falls
 from log 10 = 2.3, `numbers` from 1/3. `commands.evaluate` asks Q about G's digits and real ones.
@@ -40,7 +41,9 @@ from common.losses import non_saturating
 from common.penalty import lazily, steepness
 from common.settings import Decay, Rate, Weight
 from common.train import run
+from zoo.shared.labels import one_hots
 from zoo.shared.layers import dense
+from zoo.shared.rows import row
 
 import numpy as np
 import paddle
@@ -112,15 +115,13 @@ class InfoGAN(GAN):
             category, numbers = misread(read, z_g)
             loss_g = non_saturating.generator(fooled)
             (loss_g + category + 0.1 * numbers).backward()
-        values = {"loss_d": loss_d, "loss_g": loss_g, "category": category, "numbers": numbers}
-        values |= {"penalty": penalty, "score_real": sigmoid(real), "score_fake": sigmoid(fake)}
-        return {name: value.detach().mean() for name, value in values.items()}
+        scores = {"score_real": sigmoid(real), "score_fake": sigmoid(fake)}
+        return row(loss_d=loss_d, loss_g=loss_g, category=category, numbers=numbers, penalty=penalty, **scores)
 
     def latent(self, rng: np.random.Generator, count: int, label: int | None = None) -> np.ndarray:
         """`[count, 74, 1, 1]`: noise, `label` or the categories in turn, one-hot, and numbers; all else in [-1, 1)."""
         drawn = rng.uniform(-1, 1, (count, NOISE + NUMBERS, 1, 1)).astype(np.float32)
-        ones = np.eye(CATEGORIES, dtype=np.float32)[np.arange(count) % CATEGORIES if label is None else [label] * count]
-        return np.concatenate([drawn[:, :NOISE], ones[:, :, None, None], drawn[:, NOISE:]], axis=1)
+        return np.concatenate([drawn[:, :NOISE], one_hots(count, label), drawn[:, NOISE:]], axis=1)
 
     def show(self, batch: Batch) -> np.ndarray:
         """A row for each category, `[80, 1, 32, 32]`; along it the first number goes from -1 to 1."""

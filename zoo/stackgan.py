@@ -5,7 +5,7 @@ right; stage II gets that picture and the label once more, and draws 32x32 pixel
 draw is decided, and what is left is to mend faults and add detail.
 
 The formulas (Zhang et al. 2016, arXiv 1612.03242, equations 3 to 6), y the label, D₁ and D₂ each stage's own, in
-logits s, sp the softplus; x₁₆ is x with each 2x2 pixels averaged, ȳ a wrong label, p = G₁(z, y):
+logits s, sp the softplus; x₁₆ is x with each 2x2 pixels averaged, p = G₁(z, y); ȳ a wrong label, from its text:
 
     stage I    D₁  min  E sp(-s(x₁₆, y)) + ½ [E sp(s(p, y)) + E sp(s(x₁₆, ȳ))]      G₁  min  E sp(-s(p, y))
     stage II   D₂  min  E sp(-s(x, y)) + ½ [E sp(s(G₂(p, y), y)) + E sp(s(x, ȳ))]   G₂  min  E sp(-s(G₂(p, y), y))
@@ -43,8 +43,10 @@ from common.penalty import lazily, steepness
 from common.settings import Count, Rate, Weight
 from common.train import run
 from zoo.shared.digits import MEASURED
+from zoo.shared.grids import in_turn
 from zoo.shared.labels import CLASSES, Conditional, beside, hot, wrong_labels
 from zoo.shared.layers import Residual, convolution
+from zoo.shared.rows import row
 
 import numpy as np
 import paddle
@@ -126,9 +128,8 @@ class StackGAN(Conditional):
             loss_g = non_saturating.generator(discriminator(drawn()))
             loss_g.backward()
 
-        values = {"loss_d": loss_d, "loss_g": loss_g, "penalty": penalty}
-        values |= {"score_real": sigmoid(real), "score_fake": sigmoid(fake), "stage": paddle.full([], float(stage))}
-        return {name: value.detach().mean() for name, value in values.items()}
+        scores = {"score_real": sigmoid(real), "score_fake": sigmoid(fake)}
+        return row(loss_d=loss_d, loss_g=loss_g, penalty=penalty, **scores, stage=paddle.full([], float(stage)))
 
     def begin(self, z: np.ndarray) -> np.ndarray:
         """What stage I draws from latent vectors `[N, 110, 1, 1]`, enlarged: `[N, 1, 32, 32]`."""
@@ -137,7 +138,7 @@ class StackGAN(Conditional):
     def show(self, batch: Batch) -> np.ndarray:
         """A row for each digit, `[80, 1, 32, 32]`: four times stage I and, from the same noise, stage II."""
         z = np.concatenate([self.latent(batch.rng, 4, digit) for digit in range(CLASSES)])
-        return np.stack([self.begin(z), self.sample(z)], axis=1).reshape(-1, *self.image)
+        return in_turn(self.begin(z), self.sample(z), count=1)
 
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
         """Whether stage II draws detail that 16x16 pixels do not have, and the digit that it is asked for."""

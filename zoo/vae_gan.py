@@ -6,7 +6,7 @@ strokes, not at pixels: its middle layer D_l measures the error here, and its sc
 ae` and `--model vae` are the same layers without D, to compare with.
 
 The formulas (Larsen et al. 2015, arXiv 1512.09300, section 2 and algorithm 1), s = D's logit, sp the softplus,
-z = μ(x) + σ(x)·ε the code of x, x̃ = G(z), n ~ N(0, 1) noise:
+z = μ(x) + σ(x)·ε the code of x, x̃ = G(z), n ~ N(0, 1) noise; Σ over all numbers of an image, the mean over the batch:
 
     KL = -½ Σ (1 + log σ² - μ² - σ²)            how far the codes of x are from N(0, 1), from which one draws
     ae         min  ½ Σ (x - x̃)²                σ = 0: only μ is used
@@ -15,21 +15,18 @@ z = μ(x) + σ(x)·ε the code of x, x̃ = G(z), n ~ N(0, 1) noise:
                decoder  min  γ R + (sp(-s(x̃)) + sp(-s(G(n)))) / 2
                D        min  sp(-s(x)) + (sp(s(x̃)) + sp(s(G(n)))) / 2
 
-The balance. Σ adds up all numbers of an image: 100 of a code, 1,024 pixels, 8,192 of D_l; over the batch everything is
-the mean. So R is some thousand times larger than D's verdict, and γ says how much it counts: 0 leaves a GAN that
-ignores the codes, a large one leaves the blur. R is larger than KL, too. With w = 1, as in the paper, codes end far
-from N(0, 1), and noise falls between them; w says how near they have to come.
+The balance. R sums 8,192 numbers and is some thousand times D's verdict. γ says how much it counts: with 0 G ignores
+the codes, with a large one the blur stays. KL sums 100 numbers. With w = 1, as in the paper, R outweighs it: codes end
+far from N(0, 1), and noise falls between them; w says how near they have to come.
 
 What differs from the paper: DCGAN's networks, D_l after the second of four convolutions; Adam in place of RMSProp; D
 moves first, then the encoder, then the decoder, where algorithm 1 moves them together; the non-saturating loss for the
 decoder; the mean over both kinds of fakes, where the paper adds them up; w; a penalty on D's slope at real images. D
-sees x, x̃ and G(n) as a batch each; in the authors' code they are one batch, with which BatchNorm lets D win at once
-(after 100 updates its loss is 0.01). Theirs also lets the player rest who is too far ahead. Without w and the penalty:
-`--weight 1 --penalty 0 --learning-rate 0.0002`.
+sees x, x̃ and G(n) as a batch each: as one, as in the authors' code, BatchNorm lets D win at once. Theirs also lets the
+player rest who is too far ahead. Without w and the penalty: `--weight 1 --penalty 0 --learning-rate 0.0002`.
 
 What to look at. Three pairs of rows: digits above their reconstructions; then two rows drawn from noise, which `ae`
-was never taught. `commands.evaluate` measures reconstructions of unseen digits, and the Fréchet distance of the
-samples.
+was never taught. `commands.evaluate` measures reconstructions of unseen digits, and how far samples are from real ones.
 """
 
 from __future__ import annotations
@@ -50,6 +47,8 @@ from common.machine.convolutions import Conv2D
 from common.penalty import lazily, steepness
 from common.settings import Rate, Weight
 from common.train import run
+from zoo.shared.grids import in_turn
+from zoo.shared.rows import row
 
 import numpy as np
 import paddle
@@ -126,7 +125,7 @@ class VAEGAN(Game):
                 code, kl = self.encode(x, noise)
                 wrong = error(self.generator(code), x)
                 (wrong + kl).backward()
-            return {"loss_a": (wrong + kl).detach(), "wrong": wrong.detach(), "divergence": kl.detach()}
+            return row(loss_a=wrong + kl, wrong=wrong, divergence=kl)
 
         with self.turn("discriminator"):
             code, _ = self.encode(x, noise)
@@ -149,10 +148,9 @@ class VAEGAN(Game):
             loss_g = self.gamma * wrong + verdicts / 2
             loss_g.backward()
 
-        values = {"loss_d": loss_d, "loss_e": loss_e, "loss_g": loss_g, "wrong": wrong, "divergence": kl}
-        probabilities = [sigmoid(one).mean() for one in scores]
-        values |= {"penalty": penalty, "score_real": probabilities[0], "score_fake": sum(probabilities[1:]) / 2}
-        return {name: value.detach() for name, value in values.items()}
+        losses = {"loss_d": loss_d, "loss_e": loss_e, "loss_g": loss_g, "wrong": wrong, "divergence": kl}
+        answer, *answers = (sigmoid(one).mean() for one in scores)
+        return row(**losses, penalty=penalty, score_real=answer, score_fake=sum(answers) / 2)
 
     def latent_of(self, images: np.ndarray) -> np.ndarray:
         """The mean codes, `[N, 100, 1, 1]`."""
@@ -164,8 +162,8 @@ class VAEGAN(Game):
 
     def show(self, batch: Batch) -> np.ndarray:
         """Three rows of digits, each above a row of their reconstructions; then two rows drawn from noise."""
-        pairs = zip(*(np.split(images, 3) for images in self.reconstruct(batch.images[:24].numpy())))
-        return np.concatenate([row for pair in pairs for row in pair] + [super().show(batch)[:16]])
+        copied = in_turn(*self.reconstruct(batch.images[:24].numpy()))
+        return np.concatenate([copied, super().show(batch)[:16]])
 
 
 build = VAEGAN

@@ -36,6 +36,7 @@ from common.layers import Generator, score_layers
 from common.settings import Count, Rate, Weight
 from common.train import run
 from zoo.shared.curves import loss_tells_quality
+from zoo.shared.rows import row
 
 import paddle
 from paddle import Tensor, nn
@@ -86,7 +87,7 @@ class WGAN(Game):
             loss_g = -self.critic(self.generator(part.draw(self.latent))).mean()
             loss_g.backward()
 
-        return {"loss_d": loss_d.detach(), "loss_g": loss_g.detach(), "distance": -loss_d.detach()}
+        return row(loss_d=loss_d, loss_g=loss_g, distance=-loss_d)
 
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
         """Whether the critic's loss tells how good the pictures are, and how many weights lie at the clip's edge."""

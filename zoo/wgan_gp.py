@@ -12,8 +12,10 @@ The formulas (Gulrajani et al. 2017, arXiv 1704.00028, equation 3 and algorithm 
 
 The best f has slope 1 nearly everywhere between the two sets, hence a penalty there, and to both sides of 1.
 
-What differs from the paper: DCGAN's networks; the critic has biases and He's initialisation in place of BatchNorm,
-with which one image's slope would depend on the others (`docs/seven-faults.md`, fault 6); 32 images a move where
+The critic has no BatchNorm, as in the paper: with it one image's slope would depend on the others
+(`docs/seven-faults.md`, fault 6).
+
+What differs from the paper: DCGAN's networks, with biases and He's initialisation in the critic; 32 images a move where
 algorithm 1 has 64 and the authors' code for MNIST 50.
 
 What to look at. `distance` = E f(x) - E f(G(z)) falls as the pictures improve, which no curve of DCGAN does; how well
@@ -37,6 +39,7 @@ from common.settings import Channels, Count, Decay, Rate, Size, Weight
 from common.train import run
 from zoo.shared.curves import loss_tells_quality
 from zoo.shared.layers import critic_layers
+from zoo.shared.rows import row
 from zoo.shared.slopes import gradient_penalty, uniform
 
 from paddle import Tensor
@@ -90,8 +93,7 @@ class WGANGP(Game):
             loss_g = -self.critic(self.generator(part.draw(self.latent))).mean()
             loss_g.backward()
 
-        values = {"loss_d": loss_d, "loss_g": loss_g, "distance": -loss_d, "penalty": penalty}
-        return {name: value.detach() for name, value in values.items()}
+        return row(loss_d=loss_d, loss_g=loss_g, distance=-loss_d, penalty=penalty)
 
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
         """Whether the critic's loss tells how good the pictures are."""

@@ -1,4 +1,4 @@
-"""Labels beside noise and beside pictures, for families that draw the digit that they are asked for."""
+"""Labels beside noise and beside pictures, for families that draw what they are asked for."""
 
 from __future__ import annotations
 
@@ -26,6 +26,12 @@ def wrong_labels(batch: Batch) -> Tensor:
     return (batch.labels + batch.draw(lambda rng, count: rng.integers(1, CLASSES, count))) % CLASSES
 
 
+def one_hots(count: int, label: int | None) -> np.ndarray:
+    """`label` `count` times, or without one the classes in turn, one-hot: `[count, 10, 1, 1]`."""
+    labels = np.arange(count) % CLASSES if label is None else np.full(count, label)
+    return np.eye(CLASSES, dtype=np.float32)[labels][:, :, None, None]
+
+
 def beside(x: Tensor, y: Tensor) -> Tensor:
     """`x [N, C, H, W]` with ten more channels, all 0 but that of the label; `y [N, 10, 1, 1]` is one-hot."""
     maps = y.expand([-1, -1, *x.shape[2:]])
@@ -41,9 +47,7 @@ class Conditional(Game):
 
     def latent(self, rng: np.random.Generator, count: int, label: int | None = None) -> np.ndarray:
         """`[count, 110, 1, 1]`: noise, then the label one-hot; without a label the digits in turn."""
-        labels = np.arange(count) % CLASSES if label is None else np.full(count, label)
-        ones = np.eye(CLASSES, dtype=np.float32)[labels]
-        return np.concatenate([super().latent(rng, count), ones[:, :, None, None]], axis=1)
+        return np.concatenate([super().latent(rng, count), one_hots(count, label)], axis=1)
 
     def ask(self, batch: Batch, y: Tensor) -> Tensor:
         """Latent vectors with noise for this batch that ask for its labels, one-hot `y`: `[N, 110, 1, 1]`."""
