@@ -36,14 +36,19 @@ from common.train import run
 from zoo.shared.codes import known_by_neighbour
 from zoo.shared.grids import in_turn
 from zoo.shared.layers import dense
-from zoo.shared.rows import row
+from zoo.shared.rows import answers, row
 
 import numpy as np
 import paddle
 from paddle import Tensor, nn
-from paddle.nn.functional import mse_loss, sigmoid
+from paddle.nn.functional import mse_loss
 
 PIXELS, CODE, WIDTH = 784, 50, 1024
+
+
+def pairs(x: Tensor, z: Tensor) -> Tensor:
+    """What D judges: `x [N, 1, 28, 28]` and `z [N, 50, 1, 1]` in one row each, `[N, 834]`."""
+    return paddle.concat([x.flatten(1), z.flatten(1)], axis=1)
 
 
 class BiGAN(Game):
@@ -88,8 +93,7 @@ class BiGAN(Game):
             loss_g = non_saturating.discriminator(drawn, encoded)  # swapped
             misread = mse_loss(self.encoder(images.detach()), z_g)
             (loss_g + self.regress * misread).backward()
-        scores = {"score_real": sigmoid(real), "score_fake": sigmoid(fake)}
-        return row(loss_d=loss_d, loss_g=loss_g, misread=misread, penalty=penalty, **scores)
+        return row(loss_d=loss_d, loss_g=loss_g, misread=misread, penalty=penalty, **answers(real, fake))
 
     def latent_of(self, images: np.ndarray) -> np.ndarray:
         """E(x), `[N, 50, 1, 1]`."""
@@ -115,11 +119,6 @@ class BiGAN(Game):
             "G(E(x)) is near x": Yardstick(*(relative_distance(x, self.sample(z)) for z in codes), near),
             "codes know the digit": Yardstick(*known, kind),
         }
-
-
-def pairs(x: Tensor, z: Tensor) -> Tensor:
-    """What D judges: `x [N, 1, 28, 28]` and `z [N, 50, 1, 1]` in one row each, `[N, 834]`."""
-    return paddle.concat([x.flatten(1), z.flatten(1)], axis=1)
 
 
 def relative_distance(x: np.ndarray, again: np.ndarray) -> float:

@@ -43,11 +43,11 @@ from common.penalty import lazily, steepness
 from common.settings import Channels, Decay, Rate, Size, Weight
 from common.train import run
 from zoo.shared.labels import CLASSES, Conditional, beside, hot, wrong_labels
-from zoo.shared.rows import row
+from zoo.shared.rows import answers, row
 
 import paddle
 from paddle import Tensor, nn
-from paddle.nn.functional import sigmoid, softplus
+from paddle.nn.functional import softplus
 
 
 class Discriminator(nn.Layer):
@@ -128,8 +128,7 @@ class CGAN(Conditional, GAN):
             loss_g = sum(non_saturating.generator(s) for s in self.discriminator(fake, y))
             loss_g.backward()
 
-        scores = {"score_real": sigmoid(real[0]), "score_fake": sigmoid(wrong[0])}
-        return row(loss_d=loss_d, loss_g=loss_g, penalty=penalty, **scores)
+        return row(loss_d=loss_d, loss_g=loss_g, penalty=penalty, **answers(real[0], wrong[0]))
 
 
 build = CGAN

@@ -1,8 +1,8 @@
 """A GAN in colour: CIFAR-10, cross-entropy and a gradient penalty. `python zoo/cifar_gan.py`; `--help` lists the flags.
 
 The idea. Photographs of ten kinds of things are harder than digits: D soon tells every fake, and then teaches G little.
-The penalty of WGAN-GP helps here too. It keeps D's raw score from rising too steeply between fakes and real images, so
-that D stays unsure for longer and every fake has a slope to follow.
+The notes' answer is the penalty of WGAN-GP. It is to keep D's raw score from rising too steeply between fakes and real
+images, so that D stays unsure for longer and every fake has a slope to follow.
 
 The formulas, s for D's raw score, sp the softplus, x̂ = αx + (1 - α)G(z), α ~ U(0, 1) for each image:
 

@@ -124,12 +124,13 @@ class CommonSpace(Translation):
         self.there, self.back = nn.Sequential(self.e_a, self.d_b), nn.Sequential(self.e_b, self.d_a)
         self.s_a, self.s_b = (patches(2, channels=1).apply(weights_init) for _ in range(2))
         coders = {"encoder_a": self.e_a, "encoder_b": self.e_b, "decoder_a": self.d_a, "decoder_b": self.d_b}
-        judges = {"discriminator_a": self.s_a, "discriminator_b": self.s_b}
+        discriminators = {"discriminator_a": self.s_a, "discriminator_b": self.s_b}
         if constraint == "domain":
-            self.guess = judges["discriminator_code"] = nn.Sequential(nn.Flatten(), *dense(CODE, 256, 256, 1))
-        self.networks = {**coders, **judges}
-        self.optimizers = adams({"autoencoders": nn.LayerList([*coders.values()])}, learning_rate, beta1, 0.999)
-        self.optimizers |= adams({"discriminators": nn.LayerList([*judges.values()])}, learning_rate_d, beta1, 0.999)
+            self.guess = discriminators["discriminator_code"] = nn.Sequential(nn.Flatten(), *dense(CODE, 256, 256, 1))
+        self.networks = {**coders, **discriminators}
+        coders, discriminators = (nn.LayerList([*networks.values()]) for networks in (coders, discriminators))
+        self.optimizers = adams({"autoencoders": coders}, learning_rate, beta1, 0.999)
+        self.optimizers |= adams({"discriminators": discriminators}, learning_rate_d, beta1, 0.999)
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """The autoencoders; then all discriminators, with the same codes and translations."""

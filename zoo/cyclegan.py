@@ -5,7 +5,7 @@ looks like, but any picture of B would please it, whatever went in. So F leads b
 out: then the picture on the way must have kept what was in the first.
 
 The formulas (Zhu et al. 2017, arXiv 1703.10593, equations 1 to 3, with the squares of its section 4), s_A and s_B the
-scores of the two discriminators, a and b pictures of A and of B that have nothing to do with each other:
+scores of the two discriminators, a pictures of A, which is the data set, b of B, which is made of others (`--domains`):
 
     D_A, D_B   min  ½ E (s_A(a) - 1)² + ½ E s_A(F(b))² + ½ E (s_B(b) - 1)² + ½ E s_B(G(a))²
     G, F       min  E (s_B(G(a)) - 1)² + E (s_A(F(b)) - 1)² + 10 (E |F(G(a)) - a| + E |G(F(b)) - b|)

@@ -17,13 +17,12 @@ keeps T where f* is defined:
 The first of G's losses is flat where D is sure of the fakes: for KL it is -e^(v-1). The paper therefore trains G on the
 second, which has the same goal, as in `mm_ns.py`.
 
-What differs from the paper: DCGAN's networks; the exponentials of KL, reverse KL and Hellinger are cut off at e³⁰. A
-penalty on D's slope and a larger step size, as for DCGAN in `docs/search.md`: with KL a Fréchet distance of 7.9 after 6
-epochs of batches of 64, in place of 27. Without: `--penalty 0 --learning-rate 0.0002`.
+What differs from the paper: DCGAN's networks; the exponentials of KL, reverse KL and Hellinger are cut off at e³⁰; a
+penalty on D's slope and a larger step size, which bring the Fréchet distance with KL from 27 to 7.9
+(`docs/search.md`). Without: `--penalty 0 --learning-rate 0.0002`.
 
 What to look at. -loss_d is the estimate of the divergence: the less the better, but a D held flat estimates too little.
-Whether the functions are right, `docs/zoo_plots.py` shows where the exact value is known: two Gaussians in one
-dimension.
+`docs/zoo_plots.py` shows it where the exact value is known: two Gaussians in one dimension.
 """
 
 from __future__ import annotations

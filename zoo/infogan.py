@@ -41,18 +41,18 @@ from common.losses import non_saturating
 from common.penalty import lazily, steepness
 from common.settings import Decay, Rate, Weight
 from common.train import run
+from zoo.shared.digits import MEASURED
 from zoo.shared.labels import one_hots
 from zoo.shared.layers import dense
-from zoo.shared.rows import row
+from zoo.shared.rows import answers, row
 
 import numpy as np
 import paddle
 import scipy  # its parts load where they are used
 from paddle import Tensor, nn
-from paddle.nn.functional import cross_entropy, mse_loss, sigmoid
+from paddle.nn.functional import cross_entropy, mse_loss
 
 NOISE, CATEGORIES, NUMBERS = 62, 10, 2  # in a latent vector, in this order
-MEASURED = 2000  # digits drawn
 
 
 class Quiet(Generator):
@@ -65,6 +65,12 @@ class Quiet(Generator):
     def forward(self, z: Tensor) -> Tensor:
         """`z [N, 74, 1, 1]` to images `[N, 1, 32, 32]` in [-1, 1]."""
         return super().forward(paddle.concat([self.scale * z[:, :NOISE], z[:, NOISE:]], axis=1))
+
+
+def misread(read: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    """Of Q's readings `[N, 12]`: cross entropy of the category and mean squared error of the numbers in z."""
+    c, u = z[:, NOISE:-NUMBERS].flatten(1), z[:, -NUMBERS:].flatten(1)
+    return cross_entropy(read[:, :CATEGORIES], c, soft_label=True), mse_loss(read[:, CATEGORIES:], u)
 
 
 class InfoGAN(GAN):
@@ -115,8 +121,8 @@ class InfoGAN(GAN):
             category, numbers = misread(read, z_g)
             loss_g = non_saturating.generator(fooled)
             (loss_g + category + 0.1 * numbers).backward()
-        scores = {"score_real": sigmoid(real), "score_fake": sigmoid(fake)}
-        return row(loss_d=loss_d, loss_g=loss_g, category=category, numbers=numbers, penalty=penalty, **scores)
+        codes = {"category": category, "numbers": numbers}
+        return row(loss_d=loss_d, loss_g=loss_g, **codes, penalty=penalty, **answers(real, fake))
 
     def latent(self, rng: np.random.Generator, count: int, label: int | None = None) -> np.ndarray:
         """`[count, 74, 1, 1]`: noise, `label` or the categories in turn, one-hot, and numbers; all else in [-1, 1)."""
@@ -148,12 +154,6 @@ class InfoGAN(GAN):
         reader.train()
         parts = [on_device(images[start : start + AT_ONCE]) for start in range(0, len(images), AT_ONCE)]
         return np.concatenate([reader(part)[:, :CATEGORIES].argmax(axis=1).numpy() for part in parts])
-
-
-def misread(read: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-    """Of Q's readings `[N, 12]`: cross entropy of the category and mean squared error of the numbers in z."""
-    c, u = z[:, NOISE:-NUMBERS].flatten(1), z[:, -NUMBERS:].flatten(1)
-    return cross_entropy(read[:, :CATEGORIES], c, soft_label=True), mse_loss(read[:, CATEGORIES:], u)
 
 
 def matched_share(categories: np.ndarray, digits: np.ndarray) -> float:

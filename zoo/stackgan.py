@@ -46,17 +46,12 @@ from zoo.shared.digits import MEASURED
 from zoo.shared.grids import in_turn
 from zoo.shared.labels import CLASSES, Conditional, beside, hot, wrong_labels
 from zoo.shared.layers import Residual, convolution
-from zoo.shared.rows import row
+from zoo.shared.rows import answers, row
 
 import numpy as np
 import paddle
 from paddle import Tensor, nn
-from paddle.nn.functional import avg_pool2d, sigmoid
-
-
-def enlarged(pictures: np.ndarray) -> np.ndarray:
-    """`[N, 1, 16, 16]` as `[N, 1, 32, 32]`, every pixel four times."""
-    return pictures.repeat(2, axis=2).repeat(2, axis=3)
+from paddle.nn.functional import avg_pool2d
 
 
 class Stack(nn.Layer):
@@ -71,7 +66,8 @@ class Stack(nn.Layer):
         encoder = nn.Sequential(*convolution(1, 64), ReLU(), *convolution(64, 128, stride=2), ReLU())  # 16x16 -> 8x8
         blocks = [Residual(*convolution(128, 128), ReLU(), *convolution(128, 128)) for _ in range(2)]
         end = Generator().gen[6:]  # 8x8 -> 32x32
-        self.second = nn.LayerList([encoder, nn.Sequential(*convolution(128 + CLASSES, 128), ReLU(), *blocks, end)])
+        decoder = nn.Sequential(*convolution(128 + CLASSES, 128), ReLU(), *blocks, end)
+        self.second = nn.LayerList([encoder, decoder])
 
     def forward(self, z: Tensor) -> Tensor:
         """`z [N, 110, 1, 1]`, noise and label, to images `[N, 1, 32, 32]` in [-1, 1]."""
@@ -96,23 +92,23 @@ class StackGAN(Conditional):
         self.generator = Stack()
         small = [*score_layers(1 + CLASSES)[:5], Conv2D(128, 1, kernel_size=4, bias_attr=False)]  # 16x16 -> 1x1
         large = score_layers(1 + CLASSES)
-        judges = {"discriminator_1": nn.Sequential(*small), "discriminator_2": nn.Sequential(*large)}
-        self.networks = {"generator": self.generator, **judges}
+        discriminators = {"discriminator_1": nn.Sequential(*small), "discriminator_2": nn.Sequential(*large)}
+        self.networks = {"generator": self.generator, **discriminators}
         for network in self.networks.values():
             network.apply(weights_init)
         stages = {"generator_1": self.generator.first, "generator_2": self.generator.second}
-        self.optimizers = adams({**judges, **stages}, learning_rate, 0.5, 0.999)
+        self.optimizers = adams({**discriminators, **stages}, learning_rate, 0.5, 0.999)
         self.ema = EMA(self.generator)
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """D of the stage tells real from drawn; then its G is asked for the same labels again."""
-        stage = 1 if batch.step < self.first_updates else 2
         y = hot(batch.labels)
-        x = avg_pool2d(batch.images, 2) if stage == 1 else batch.images
-        generator = self.generator.first if stage == 1 else self.generator
-        discriminator = self.networks[f"discriminator_{stage}"]
-        if stage == 2:
+        if batch.step < self.first_updates:
+            stage, generator, x = 1, self.generator.first, avg_pool2d(batch.images, 2)
+        else:
+            stage, generator, x = 2, self.generator, batch.images
             self.generator.first.eval()  # BatchNorm's statistics are frozen, too
+        discriminator = self.networks[f"discriminator_{stage}"]
 
         def drawn() -> Tensor:
             return beside(generator(self.ask(batch, y)), y)
@@ -128,8 +124,8 @@ class StackGAN(Conditional):
             loss_g = non_saturating.generator(discriminator(drawn()))
             loss_g.backward()
 
-        scores = {"score_real": sigmoid(real), "score_fake": sigmoid(fake)}
-        return row(loss_d=loss_d, loss_g=loss_g, penalty=penalty, **scores, stage=paddle.full([], float(stage)))
+        stage = paddle.full([], float(stage))
+        return row(loss_d=loss_d, loss_g=loss_g, penalty=penalty, **answers(real, fake), stage=stage)
 
     def begin(self, z: np.ndarray) -> np.ndarray:
         """What stage I draws from latent vectors `[N, 110, 1, 1]`, enlarged: `[N, 1, 32, 32]`."""
@@ -155,6 +151,11 @@ class StackGAN(Conditional):
             "stage II": Yardstick(frechet(self.sample(z)), floor, f"{what}; less means more detail"),
             **super().measure(reference, run_dir),
         }
+
+
+def enlarged(pictures: np.ndarray) -> np.ndarray:
+    """`[N, 1, 16, 16]` as `[N, 1, 32, 32]`, every pixel four times."""
+    return pictures.repeat(2, axis=2).repeat(2, axis=3)
 
 
 build = StackGAN
