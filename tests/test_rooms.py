@@ -70,3 +70,10 @@ def test_there_is_no_circle():
 
 def test_common_is_the_reading_list():
     assert {path.stem for path in (ROOT / "common").glob("*.py")} == {*READ, "__init__"}
+
+
+@pytest.mark.parametrize("module", sorted(module for module in MODULES if module.startswith("zoo.")))
+def test_a_family_reads_alone(module):
+    """What two families share stands in `zoo/shared/`, which knows no family."""
+    of_the_zoo = {other for other in imported(MODULES[module]) if other.startswith("zoo.")}
+    assert {other for other in of_the_zoo if not other.startswith("zoo.shared")} == set()
