@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.errors import UserError
 from common.files import locks
-from common.files.atomic import append, atomic, synced
+from common.files.atomic import append, atomic, remove_parts, synced
 from common.files.names import encoded
 from common.language import _
 from common.run.board import Board
@@ -122,13 +122,16 @@ def remove_later_grids(samples: Path, step: int, sample_every: int, steps_per_ep
 
 
 def begin(folder: Path, config: dict[str, Any], new: bool) -> Path | None:
-    """Write the `config.json` of a run that begins or, not `new`, goes on in `folder`.
+    """Write the `config.json` of a run that begins or, not `new`, goes on in `folder`, which is locked: half files
+    there are a killed run's.
 
     An earlier run is set aside once the new file is written but for its name: what can fail comes before.
 
     Returns:
         As `set_aside`.
     """
+    for place in (folder, folder / "samples"):
+        remove_parts(place, 0)
     with atomic(folder / "config.json") as file:
         file.write(encoded(json.dumps(config, indent=2, ensure_ascii=False)) + b"\n")
         file.flush()
