@@ -12,7 +12,7 @@ from typing import Any
 
 from commands.compare import draw_runs, load_run
 from commands.invert import Nearest, invert
-from commands.sample import reconstructed
+from commands.sample import on_own_pictures, reconstructed
 from common import data
 from common.errors import UserError
 from common.files.names import readable
@@ -20,7 +20,7 @@ from common.judging.judge import classify, load_judge
 from common.judging.tables import table
 from common.run.artifacts import sorted_grids
 from common.run.families import ROOT
-from common.run.runs import best_weights, load_config, load_game, load_metrics
+from common.run.runs import best_weights, load_config, load_game, load_metrics, own_pictures
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -105,8 +105,11 @@ class Runs:
 
     def nearest(self, name: str, picture: np.ndarray) -> np.ndarray:
         """The training images nearest to `picture [C, H, W]`, pixel by pixel: `[8, C, H, W]` in [-1, 1]."""
-        dataset = load_config(self.find(name)).get("dataset", "mnist")
-        images = training_images(dataset, picture.shape, self.data_dir)
+        config = load_config(self.find(name))
+        if on_own_pictures(config):
+            images = own_pictures(config, picture.shape, self.data_dir).images
+        else:
+            images = training_images(config.get("dataset", "mnist"), picture.shape, self.data_dir)
         apart = [
             ((data.as_float(part) - picture) ** 2).sum(axis=(1, 2, 3))
             for part in np.split(images, range(2000, len(images), 2000))
