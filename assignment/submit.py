@@ -39,7 +39,7 @@ from common.errors import DONE, UserError
 from common.files.atomic import atomic
 from common.run.artifacts import sorted_grids
 from common.run.commandline import Parser, command, user_path
-from common.run.runs import load_losses, load_metrics
+from common.run.runs import are_scores, load_losses, load_metrics
 from common.run.words import in_the_repository, typed
 
 SMOOTHING = 0.95  # of the curves, as `commands.compare` has it
@@ -105,9 +105,12 @@ def trained(family: str) -> Path:
 def settings_of_run(content: bytes, name: str, again: str) -> dict:
     """A run's `config.json`."""
     try:
-        return dict(json.loads(content))
-    except (ValueError, TypeError) as error:
+        found = dict(json.loads(content))
+        if not are_scores(found.get("scores")):
+            raise ValueError(f"scores is {found['scores']!r:.80}")
+    except (ValueError, TypeError, RecursionError) as error:
         raise UserError(f"{name}/config.json: not what a training writes ({error}); train again: {again}") from error
+    return found
 
 
 def picture(runs: dict[str, Path], configs: dict[str, dict]) -> bytes:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import time
 import zipfile
 from pathlib import Path
@@ -70,6 +71,12 @@ def test_what_is_missing_is_said_and_the_rest_is_packed(handed_in, tmp_path, say
     (tmp_path / "work/dcgan").mkdir(parents=True)
     check_refused(say(submit.main, mine, *runs[2:]), "work/dcgan: no config.json in it; train first")
     check_refused(say(submit.main, mine, "--dcgan", tmp_path, *runs[2:]), "no config.json in it; train first")
+    broken = Path(shutil.copytree(handed_in / "lsgan", tmp_path / "broken"))
+    for content in ('{"scores": [1, "x"]}', "[" * 50_000):
+        (broken / "config.json").write_text(content)
+        check_refused(
+            say(submit.main, mine, *runs[:2], "--lsgan", broken), "lsgan/config.json: not what a training wri"
+        )
     (mine / "student.json").write_text("[]")
     check_refused(say(submit.main, mine, *runs), "starter.py")
 
