@@ -50,7 +50,10 @@ class Runs:
         for top in self.folders:
             patterns = ["config.json", *("*/" * depth + "config.json" for depth in range(1, DEPTH + 1))]
             for folder in (path.parent for pattern in patterns for path in top.glob(pattern)):
-                files = [folder, *folder.iterdir(), *(folder / "samples").glob("*")]
+                try:
+                    files = [folder, *folder.iterdir(), *(folder / "samples").glob("*")]
+                except OSError:  # not to be seen, or just moved
+                    continue
                 if all(path.resolve().is_relative_to(top) for path in files):
                     name = readable(folder.relative_to(ROOT if folder.is_relative_to(ROOT) else top.parent).as_posix())
                     runs[readable(folder.as_posix()) if runs.get(name, folder) != folder else name] = folder

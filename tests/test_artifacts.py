@@ -55,6 +55,15 @@ def test_what_killed_writers_left_goes(tmp_path):
     assert set(tmp_path.iterdir()) == {notes, tmp_path / "b.json", tmp_path / "config.json"}
 
 
+def test_losses_that_are_deleted_while_it_trains_begin_anew(tmp_path):
+    logs = artifacts.Logs(tmp_path, {})
+    for step in range(2):
+        logs.steps([{"step": step, "epoch": 0, "batch": step, "loss_d": 1.0}])
+        lines = (tmp_path / "losses.csv").read_text().splitlines()
+        assert lines == ["step,epoch,batch,loss_d", f"{step},0,{step},1.0"]
+        (tmp_path / "losses.csv").unlink()
+
+
 def test_grid_shows_the_full_range():
     images = np.stack([np.full((1, 32, 32), level, np.float32) for level in (-1, -0.5, 0, 0.5, 1)])
     picture = artifacts.grid(images, columns=4)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from commands import compare
 from commands.compare import draw_runs, load_run, smooth
+from common.run.artifacts import sorted_grids
 from common.run.runs import labels, load_config, load_metrics, load_troubles
 from docs import strip
 from tests.conftest import ROOT, call, check_refused, train
@@ -199,6 +200,15 @@ def test_lines_of_metrics_that_are_none_are_left_out(runs, tmp_path, judged, say
     (run / "metrics.jsonl").write_text(f'{lines}{{"step": 19, "ep')
     assert (load_metrics(run), load_troubles(run)) == ([last], [])
     assert say(compare.main, run, "--out", tmp_path / "a.png").status == 0
+
+
+@pytest.mark.parametrize("damage", ["cut", "none"])
+def test_a_grid_that_is_damaged_is_named(runs, tmp_path, say, damage):
+    run = Path(shutil.copytree(runs / "short", tmp_path / "run"))
+    last = sorted_grids(run / "samples")[-1]
+    last.write_bytes({"cut": last.read_bytes()[:-30], "none": b"no picture"}[damage])
+    check_refused(say(compare.main, run, "--out", tmp_path / "a.png"), f"{last}: a grid that cannot be read")
+    assert not list(tmp_path.glob("*a.png*"))
 
 
 def test_numbers_that_are_none_are_said(runs, tmp_path, say):

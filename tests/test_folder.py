@@ -64,6 +64,7 @@ def mine(tmp_path) -> Path:
         one.save(place / name, "PPM" if name.endswith("PGM") else None)
     (place / ".DS_Store").write_bytes(b"x")
     (place / "Thumbs.db").write_bytes(b"x")
+    (place / "cats/Icon\r").write_bytes(b"")  # of a folder that has a picture of its own on macOS
     return place
 
 

@@ -41,6 +41,8 @@ def atomic(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)
+        if error.errno is None:  # not the system's: a library's of what was to be written
+            raise
         raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk's error names no file
     except BaseException:
         part.unlink(missing_ok=True)

@@ -80,6 +80,15 @@ def sorted_grids(samples: Path) -> list[Path]:
     return sorted(grids, key=lambda path: [int(number) for number in path.stem.split("_")])
 
 
+def read_grid(path: Path) -> Image.Image:
+    """A grid that a run wrote; raises `UserError` where it is damaged, or gone by now."""
+    try:
+        with Image.open(path, formats=["PNG"]) as grid:
+            return grid.copy()
+    except Exception as error:  # a damaged picture fails in many ways
+        raise UserError(f"{path}: a grid that cannot be read ({' '.join(str(error).split())}); remove it") from error
+
+
 def save_gif(samples: Path, path: Path, milliseconds: int = 120) -> bool:
     """Join the grids in `samples` to a GIF: at most 60 frames, evenly spread, the last one held for two seconds.
 
@@ -90,11 +99,7 @@ def save_gif(samples: Path, path: Path, milliseconds: int = 120) -> bool:
     if not grids:
         return False
     chosen = np.unique(np.linspace(0, len(grids) - 1, min(len(grids), GIF_FRAMES)).round().astype(int))
-    frames = []
-    for index in chosen:
-        with Image.open(grids[index]) as frame:
-            frames.append(frame.copy())
-    save_film(path, frames, milliseconds)
+    save_film(path, [read_grid(grids[index]) for index in chosen], milliseconds)
     return True
 
 
@@ -215,8 +220,9 @@ class Logs:
     def steps(self, rows: list[dict[str, float]]) -> None:
         """Log steps. Each row starts with `step`, `epoch` and `batch`, then what the family's step returned."""
         text = io.StringIO(newline="")
-        with self._losses.open(newline="", encoding="utf-8") as file:
-            columns = next(csv.reader(file), [])
+        columns: list[str] = []
+        with contextlib.suppress(FileNotFoundError), self._losses.open(newline="", encoding="utf-8") as file:
+            columns = next(csv.reader(file), [])  # none if somebody has deleted it: the file begins anew
         # A run that began before there was a column goes on without it, and so does one from which it was deleted.
         missing = ", ".join(name for name in rows[0] if name not in columns)
         if columns and missing:
