@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import time
@@ -41,6 +42,16 @@ def test_several_that_write_one_file_at_once_do_not_meet(tmp_path):
         assert path.read_bytes() == b"other"
     assert path.read_bytes() == b"one"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_device_stays_one(tmp_path):
+    """Root may replace /dev/null."""
+    for path in (tmp_path, tmp_path / "pipe"):
+        with contextlib.suppress(FileExistsError):
+            os.mkfifo(path)
+        with pytest.raises(OSError, match="no file, but a folder or a device"), artifacts.atomic(path):
+            pass
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
 
 
 def test_what_killed_writers_left_goes(tmp_path):
