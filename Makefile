@@ -1,8 +1,12 @@
-# The Python used: an environment that is active, else a Python that has Paddle already (AI Studio), else .venv, which
-# is made here. A Paddle that is there stays: a CPU build installed over it would cost the user the GPU.
+# The Python used: an environment that is active and still there, else a Python that has Paddle already (AI Studio),
+# else .venv, which is made here. A Paddle that is there stays: a CPU build installed over it would cost the user the
+# GPU.
 
 BASE_PYTHON ?= python3
 ifdef VIRTUAL_ENV
+ACTIVE := $(shell test -x "$(VIRTUAL_ENV)/bin/python" && echo 1)
+endif
+ifeq ($(ACTIVE),1)
 PYTHON := $(VIRTUAL_ENV)/bin/python
 else ifeq ($(shell "$(BASE_PYTHON)" -c 'from importlib.util import find_spec as f; print(f("paddle").origin and 1)' 2>&1),1)
 PYTHON := $(BASE_PYTHON)
@@ -21,8 +25,9 @@ BEST_LSGAN := $(LSGAN_FLAGS) --epochs 8
 
 # The length of a first training; ARGS takes its place, but for --resume, which goes on with it.
 flags = $(if $(filter-out --resume,$(ARGS)),,$(1)) $(ARGS)
-train compare: export GAN_RESUME = make $@ ARGS='$(strip $(filter-out --resume,$(ARGS)) --resume)'
-best: export GAN_RESUME = make best$(if $(ARGS), ARGS='$(ARGS)')
+quoted = '$(subst ','\'',$(strip $(1)))'
+train compare: export GAN_RESUME = make $@ ARGS=$(call quoted,$(filter-out --resume,$(ARGS)) --resume)
+best: export GAN_RESUME = make best$(if $(ARGS), ARGS=$(call quoted,$(ARGS)))
 
 help: ## this list
 	@echo "make TARGET [ARGS='flags for the command'] [BASE_PYTHON=python3.12]"

@@ -71,7 +71,7 @@ def read_card(folder: Path) -> Student:
     """Whose folder it is; raises `UserError` where it does not say."""
     path = folder / CARD
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8-sig"))
         return student(str(found["number"]), str(found["name"]), found.get("language", "zh"))
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(

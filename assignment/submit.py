@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -38,7 +39,7 @@ from common.errors import DONE, UserError
 from common.files.atomic import atomic
 from common.run.artifacts import sorted_grids
 from common.run.commandline import Parser, command, user_path
-from common.run.runs import load_losses, load_metrics
+from common.run.runs import are_scores, load_losses, load_metrics
 from common.run.words import in_the_repository, typed
 
 SMOOTHING = 0.95  # of the curves, as `commands.compare` has it
@@ -104,9 +105,12 @@ def trained(family: str) -> Path:
 def settings_of_run(content: bytes, name: str, again: str) -> dict:
     """A run's `config.json`."""
     try:
-        return dict(json.loads(content))
-    except (ValueError, TypeError) as error:
+        found = dict(json.loads(content))
+        if not are_scores(found.get("scores")):
+            raise ValueError(f"scores is {found['scores']!r:.80}")
+    except (ValueError, TypeError, RecursionError) as error:
         raise UserError(f"{name}/config.json: not what a training writes ({error}); train again: {again}") from error
+    return found
 
 
 def picture(runs: dict[str, Path], configs: dict[str, dict]) -> bytes:
@@ -127,9 +131,10 @@ def pack(out: Path, files: dict[str, bytes], who: Student, folder: str) -> None:
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     manifest = {**who._asdict(), "folder": folder, "files": sums}
     with atomic(out) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(MANIFEST, json.dumps(manifest, ensure_ascii=False, indent=1))
-        for name, content in files.items():
-            archive.writestr(name, content)
+        now = max(time.localtime()[:6], (1980, 1, 1, 0, 0, 0))  # a zip knows no time before; a clock may be wrong
+        texts = {MANIFEST: json.dumps(manifest, ensure_ascii=False, indent=1), **files}
+        for name, content in texts.items():
+            archive.writestr(zipfile.ZipInfo(name, now), content, zipfile.ZIP_DEFLATED)
 
 
 def safe(name: str) -> str:

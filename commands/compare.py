@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common.errors import DONE, UserError
-from common.run.artifacts import atomic, sorted_grids
+from common.run.artifacts import atomic, read_grid, sorted_grids
 from common.run.commandline import Parser, command, number_between, user_path
 from common.run.lettering import lettered
 from common.run.runs import each_once, labels, load_config, load_losses, load_metrics
@@ -16,7 +16,6 @@ from common.run.runs import each_once, labels, load_config, load_losses, load_me
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
-from PIL import Image
 
 SHORTEST = 20  # curves shorter than this are shown as they are
 # The players' colours, those of docs/watch.html and docs/play.html, in which G's images have G's; and what comes after.
@@ -150,8 +149,7 @@ def others(run: Run) -> list[str]:
 
 def draw_grid(axes: Axes, run: Run) -> None:
     """The last grid."""
-    with Image.open(run.last_grid) as grid:
-        axes.imshow(np.asarray(grid), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axes.imshow(np.asarray(read_grid(run.last_grid)), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     epoch, batch = run.last_grid.stem.split("_")
     axes.set_title(f"epoch {int(epoch) + 1}, batch {int(batch)}", fontsize="medium")
 

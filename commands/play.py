@@ -19,7 +19,7 @@ from typing import Any, Callable
 from commands.play_runs import CLOSE, COUNT, NEIGHBOURS, PAD, Runs
 from commands.play_training import Training, tab
 from common.errors import DONE, UserError
-from common.run.artifacts import grid
+from common.run.artifacts import grid, read_grid
 from common.run.commandline import Parser, command, user_path, whole_number
 from common.run.families import ROOT
 from common.run.flags import DATA_DIR_HELP
@@ -92,7 +92,7 @@ def app(runs: Runs, gr: Any, training: Training | None = None) -> Any:
         def called(*given: Any) -> Any:
             try:
                 return answer(*given)
-            except UserError as error:
+            except (UserError, OSError) as error:  # such as a grid that is damaged, or gone by now
                 raise gr.Error(html.escape(str(error)), print_exception=False) from error
 
         return called
@@ -124,7 +124,7 @@ def app(runs: Runs, gr: Any, training: Training | None = None) -> Any:
     def history(names: list[str], part: float) -> list:
         grids = {name: runs.epochs(name) for name in names or ()}
         chosen = {name: paths[round(min(1, max(0, part)) * (len(paths) - 1))] for name, paths in grids.items() if paths}
-        return [(Image.open(path).copy(), f"{name}, {path.stem}") for name, path in chosen.items()]
+        return [(read_grid(path), f"{name}, {path.stem}") for name, path in chosen.items()]
 
     def translations(names: list[str], seed: float | None) -> tuple[list, str]:
         made, troubles = [], []
@@ -245,7 +245,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--port",
         type=whole_number(1, 65_535),
-        default=os.environ.get("GRADIO_SERVER_PORT"),
+        default=os.environ.get("GRADIO_SERVER_PORT") or None,
         help="of the page; without it and without $GRADIO_SERVER_PORT the first free one from 7860 on",
     )
     parser.add_argument("--data-dir", type=user_path, help=DATA_DIR_HELP)

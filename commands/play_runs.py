@@ -12,7 +12,7 @@ from typing import Any
 
 from commands.compare import draw_runs, load_run
 from commands.invert import Nearest, invert
-from commands.sample import reconstructed
+from commands.sample import on_own_pictures, reconstructed
 from common import data
 from common.errors import UserError
 from common.files.names import readable
@@ -20,7 +20,7 @@ from common.judging.judge import classify, load_judge
 from common.judging.tables import table
 from common.run.artifacts import sorted_grids
 from common.run.families import ROOT
-from common.run.runs import best_weights, load_config, load_game, load_metrics
+from common.run.runs import best_weights, load_config, load_game, load_metrics, own_pictures
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -50,7 +50,10 @@ class Runs:
         for top in self.folders:
             patterns = ["config.json", *("*/" * depth + "config.json" for depth in range(1, DEPTH + 1))]
             for folder in (path.parent for pattern in patterns for path in top.glob(pattern)):
-                files = [folder, *folder.iterdir(), *(folder / "samples").glob("*")]
+                try:
+                    files = [folder, *folder.iterdir(), *(folder / "samples").glob("*")]
+                except OSError:  # not to be seen, or just moved
+                    continue
                 if all(path.resolve().is_relative_to(top) for path in files):
                     name = readable(folder.relative_to(ROOT if folder.is_relative_to(ROOT) else top.parent).as_posix())
                     runs[readable(folder.as_posix()) if runs.get(name, folder) != folder else name] = folder
@@ -105,8 +108,11 @@ class Runs:
 
     def nearest(self, name: str, picture: np.ndarray) -> np.ndarray:
         """The training images nearest to `picture [C, H, W]`, pixel by pixel: `[8, C, H, W]` in [-1, 1]."""
-        dataset = load_config(self.find(name)).get("dataset", "mnist")
-        images = training_images(dataset, picture.shape, self.data_dir)
+        config = load_config(self.find(name))
+        if on_own_pictures(config):
+            images = own_pictures(config, picture.shape, self.data_dir).images
+        else:
+            images = training_images(config.get("dataset", "mnist"), picture.shape, self.data_dir)
         apart = [
             ((data.as_float(part) - picture) ** 2).sum(axis=(1, 2, 3))
             for part in np.split(images, range(2000, len(images), 2000))

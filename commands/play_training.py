@@ -12,7 +12,7 @@ from typing import Any, Callable
 
 from common.data import DATASETS
 from common.errors import DONE, INTERRUPTED, UserError
-from common.run.artifacts import sorted_grids
+from common.run.artifacts import read_grid, sorted_grids
 from common.run.families import ROOT, families, script, title
 from common.run.flags import flag_of
 
@@ -106,7 +106,7 @@ class Training:
     def last_grid(self) -> tuple[Image.Image, str] | None:
         """The latest grid of samples with its name; None before the first one."""
         grids = sorted_grids(self.run / "samples") if self.run is not None else []
-        return (Image.open(grids[-1]).copy(), f"{self.run.name}, {grids[-1].stem}") if grids else None
+        return (read_grid(grids[-1]), f"{self.run.name}, {grids[-1].stem}") if grids else None
 
 
 def number(text: str) -> float | None:

@@ -64,6 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     check_folder(flags.folder, flags.overwrite)
 
     run_dir, config = flags.run_dir, load_config(flags.run_dir)
+    check_card(run_dir, config)
     _, rows, yardsticks = judge_runs([run_dir], flags.samples, data_dir=flags.data_dir)
     judged = {kind: rows[f"{run_dir} {kind}"] for kind in WEIGHTS.values() if f"{run_dir} {kind}" in rows}
     if not judged:
@@ -96,6 +97,19 @@ def main(arguments: list[str] | None = None) -> int:
         (flags.folder / name).unlink(missing_ok=True)
     print(f"{flags.folder}: the {kind} weights, Fréchet distance {judged[kind]['frechet']:.2f}")
     return DONE
+
+
+def check_card(run_dir: Path, config: dict[str, Any]) -> None:
+    """Raise `UserError` where a `config.json` does not say what the card does."""
+    versions = config.get("versions")
+    parts = {
+        ("dataset", "checksum", "device"): config,
+        ("seed", "batch_size", "epochs"): config.get("flags", {}),
+        ("paddle",): versions if isinstance(versions, dict) else {},
+    }
+    missing = [name for names, part in parts.items() for name in names if name not in part]
+    if missing:
+        raise UserError(f"{run_dir / 'config.json'}: no {', '.join(missing)}; publish a run as its training left it")
 
 
 def check_folder(folder: Path, overwrite: bool) -> None:

@@ -115,6 +115,6 @@ from common.machine import cpu  # noqa: E402
 try:
     home.prepare()
     cpu.prepare()
-except ValueError as error:  # a variable of the environment
+except (ValueError, OSError) as error:  # a variable of the environment, or nothing can be written anywhere
     sys.stderr.write("error: {}\n".format(error))
     sys.exit(2)

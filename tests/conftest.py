@@ -126,6 +126,10 @@ def students_anew(monkeypatch) -> None:
     """The code of each student's folder, which all are called `my_lsgan`, is imported as if it were the first."""
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     yield
+    forget_students()
+
+
+def forget_students() -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "my_lsgan"]:
         del sys.modules[name]
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import os
+import time
 
+from common.files.atomic import part_of
 from common.run import artifacts
 
 import numpy as np
@@ -26,6 +30,49 @@ def test_atomic_keeps_the_old_file_on_an_error(tmp_path):
         write_half()
     assert path.read_bytes() == b"first"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_several_that_write_one_file_at_once_do_not_meet(tmp_path):
+    """As two trainings which keep the same judgement; the name is as long as one may be."""
+    path = tmp_path / ("名" * 82 + "abc.png")
+    with artifacts.atomic(path) as one:
+        one.write(b"one")
+        with artifacts.atomic(path) as other:
+            other.write(b"other")
+        assert path.read_bytes() == b"other"
+    assert path.read_bytes() == b"one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_device_stays_one(tmp_path):
+    """Root may replace /dev/null."""
+    for path in (tmp_path, tmp_path / "pipe"):
+        with contextlib.suppress(FileExistsError):
+            os.mkfifo(path)
+        with pytest.raises(OSError, match="no file, but a folder or a device"), artifacts.atomic(path):
+            pass
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_what_killed_writers_left_goes(tmp_path):
+    old, future, young = (part_of(tmp_path / "a.json") for _ in range(3))
+    notes = tmp_path / ".notes.part"  # somebody's
+    for path, age in ((old, 4000), (future, -4000), (young, 10), (notes, 4000)):
+        path.write_bytes(b"half")
+        os.utime(path, (time.time() - age,) * 2)
+    artifacts.save_json(tmp_path / "b.json", {})
+    assert set(tmp_path.iterdir()) == {young, notes, tmp_path / "b.json"}
+    artifacts.begin(tmp_path, {}, new=False)  # a run, of which there is one at a time in its folder
+    assert set(tmp_path.iterdir()) == {notes, tmp_path / "b.json", tmp_path / "config.json"}
+
+
+def test_losses_that_are_deleted_while_it_trains_begin_anew(tmp_path):
+    logs = artifacts.Logs(tmp_path, {})
+    for step in range(2):
+        logs.steps([{"step": step, "epoch": 0, "batch": step, "loss_d": 1.0}])
+        lines = (tmp_path / "losses.csv").read_text().splitlines()
+        assert lines == ["step,epoch,batch,loss_d", f"{step},0,{step},1.0"]
+        (tmp_path / "losses.csv").unlink()
 
 
 def test_grid_shows_the_full_range():

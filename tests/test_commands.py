@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -366,3 +367,21 @@ def test_published_weights_draw_and_say_what_they_are(run_dir, tmp_path, say, mo
     kept = {path: path.read_bytes() for path in run_dir.glob("*.*")}
     check_refused(say(publish.main, run_dir, run_dir, "--overwrite"), "which was not published; name a new folder")
     assert {path: path.read_bytes() for path in run_dir.glob("*.*")} == kept
+
+
+@pytest.mark.parametrize(
+    ("change", "missing"),
+    [
+        (lambda config: config.pop("flags"), "no seed, batch_size, epochs;"),
+        (lambda config: config["flags"].pop("epochs"), "no epochs;"),
+        (lambda config: config.update(versions=[]), "no paddle;"),
+        (lambda config: [config.pop("device"), config.pop("checksum")], "no checksum, device;"),
+    ],
+)
+def test_a_run_that_says_too_little_is_not_published(run_dir, tmp_path, say, change, missing):
+    run = Path(shutil.copytree(run_dir, tmp_path / "run"))
+    config = json.loads((run / "config.json").read_text())
+    change(config)
+    (run / "config.json").write_text(json.dumps(config))
+    check_refused(say(publish.main, run, tmp_path / "new", "--samples", 100), f"config.json: {missing}")
+    assert not (tmp_path / "new").exists()

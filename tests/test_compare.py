@@ -8,7 +8,8 @@ from pathlib import Path
 
 from commands import compare
 from commands.compare import draw_runs, load_run, smooth
-from common.run.runs import labels, load_metrics
+from common.run.artifacts import sorted_grids
+from common.run.runs import labels, load_config, load_metrics, load_troubles
 from docs import strip
 from tests.conftest import ROOT, call, check_refused, train
 from tests.runs import TOY
@@ -188,11 +189,26 @@ def test_a_strip_of_a_run_without_grids_there_says_how_to_train(runs, tmp_path, 
     check_refused(say(strip.main, run, "--out", tmp_path / "a.png"), "no grid after 100 steps; train with")
 
 
-def test_lines_of_metrics_that_are_none_are_left_out(tmp_path):
+def test_lines_of_metrics_that_are_none_are_left_out(runs, tmp_path, judged, say):
     """A power cut leaves a half; a person who edits, anything."""
-    whole = {"step": 9, "epoch": 0, "raw": {"frechet": 1.5}}
-    (tmp_path / "metrics.jsonl").write_text(f'{json.dumps(whole)}\n5\n{{"step": 19, "ep')
-    assert load_metrics(tmp_path) == [whole]
+    last = load_metrics(judged)[-1]
+    raw = {**last["raw"], "frechet": float("nan")}
+    broken = [5, {**last, "raw": []}, {**last, "raw": {"frechet": 1.0}}, {**last, "raw": raw}, {**last, "ema": None}]
+    broken += [{**last, "step": "9"}, {**last, "epoch": None}, {"step": 9, "trouble": [], "advice": ""}]
+    lines = "".join(json.dumps(line) + "\n" for line in [last, *broken])
+    run = Path(shutil.copytree(runs / "short", tmp_path / "run"))
+    (run / "metrics.jsonl").write_text(f'{lines}{{"step": 19, "ep')
+    assert (load_metrics(run), load_troubles(run)) == ([last], [])
+    assert say(compare.main, run, "--out", tmp_path / "a.png").status == 0
+
+
+@pytest.mark.parametrize("damage", ["cut", "none"])
+def test_a_grid_that_is_damaged_is_named(runs, tmp_path, say, damage):
+    run = Path(shutil.copytree(runs / "short", tmp_path / "run"))
+    last = sorted_grids(run / "samples")[-1]
+    last.write_bytes({"cut": last.read_bytes()[:-30], "none": b"no picture"}[damage])
+    check_refused(say(compare.main, run, "--out", tmp_path / "a.png"), f"{last}: a grid that cannot be read")
+    assert not list(tmp_path.glob("*a.png*"))
 
 
 def test_numbers_that_are_none_are_said(runs, tmp_path, say):
@@ -203,6 +219,13 @@ def test_numbers_that_are_none_are_said(runs, tmp_path, say):
     (run / "losses.csv").write_text("\n".join([*rows, "nan" + rows[-1][rows[-1].index(",") :]]) + "\n")
     check_refused(say(compare.main, run, "--out", tmp_path / "a.png"), "losses.csv: not a table of losses")
     (run / "losses.csv").write_text("\n".join(rows) + "\n")
+    (run / "losses.csv").write_text("\n".join([*rows, "1e300" + rows[-1][rows[-1].index(",") :]]) + "\n")
+    check_refused(say(compare.main, run, "--out", tmp_path / "a.png"), "losses.csv: not a table of losses")
+    (run / "losses.csv").write_text("\n".join(rows) + "\n")
     config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text("[" * 50_000)
+    check_refused(say(compare.main, run, "--out", tmp_path / "a.png"), "config.json: not JSON")
+    (run / "config.json").write_text(json.dumps(config), encoding="utf-8-sig")
+    assert load_config(run)["family"] == config["family"]  # Notepad's mark
     (run / "config.json").write_text(json.dumps({**config, "scores": [float("inf"), 0.0]}))
     check_refused(say(compare.main, run, "--out", tmp_path / "a.png"), "scores")

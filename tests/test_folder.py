@@ -13,6 +13,7 @@ from pathlib import Path
 from common import data
 from common.errors import UserError
 from common.files import folder as folders
+from common.files.atomic import part_of
 from common.files.folder import read_folder
 from common.files.pictures import read_picture
 from tests.conftest import check_refused, train
@@ -63,6 +64,7 @@ def mine(tmp_path) -> Path:
         one.save(place / name, "PPM" if name.endswith("PGM") else None)
     (place / ".DS_Store").write_bytes(b"x")
     (place / "Thumbs.db").write_bytes(b"x")
+    (place / "cats/Icon\r").write_bytes(b"")  # of a folder that has a picture of its own on macOS
     return place
 
 
@@ -184,6 +186,8 @@ def test_what_is_too_large_for_the_memory_is_mapped(mine, cache, monkeypatch):
     kept = next(cache.glob("*.npy"))
     kept.write_bytes(kept.read_bytes()[:-1])
     assert (read_folder(mine, 3, 32)[0] == whole).all()  # cut short, and made anew
+    kept.write_bytes(kept.read_bytes()[: -whole[0].nbytes] + bytes(whole[0].nbytes))
+    assert (read_folder(mine, 3, 32)[0] == whole).all()  # a black picture, as where two wrote at once: the same
     for path in cache.iterdir():
         path.unlink()
     for name, full in (("ENOUGH_DISK", 2**60), ("allocate", lambda path: False)):  # a disk, or the user's part of it
@@ -211,12 +215,31 @@ def test_two_at_once_read_once(mine, cache, monkeypatch):
     assert (one[0] == other[0]).all()
     assert one[1:] == other[1:]
     (kept,) = cache.glob("folder-*-*.npy")
-    left = kept.with_name(f".{kept.name}.part")
-    left.write_bytes(b"half")
-    for damaged in ("", "md5:", "sha256:00"):
+    for damaged in ("", "md5:", f"{one[2]} md5:00"):
+        left, others = part_of(kept), part_of(cache / "judge.npz")
+        for part in (left, others):
+            part.write_bytes(b"half")
         kept.with_suffix(".md5").write_text(damaged)
         assert read_folder(mine, 3, 32)[2] == one[2]
         assert not left.exists()
+        assert others.exists()
+
+
+def test_two_at_once_without_locks_disturb_each_other_in_nothing(mine, cache, monkeypatch):
+    """Both read; what the one has half written is not removed by the other, and does not become what is kept."""
+    read = folders.read_all
+
+    def interrupted(*arguments) -> None:
+        monkeypatch.setattr(folders, "read_all", read)
+        assert read_folder(mine, 3, 32)[0].any(axis=(1, 2, 3)).all()
+        read(*arguments)
+
+    monkeypatch.setattr(folders.locks, "has_locks", lambda folder: False)
+    monkeypatch.setattr(folders.memory, "free", lambda: 1000)
+    monkeypatch.setattr(folders, "read_all", interrupted)
+    images = read_folder(mine, 3, 32)[0]
+    assert images.any(axis=(1, 2, 3)).all()
+    assert not list(cache.glob(".*.part"))
 
 
 def test_what_is_large_is_mapped_from_the_second_time_on(mine, monkeypatch):

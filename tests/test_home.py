@@ -105,6 +105,15 @@ def test_another_users_temporary_folder_is_not_believed(elsewhere):
     assert found.stat().st_mode & 0o077 == 0
 
 
+def test_nowhere_to_write(elsewhere, monkeypatch, unwritable):
+    """A container of which all is read-only: said when `common` is imported."""
+    monkeypatch.setenv("HOME", str(unwritable))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(unwritable)])
+    with pytest.raises(OSError, match=r"let \$TMPDIR name"):
+        home.prepare()
+
+
 def test_a_training_without_a_home(tmp_path, unwritable):
     """Judged after its epoch, with VisualDL's log, in a process of its own: both make their folders on import."""
     (tmp_path / "tmp").mkdir()

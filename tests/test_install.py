@@ -138,6 +138,7 @@ TRAIN = f"dcgan/train.py --dataset auto {FLAGS['dcgan']}"
         ([], f"{TRAIN} --max-steps 1500 --eval-every 5", "make train ARGS='--resume'"),
         (["ARGS=--resume"], f"{TRAIN} --max-steps 1500 --eval-every 5 --resume", "make train ARGS='--resume'"),
         (["ARGS=--epochs 10"], f"{TRAIN} --epochs 10", "make train ARGS='--epochs 10 --resume'"),
+        (["ARGS=--seed '1'"], f"{TRAIN} --seed 1", r"make train ARGS='--seed '\''1'\'' --resume'"),
         (["ARGS=--epochs 10 --resume"], f"{TRAIN} --epochs 10 --resume", "make train ARGS='--epochs 10 --resume'"),
     ],
 )
@@ -158,6 +159,14 @@ def test_make_compare_and_make_best_go_on(make):
         )
     assert picture.endswith("--out work/compare.png")
     assert all(line.startswith("make best|") and "--resume" in line for line in make("best"))
+
+
+@needs_make
+def test_an_environment_that_was_removed_is_not_used(make, monkeypatch):
+    """As by `make clean` in a shell in which it is active."""
+    monkeypatch.setenv("VIRTUAL_ENV", "/nowhere")
+    made, board = make("-n", "board", "BASE_PYTHON=env/bin/python")
+    assert (made, board) == ('"env/bin/python" -m venv .venv', '".venv/bin/python" -m commands.board')
 
 
 @needs_make

@@ -54,6 +54,14 @@ def test_without_a_judge_a_run_says_once_how_to_get_one(capsys):
     assert "3 pictures are too few to compare with" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("content", ["{", "[]", '{"digits": 5}', '{"digits": {"sha256": "0"}}'])
+def test_a_damaged_record_is_named(tmp_path, monkeypatch, content):
+    (tmp_path / "record.json").write_text(content)
+    monkeypatch.setattr(judges, "FOLDER", tmp_path)
+    with pytest.raises(UserError, match=r"record\.json: damaged"):
+        judges.load_record("digits")
+
+
 def test_a_copy_of_cifar10_is_judged_and_a_stranger_is_not(monkeypatch, tmp_path):
     """Its pixels are not the official ones, so that the record cannot name everyone's."""
     even = np.tile(np.eye(10, dtype=np.float32), (30, 1))

@@ -55,6 +55,17 @@ def test_the_second_waits(tmp_path, capsys):
     assert capsys.readouterr().err == "waiting\n"
 
 
+def test_another_users_file_in_a_common_cache_is_no_lock(tmp_path, monkeypatch):
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / ".lock"))
+
+    monkeypatch.setattr(locks.FileLock, "acquire", refused)
+    with locks.locked(tmp_path / ".lock", "waiting") as held:
+        assert not held
+    with pytest.raises(PermissionError), locks.locked(tmp_path / ".lock"):  # a run's folder
+        pass
+
+
 @pytest.mark.parametrize("error", ["ENOLCK", "ENOSYS", "EOPNOTSUPP", "EINVAL"])
 def test_a_file_system_without_locks_is_said_and_the_training_goes_on(tmp_path, monkeypatch, say, error):
     def flock(*_: object) -> None:

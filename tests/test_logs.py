@@ -8,7 +8,7 @@ from typing import Callable
 
 from commands import compare
 from common.errors import UserError
-from common.run.logs import put_back, read_losses
+from common.run.logs import put_back, read_lines, read_losses
 from common.run.runs import load_losses, load_metrics
 from tests.conftest import train
 from tests.runs import JUDGED, STEPS, TOY, result
@@ -126,6 +126,7 @@ LINE = b'{"step": 1, "raw": {"frechet": 2.0}}\n'
         (LINE + LINE[:-5], 1, True),
         (LINE + bytes(len(LINE)), 1, True),
         (b"[]\n\xff\n" + LINE, 1, True),
+        (b'{"step": "1"}\n{"raw": {}}\n' + b"[" * 50_000 + b"\n" + LINE, 1, True),
         (b"", 0, True),
         (None, 0, True),
     ],
@@ -138,7 +139,7 @@ def test_judgements_too(tmp_path, capsys, now, kept, lost):
     size = (tmp_path / "losses.csv").stat().st_size
     lengths = put_back(tmp_path, 2, {"losses.csv": size, "metrics.jsonl": 2 * len(LINE)})
     assert lengths == {"losses.csv": size, "metrics.jsonl": kept * len(LINE)}
-    assert len(load_metrics(tmp_path)) == kept
+    assert len(read_lines((tmp_path / "metrics.jsonl").read_bytes())) == kept
     assert ("judgements are lost" in capsys.readouterr().err) == lost
     assert (tmp_path / "generator_best_before.params").exists() == lost  # nothing says that a next one is better
 

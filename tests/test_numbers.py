@@ -62,6 +62,13 @@ def whole_numbers(parser: Parser) -> list[argparse.Action]:
     return [action for action in parser._actions if takes(action)]
 
 
+@pytest.mark.parametrize("empty", ["", " "])
+def test_an_empty_name_is_no_folder(empty, say):
+    """A variable of the shell that is not set: `Path` takes it for the folder we are in."""
+    said = say(train, "toy", "--max-steps", 1, "--output-dir", empty)
+    check_refused(said, "--output-dir: an empty name; this folder is .")
+
+
 def check_bounded(parser: Parser) -> None:
     assert Path not in [action.type for action in parser._actions], "user_path knows what ~ is"
     for action in whole_numbers(parser):

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from commands import evaluate, publish, sample, train_judge
+from commands.play_runs import Runs
 from common.data import load
 from common.files.folder import array_md5
 from common.judging import judge as judges
@@ -166,6 +167,8 @@ def test_the_nearest_of_what_it_was_trained_on(own_run, mine, tmp_path, say):
     for drawn, beside in zip(images[::2], images[1::2]):
         apart = ((real - drawn) ** 2).sum(axis=(1, 2, 3))
         np.testing.assert_allclose(beside, real[apart.argmin()], atol=1e-5)
+    found = Runs([own_run]).nearest(own_run.name, images[0])  # on the page of `commands.play`
+    np.testing.assert_allclose(found[0], images[1], atol=1e-5)
 
 
 def test_a_held_out_image_is_not_its_own_neighbour():

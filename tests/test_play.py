@@ -148,7 +148,20 @@ def test_two_folders_of_one_name_hide_nothing(tmp_path):
     assert runs.found() == {"work/dcgan": tmp_path / "a/work/dcgan", second.as_posix(): second}
 
 
-def test_bad_input(tmp_path, say):
+def test_a_folder_that_may_not_be_seen_hides_no_other(folder, monkeypatch):
+    iterdir = Path.iterdir
+
+    def denied(path: Path):
+        if path.name == "damaged":
+            raise PermissionError
+        return iterdir(path)
+
+    monkeypatch.setattr(Path, "iterdir", denied)
+    assert list(play_runs.Runs([folder]).found()) == ["work/group/mine"]
+
+
+def test_bad_input(tmp_path, say, monkeypatch):
+    monkeypatch.setenv("GRADIO_SERVER_PORT", "")  # as if it were not set
     check_refused(say(play.main, tmp_path / "nowhere"), "there is no such folder")
     check_refused(say(play.main, tmp_path), "no runs in")
 

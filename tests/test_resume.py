@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
+import io
 import pickle
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tests.runs import OFTEN, STEPS, TOY, result
 from tests.test_weights import Call
 
 import numpy as np
+import paddle
 import pytest
 
 FLAGS = [*TOY, "--max-steps", STEPS, "--output-dir"]
@@ -131,6 +133,18 @@ def test_a_crafted_checkpoint_runs_nothing(half, tmp_path):
     with pytest.raises(UserError, match="refused"):
         checkpoint.load_checkpoint(half)
     assert not (tmp_path / "proof").exists()
+
+
+@pytest.mark.parametrize(
+    "change", [{"step": "5"}, {"step": -1}, {"sample_every": 0}, {"logs": {}}, {"identity": None}, {"networks": []}]
+)
+def test_a_checkpoint_without_a_trainings_state_is_refused(half, change):
+    content = {**checkpoint.load_checkpoint(half)[0], **change}
+    body = io.BytesIO()
+    paddle.save(content, body)
+    (half / checkpoint.NAME).write_bytes(body.getvalue() + hashlib.sha256(body.getvalue()).digest())
+    _, path, problem = checkpoint.load_checkpoint(half)
+    assert (path.name, problem.partition("refused")[1]) == (checkpoint.PREVIOUS, "refused")
 
 
 @pytest.mark.parametrize("output", ["/proc/run", "file/run", "file"])

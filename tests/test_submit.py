@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import shutil
+import time
 import zipfile
 from pathlib import Path
 
@@ -68,6 +71,12 @@ def test_what_is_missing_is_said_and_the_rest_is_packed(handed_in, tmp_path, say
     (tmp_path / "work/dcgan").mkdir(parents=True)
     check_refused(say(submit.main, mine, *runs[2:]), "work/dcgan: no config.json in it; train first")
     check_refused(say(submit.main, mine, "--dcgan", tmp_path, *runs[2:]), "no config.json in it; train first")
+    broken = Path(shutil.copytree(handed_in / "lsgan", tmp_path / "broken"))
+    for content in ('{"scores": [1, "x"]}', "[" * 50_000):
+        (broken / "config.json").write_text(content)
+        check_refused(
+            say(submit.main, mine, *runs[:2], "--lsgan", broken), "lsgan/config.json: not what a training wri"
+        )
     (mine / "student.json").write_text("[]")
     check_refused(say(submit.main, mine, *runs), "starter.py")
 
@@ -147,6 +156,19 @@ def given_out(made_once) -> Path:
             archive.extractall(folder)
 
     return made_once("handout", make)
+
+
+def test_files_and_clocks_of_before_1980_are_packed(tmp_path, monkeypatch):
+    """As from a package or a container whose files are dated 0; a zip knows no such time."""
+    (tmp_path / "LICENSE").write_text("old")
+    os.utime(tmp_path / "LICENSE", (0, 0))
+    monkeypatch.setattr(handout, "ROOT", tmp_path)
+    monkeypatch.setattr(handout, "write_notebook", lambda path: path.write_text("{}"))
+    assert handout.main([str(tmp_path / "out")]) == 0
+    assert files_of(tmp_path / "out/dcgan-lsgan.zip")["dcgan-lsgan/LICENSE"] == b"old"
+    monkeypatch.setattr(submit.time, "localtime", lambda: time.gmtime(0))
+    submit.pack(tmp_path / "mine.zip", {"report.md": b"mine"}, ANNA, "my_lsgan")
+    assert files_of(tmp_path / "mine.zip")["report.md"] == b"mine"
 
 
 def test_a_class_gets_no_solution(given_out):

@@ -240,6 +240,16 @@ def test_too_large_a_file_is_not_read(tmp_path):
         weights.load_params(path)
 
 
+def test_what_may_have_no_end_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.params")
+    (tmp_path / "zero.params").symlink_to("/dev/zero")
+    for path in tmp_path.iterdir():
+        with pytest.raises(UserError, match="no regular file"):
+            weights.load_params(path)
+    with pytest.raises(UserError, match="Is a directory"):
+        weights.load_params(tmp_path)
+
+
 def test_check_against_the_network_names_the_tensor(tmp_path):
     generator = make_gan("dcgan").networks["generator"]
     before = {name: value.numpy().copy() for name, value in generator.state_dict().items()}

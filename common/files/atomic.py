@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import hashlib
 import os
+import re
+import secrets
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Callable
@@ -14,16 +18,22 @@ from typing import BinaryIO, Callable
 from common.files import home
 from common.machine.choice import cache_home
 
+PART = re.compile(r"\..*\.[0-9a-f]{8}\.part", re.DOTALL)  # the names that `part_of` gives
+AN_HOUR = 3600.0  # seconds: nobody writes one file for so long
+
 
 @contextlib.contextmanager
 def atomic(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
     """Open a file to write that takes its name only once it is whole and on the disk.
 
     After an error, a kill or a power cut, `path` holds what it held before; with `keep`, that is kept under this name.
-    A part that a killed process left behind is overwritten by the next writer.
+    Of several that write it at once the last one's stays. Parts that killed processes left in the folder go.
     """
+    if path.exists() and not path.is_file():  # for root, /dev/null would be a file from then on
+        raise OSError(errno.EEXIST, "no file, but a folder or a device", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
+    remove_parts(path.parent, AN_HOUR)
+    part = part_of(path)
     try:
         with part.open("wb") as file:
             yield file
@@ -34,10 +44,29 @@ def atomic(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)
+        if error.errno is None:  # not the system's: a library's of what was to be written
+            raise
         raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk's error names no file
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def part_of(path: Path) -> Path:
+    """A name beside `path` for what is to become this file, another one for each writer, and not too long where `path`
+    is as long as a name may be."""
+    return path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.part")
+
+
+def remove_parts(folder: Path, age: float, begins: str = ".") -> None:
+    """Remove what killed processes left in a folder: what has a name of `part_of`'s that `begins` so and was not
+    written to for `age` seconds."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(begins) and PART.fullmatch(entry.name):
+                with contextlib.suppress(OSError):  # another process was quicker
+                    if abs(time.time() - entry.stat().st_mtime) >= age:  # also where the clock was set back
+                        Path(entry).unlink()
 
 
 def append(path: Path, piece: bytes) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import hashlib
 import os
-import re
 import shutil
 import stat
 import subprocess
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from common.errors import BAD_INPUT, UserError
 from common.files import locks, pictures
-from common.files.atomic import cache_folder, keep
+from common.files.atomic import cache_folder, keep, part_of, remove_parts
 from common.files.pictures import FORMATS
 from common.language import _
 from common.machine import cpu, memory
@@ -26,11 +25,14 @@ import numpy as np
 from tqdm import tqdm
 
 A_RUN = {"config.json", "losses.csv"}  # what a training writes first; its grids are no pictures to train on
-UNSEEN = ("thumbs.db", "desktop.ini")  # what Windows puts into folders of pictures; names with a dot are left out too
+# What Windows and macOS put into folders of pictures, in small letters; names that begin with a dot are left out too.
+UNSEEN = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r")
 MAX_FILE = 64 * 2**20  # bytes of one file
 MAX_COUNT = 1_000_000  # pictures
 LOADED = 256 * 2**20  # bytes of pictures that are read from the cache and checked, in half a second; more is mapped
 ENOUGH_DISK = 100 * 2**20  # bytes that are left free
+SPREAD = 64  # pictures of those that are mapped whose checksum is looked at
+A_DAY = 24 * 3600.0  # seconds: no folder takes so long to read
 ENOUGH = 100  # pictures that are worth a process: it takes as long to start as to read some hundreds of small ones
 VERSION = 2  # of what this file makes of a picture; another one makes another file in the cache
 
@@ -74,12 +76,11 @@ def read_folder(
         return recalled[0], names, recalled[1]
     kept.parent.mkdir(parents=True, exist_ok=True)
     waiting = _("waiting: another process reads these pictures")
-    with locks.locked(kept.with_name(f"folder-{place}.lock"), waiting):
+    with locks.locked(kept.with_name(f"folder-{place}.lock"), waiting) as alone:
         recalled = recall(kept, shape, mapped)  # by then that process has kept them
         if recalled:
             return recalled[0], names, recalled[1]
-        for part in kept.parent.glob(f".folder-{place}-*.part"):  # of a process that was killed
-            part.unlink(missing_ok=True)
+        remove_parts(kept.parent, 0 if alone else A_DAY, f".folder-{place}-")
         paths, how = [path for _name, path, _state in found], (channels, size, background, int(pad))
         if size_in_memory > room:
             images = read_to_disk(kept, paths, shape, how)
@@ -89,7 +90,8 @@ def read_folder(
             read_all(paths, images, how)
             checksum = array_md5(images)
             keep(kept, lambda file: np.save(file, images))
-        if kept.exists() and keep(kept.with_suffix(".md5"), lambda file: file.write(checksum.encode())):
+        checksums = f"{checksum} {some_md5(images)}".encode()
+        if kept.exists() and keep(kept.with_suffix(".md5"), lambda file: file.write(checksums)):
             for older in kept.parent.glob(f"folder-{place}-*"):  # the same folder before a change
                 if older.stem != kept.stem:
                     with contextlib.suppress(OSError):
@@ -100,6 +102,11 @@ def read_folder(
 def array_md5(images: np.ndarray) -> str:
     """The checksum of the images themselves, whichever files they came in."""
     return f"md5:{hashlib.md5(images.data).hexdigest()}"
+
+
+def some_md5(images: np.ndarray) -> str:
+    """The checksum of `SPREAD` images, the first and the last among them."""
+    return array_md5(images[np.linspace(0, len(images) - 1, SPREAD).astype(int)])
 
 
 def files_below(folder: Path) -> Iterator[tuple[str, str, os.stat_result]]:
@@ -137,11 +144,11 @@ def files_below(folder: Path) -> Iterator[tuple[str, str, os.stat_result]]:
 
 def recall(kept: Path, shape: tuple[int, ...], mapped: bool) -> tuple[np.ndarray, str] | None:
     """The images that an earlier run kept and their checksum, if they are there and sound: of what is `mapped` only the
-    length is looked at, since reading all of it is what mapping saves."""
+    length and some pictures are looked at, since reading all of it is what mapping saves."""
     with contextlib.suppress(Exception):  # there is no list of how a file can be damaged
         images = np.load(kept, mmap_mode="r" if mapped else None, allow_pickle=False)
-        checksum = kept.with_suffix(".md5").read_text(encoding="utf-8")
-        sound = re.fullmatch("md5:[0-9a-f]{32}", checksum) if mapped else array_md5(images) == checksum
+        checksum, of_some = kept.with_suffix(".md5").read_text(encoding="utf-8").split()
+        sound = some_md5(images) == of_some if mapped else array_md5(images) == checksum
         if images.dtype == np.uint8 and images.shape == shape and sound:
             return images, checksum
     return None
@@ -149,7 +156,7 @@ def recall(kept: Path, shape: tuple[int, ...], mapped: bool) -> tuple[np.ndarray
 
 def read_to_disk(kept: Path, paths: list[str], shape: tuple[int, ...], how: tuple[object, ...]) -> np.ndarray:
     """The pictures, written to the file `kept` while they are read, and mapped from it."""
-    needed, part = int(np.prod(shape)), kept.with_name(f".{kept.name}.part")
+    needed, part = int(np.prod(shape)), part_of(kept)
     no_room = UserError(
         f"{needed / 1e6:,.0f} MB of pictures are more than half of the free memory, and there is no room for them "
         f"in {kept.parent}: let $XDG_CACHE_HOME name a folder on a larger disk, or take a smaller --size"

@@ -85,9 +85,17 @@ def writable(folder: Path) -> bool:
 
 @functools.cache
 def temporary() -> Path:
-    """A folder below the system's temporary one, this user's alone: others could leave there what is then believed."""
+    """A folder below the system's temporary one, this user's alone: others could leave there what is then believed.
+
+    Raises:
+        OSError: the system has none that can be written to.
+    """
     owner = os.getuid() if hasattr(os, "getuid") else None
-    folder = Path(tempfile.gettempdir(), "-".join(["paddle-dcgan-lsgan", *([] if owner is None else [str(owner)])]))
+    try:
+        usual = tempfile.gettempdir()
+    except FileNotFoundError as error:  # all is read-only, as some containers are
+        raise OSError(f"{error.strerror}; let $TMPDIR name a folder that can be written to") from None
+    folder = Path(usual, "-".join(["paddle-dcgan-lsgan", *([] if owner is None else [str(owner)])]))
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
     found = folder.lstat()

@@ -28,7 +28,8 @@ def locked(file: Path, waiting: str = "") -> Iterator[bool]:
         waiting: what to say before waiting for another process that holds it; "": not to wait.
 
     Yields:
-        Whether it is held: not where the file system has no locks, as some of clusters (Lustre, NFS).
+        Whether it is held: not where the file system has no locks, as some of clusters (Lustre, NFS), nor, where this
+        process would wait, if the file is another user's.
 
     Raises:
         BusyError: another process holds it, and this one does not wait.
@@ -44,8 +45,11 @@ def locked(file: Path, waiting: str = "") -> Iterator[bool]:
             raise BusyError from None
         print(waiting, file=sys.stderr, flush=True)
         lock.acquire()
+    except PermissionError:
+        if not waiting:
+            raise
     try:
-        yield True
+        yield lock.is_locked
     finally:
         lock.release()
 

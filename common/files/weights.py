@@ -8,6 +8,7 @@ is meant for.
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,10 @@ def load_params(path: Path) -> dict[str, Any]:
 def read_bounded(path: Path) -> bytes:
     """The content of a file of at most `MAX_BYTES`; raises `UserError` where it is missing or larger."""
     try:
-        if path.stat().st_size > MAX_BYTES:
+        state = path.stat()
+        if not stat.S_ISREG(state.st_mode) and not stat.S_ISDIR(state.st_mode):  # a pipe or a device may have no end
+            raise UserError(f"{path}: refused, no regular file")
+        if state.st_size > MAX_BYTES:
             raise UserError(f"{path}: refused, larger than {MAX_BYTES >> 20} MB; no weights of this project are")
         return path.read_bytes()
     except OSError as error:

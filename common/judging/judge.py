@@ -134,9 +134,15 @@ def load_record(dataset: str) -> dict:
 
 
 def records_in(folder: Path) -> dict[str, dict]:
-    """The records of the judges in a folder, by data set."""
+    """The records of the judges in a folder, by data set; raises `UserError` where they are damaged."""
     path = folder / "record.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    try:
+        records = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        if all({"sha256", "data"} <= record.keys() for record in records.values()):
+            return records
+    except (ValueError, AttributeError):
+        pass
+    raise UserError(f"{path}: damaged; take the repository's, or of your own pictures' judges, remove it")
 
 
 def place(dataset: str) -> Path:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.errors import UserError
 from common.files import locks
-from common.files.atomic import append, atomic, synced
+from common.files.atomic import append, atomic, remove_parts, synced
 from common.files.names import encoded
 from common.language import _
 from common.run.board import Board
@@ -80,6 +80,15 @@ def sorted_grids(samples: Path) -> list[Path]:
     return sorted(grids, key=lambda path: [int(number) for number in path.stem.split("_")])
 
 
+def read_grid(path: Path) -> Image.Image:
+    """A grid that a run wrote; raises `UserError` where it is damaged, or gone by now."""
+    try:
+        with Image.open(path, formats=["PNG"]) as grid:
+            return grid.copy()
+    except Exception as error:  # a damaged picture fails in many ways
+        raise UserError(f"{path}: a grid that cannot be read ({' '.join(str(error).split())}); remove it") from error
+
+
 def save_gif(samples: Path, path: Path, milliseconds: int = 120) -> bool:
     """Join the grids in `samples` to a GIF: at most 60 frames, evenly spread, the last one held for two seconds.
 
@@ -90,11 +99,7 @@ def save_gif(samples: Path, path: Path, milliseconds: int = 120) -> bool:
     if not grids:
         return False
     chosen = np.unique(np.linspace(0, len(grids) - 1, min(len(grids), GIF_FRAMES)).round().astype(int))
-    frames = []
-    for index in chosen:
-        with Image.open(grids[index]) as frame:
-            frames.append(frame.copy())
-    save_film(path, frames, milliseconds)
+    save_film(path, [read_grid(grids[index]) for index in chosen], milliseconds)
     return True
 
 
@@ -122,13 +127,16 @@ def remove_later_grids(samples: Path, step: int, sample_every: int, steps_per_ep
 
 
 def begin(folder: Path, config: dict[str, Any], new: bool) -> Path | None:
-    """Write the `config.json` of a run that begins or, not `new`, goes on in `folder`.
+    """Write the `config.json` of a run that begins or, not `new`, goes on in `folder`, which is locked: half files
+    there are a killed run's.
 
     An earlier run is set aside once the new file is written but for its name: what can fail comes before.
 
     Returns:
         As `set_aside`.
     """
+    for place in (folder, folder / "samples"):
+        remove_parts(place, 0)
     with atomic(folder / "config.json") as file:
         file.write(encoded(json.dumps(config, indent=2, ensure_ascii=False)) + b"\n")
         file.flush()
@@ -212,8 +220,9 @@ class Logs:
     def steps(self, rows: list[dict[str, float]]) -> None:
         """Log steps. Each row starts with `step`, `epoch` and `batch`, then what the family's step returned."""
         text = io.StringIO(newline="")
-        with self._losses.open(newline="", encoding="utf-8") as file:
-            columns = next(csv.reader(file), [])
+        columns: list[str] = []
+        with contextlib.suppress(FileNotFoundError), self._losses.open(newline="", encoding="utf-8") as file:
+            columns = next(csv.reader(file), [])  # none if somebody has deleted it: the file begins anew
         # A run that began before there was a column goes on without it, and so does one from which it was deleted.
         missing = ", ".join(name for name in rows[0] if name not in columns)
         if columns and missing:

@@ -69,12 +69,28 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Any], Path, str] | None:
             body, digest = content[:-DIGEST_BYTES], content[-DIGEST_BYTES:]
             if hashlib.sha256(body).digest() != digest:
                 raise UserError(f"{path}: damaged, its checksum is wrong")
-            return parse(body, path), path, problem
+            parsed = parse(body, path)
+            if not is_checkpoint(parsed):
+                raise UserError(f"{path}: refused, it does not hold what a training keeps")
+            return parsed, path, problem
         except UserError as error:
             problem = problem or str(error)
     if problem:
         raise UserError(f"{problem}; no sound checkpoint is left here, start anew without --resume")
     return None
+
+
+def is_checkpoint(content: dict[str, Any]) -> bool:
+    """Whether a file, which a stranger may have written, holds a training's state and not only networks."""
+    kinds = {"step": int, "sample_every": int, "troubles": list}
+    kinds |= dict.fromkeys(("logs", "identity", "networks", "optimizers"), dict)
+    right = all(type(content.get(name)) is kind for name, kind in kinds.items())
+    return right and min(content["step"], content["sample_every"] - 1, length_of(content["logs"])) >= 0
+
+
+def length_of(logs: dict[str, Any]) -> int:
+    """The length of `losses.csv`, -1 where it is not said."""
+    return logs["losses.csv"] if type(logs.get("losses.csv")) is int else -1
 
 
 def restore(game: Game, content: dict[str, Any], path: Path) -> None:

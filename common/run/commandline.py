@@ -118,6 +118,8 @@ seed_number = whole_number(0, 2**63 - 1)  # an argparse type: what VisualDL keep
 
 def user_path(text: str) -> Path:
     """An argparse type: a path. A `~` at its beginning is the home, also where no shell says so: `--out=~/a.png`."""
+    if not text.strip():  # a variable of the shell that is not set; `Path` takes it for the folder we are in
+        raise argparse.ArgumentTypeError("an empty name; this folder is .")
     try:
         return home.expanded(text)
     except RuntimeError as error:

@@ -104,7 +104,7 @@ def put_back_losses(path: Path, step: int, length: int) -> None:
 def put_back_metrics(path: Path, step: int, length: int) -> None:
     """Leave the lines of the first `step` steps in a `metrics.jsonl`."""
     content = content_of(path)
-    kept = b"".join(json.dumps(line).encode() + b"\n" for line in read_lines(content) if line.get("step", step) < step)
+    kept = b"".join(json.dumps(line).encode() + b"\n" for line in read_lines(content) if line["step"] < step)
     if len(kept) == length and content.startswith(kept):
         path.touch()
         os.truncate(path, length)
@@ -119,12 +119,12 @@ def put_back_metrics(path: Path, step: int, length: int) -> None:
 
 
 def read_lines(content: bytes) -> list[dict[str, Any]]:
-    """The sound lines of a `metrics.jsonl`."""
+    """The sound lines of a `metrics.jsonl`: each has a `step`."""
     lines = []
     for line in content.decode("utf-8-sig", errors="replace").splitlines():
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             found = json.loads(line)
-            lines += [found] if isinstance(found, dict) else []
+            lines += [found] if isinstance(found, dict) and type(found.get("step")) is int else []
     return lines
 
 

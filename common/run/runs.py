@@ -10,9 +10,10 @@ from common.data import DATASETS, Dataset, load
 from common.errors import UserError
 from common.files.weights import load_into
 from common.game import Game
+from common.judging.tables import COLUMNS
 from common.language import _
 from common.run.families import ROOT, assignment, builder, families, script
-from common.run.logs import read_lines, read_losses
+from common.run.logs import PLACE, read_lines, read_losses
 from common.settings import Setting, settings_of
 
 import numpy as np
@@ -26,10 +27,10 @@ def load_config(run_dir: Path) -> dict[str, Any]:
     """
     path = run_dir / "config.json"
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(path.read_text(encoding="utf-8-sig"))  # Notepad's mark
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; {way_out(run_dir)}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not JSON ({error}); the folder's run must be repeated") from error
     family = config.get("family") if isinstance(config, dict) else None
     if family not in families():
@@ -38,18 +39,18 @@ def load_config(run_dir: Path) -> dict[str, Any]:
     right = {
         "flags": isinstance(config.get("flags", {}), dict),
         "dataset": config.get("dataset", "mnist") in DATASETS,
-        "scores": scores is None
-        or (
-            isinstance(scores, list)
-            and len(scores) == 2
-            and {*map(type, scores)} <= {int, float}
-            and bool(np.isfinite(scores).all())
-        ),
+        "scores": are_scores(scores),
     }
     for name in right:
         if not right[name]:
             raise UserError(f"{path}: {name} is {config[name]!r}, which cannot be")
     return {**config, "scores": scores}
+
+
+def are_scores(found: object) -> bool:
+    """Whether this is what D is taught to answer for fake and for real images, or None."""
+    pair = isinstance(found, list) and len(found) == 2 and {*map(type, found)} <= {int, float}
+    return found is None or (pair and bool(np.isfinite(found).all()))
 
 
 def way_out(run_dir: Path) -> str:
@@ -64,7 +65,7 @@ def way_out(run_dir: Path) -> str:
     return train + ours if (ROOT / weights).is_dir() else train
 
 
-PLACES = ("step", "epoch", "batch")  # where in the training a row of `losses.csv` is
+MOST = 2**31 - 1  # steps, epochs and batches, as of the flags
 
 
 def load_losses(run_dir: Path) -> dict[str, np.ndarray]:
@@ -77,8 +78,8 @@ def load_losses(run_dir: Path) -> dict[str, np.ndarray]:
     try:
         header, rows = read_losses(path)
         table = np.array(rows, dtype=np.float64).reshape(len(rows), len(header))
-        if not np.isfinite(table[:, [name in PLACES for name in header]]).all():
-            raise ValueError("a step, an epoch or a batch is no number")
+        if not (np.abs(table[:, [name in PLACE for name in header]]) <= MOST).all():  # nor is NaN
+            raise ValueError("a step, an epoch or a batch is no number of one")
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; name a folder that a training wrote, such as work/dcgan") from error
     except ValueError as error:
@@ -99,13 +100,22 @@ def load_rows(run_dir: Path) -> list[dict[str, float]]:
 
 
 def load_metrics(run_dir: Path) -> list[dict[str, Any]]:
-    """The judgements in a run's `metrics.jsonl`, oldest first; none where there is no such file."""
-    return [line for line in _logged(run_dir) if "raw" in line]
+    """The whole judgements in a run's `metrics.jsonl`, oldest first; none where there is no such file."""
+    kinds = ("raw", "ema")
+    judged = [line for line in _logged(run_dir) if "raw" in line and type(line.get("epoch")) is int]
+    return [line for line in judged if all(is_judged(line[kind]) for kind in kinds if kind in line)]
+
+
+def is_judged(metrics: object) -> bool:
+    """Whether these are all metrics of some images."""
+    return isinstance(metrics, dict) and all(
+        type(metrics.get(name)) in (int, float) and np.isfinite(metrics[name]) for name in COLUMNS
+    )
 
 
 def load_troubles(run_dir: Path) -> list[dict[str, Any]]:
     """What the health watch said in a run's `metrics.jsonl`: `step`, `trouble` and `advice`, oldest first."""
-    return [line for line in _logged(run_dir) if "trouble" in line]
+    return [line for line in _logged(run_dir) if isinstance(line.get("trouble"), str)]
 
 
 def _logged(run_dir: Path) -> list[dict[str, Any]]:
