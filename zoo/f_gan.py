@@ -18,7 +18,7 @@ The first of G's losses is flat where D is sure of the fakes: for KL it is -e^(v
 second, which has the same goal, as in `mm_ns.py`.
 
 What differs from the paper: DCGAN's networks; the exponentials of KL, reverse KL and Hellinger are cut off at e³⁰; a
-penalty on D's slope and a larger step size, which bring the Fréchet distance with KL from 27 to 7.9
+penalty on D's slope and a larger step size, which bring the Fréchet distance with KL from 27 to 2.4
 (`docs/search.md`). Without: `--penalty 0 --learning-rate 0.0002`.
 
 What to look at. -loss_d is the estimate of the divergence: the less the better, but a D held flat estimates too little.
@@ -98,7 +98,7 @@ class FGAN(GAN):
         self,
         divergence: Literal["kl", "reverse-kl", "pearson", "hellinger", "js", "gan"] = "kl",
         saturating: bool = False,
-        learning_rate: Rate = 1e-3,
+        learning_rate: Rate = 5e-4,
         beta1: Decay = 0.5,
         beta2: Decay = 0.999,
         penalty: Weight = 1.0,
