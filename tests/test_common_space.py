@@ -5,7 +5,7 @@ from __future__ import annotations
 from common.losses import non_saturating
 from tests.conftest import batch_of
 from tests.players import check_each_parameter_has_one_optimizer, movers, trained
-from zoo.common_space import CODE, COMMON, OWN, CommonSpace
+from zoo.common_space import COMMON, OWN, CommonSpace
 from zoo.shared.codes import known_by_neighbour
 from zoo.shared.domains import two_domains
 from zoo.shared.likeness import l1, l2, perceptual
@@ -20,9 +20,10 @@ from paddle.nn.functional import softplus
 CONSTRAINTS = ["shared", "domain", "cycle", "code", "none"]
 
 
+@pytest.mark.parametrize("code", ["map", "vector"])
 @pytest.mark.parametrize("constraint", CONSTRAINTS)
-def test_what_is_shared_is_the_same_object_and_nothing_else_is(constraint):
-    game = CommonSpace(constraint=constraint)
+def test_what_is_shared_is_the_same_object_and_nothing_else_is(constraint, code):
+    game = CommonSpace(constraint=constraint, code=code)
     alike = [one is other for one, other in zip([*game.e_a, *game.d_a], [*game.e_b, *game.d_b])]
     expected = [index >= OWN for index in range(10)] + [index < COMMON for index in range(11)]
     assert alike == (expected if constraint == "shared" else [False] * 21)
@@ -57,11 +58,12 @@ def test_what_is_shared_moves_once():
     assert np.abs(weight.numpy() - before).max() == pytest.approx(5e-4, rel=1e-2)
 
 
-def test_codes_have_one_length_and_pictures_their_shape():
-    game, x = CommonSpace(), batch_of(0).images
+@pytest.mark.parametrize(("kind", "shape"), [("map", [8, 8, 8]), ("vector", [64, 1, 1])])
+def test_codes_have_one_length_and_pictures_their_shape(kind, shape):
+    game, x = CommonSpace(code=kind), batch_of(0).images
     code = game.e_a(x)
-    assert code.shape == [8, CODE, 1, 1]
-    np.testing.assert_allclose(np.linalg.norm(code.numpy().reshape(8, CODE), axis=1), 8, rtol=1e-5)
+    assert code.shape == [8, *shape]
+    np.testing.assert_allclose(np.square(code.numpy()).mean(axis=(1, 2, 3)), 1, rtol=1e-5)
     assert game.d_b(code).shape == [8, 1, 32, 32]
     np.testing.assert_allclose(game.to_b(x.numpy()), game.d_b(code).numpy(), atol=1e-5)
     np.testing.assert_allclose(game.to_a(x.numpy()), game.d_a(game.e_b(x)).numpy(), atol=1e-5)
@@ -109,7 +111,7 @@ def test_the_common_spaces_losses_are_those_of_the_page(constraint, likeness):
 
 def test_a_code_is_known_by_its_nearest_neighbour_whatever_the_order():
     rng, order, places = np.random.default_rng(0), np.random.default_rng(1).permutation(20), np.arange(20)
-    a = rng.standard_normal((20, CODE, 1, 1)).astype(np.float32)
+    a = rng.standard_normal((20, 8, 8, 8)).astype(np.float32)
     near = a[order] + rng.normal(0, 0.1, a.shape).astype(np.float32)
     assert known_by_neighbour(near, order, a, places) == 1
     assert known_by_neighbour(near, order, a, np.where(places < 5, -1, places)) == 0.75

@@ -1,9 +1,9 @@
 """A common space: two autoencoders, one language of codes. `python zoo/common_space.py`; `--help` lists the flags.
 
-The idea. CycleGAN's way from A to B, cut in two: an encoder E_A makes a picture of A into a code of 64 numbers, a
-decoder D_B a code into a picture of B. Each domain has both, an autoencoder of its own, and D_B(E_A(a)) translates. But
-two autoencoders have two languages: what is a 3 in one may be a 7 in the other. Four ways to make them one
-(`--constraint`; `none` is to compare with):
+The idea. CycleGAN's way from A to B, cut in two: an encoder E_A makes a picture of A into a code, a decoder D_B a code
+into a picture of B. Each domain has both, an autoencoder of its own, and D_B(E_A(a)) translates. But two autoencoders
+have two languages: what is a 3 in one may be a 7 in the other. Four ways to make them one (`--constraint`; `none` is to
+compare with):
 
     shared   the layers next to the code are the same ones (Liu et al. 2017, UNIT, arXiv 1703.00848)
     domain   a discriminator guesses the domain from the code, encoders fool it (Ganin et al. 2015, arXiv 1505.07818)
@@ -16,6 +16,10 @@ without which a translation need not look like anything:
     s_A, s_B   min  ½ E (s_A(a) - 1)² + ½ E s_A(D_A(E_B(b)))² + ½ E (s_B(b) - 1)² + ½ E s_B(D_B(E_A(a)))²
     E, D       min  10 (L(D_A(E_A(a)), a) + L(D_B(E_B(b)), b)) + weight · C
                      + ½ E (s_B(D_B(E_A(a))) - 1)² + ½ E (s_A(D_A(E_B(b))) - 1)²
+
+A code is 8 maps of 8x8, as ComboGAN's and UNIT's are maps: what is at the top of a picture is at the top of its code.
+With `--code vector` it is 64 numbers, which have no places; then only `shared` keeps the digits
+(`docs/permuted-classes.md`).
 
 What differs from the papers: small networks; one constraint at a time, where XGAN has three. Codes have one length, or
 `code` could be satisfied by shrinking them. Each picture is normed by itself: BatchNorm would see one domain at a time
@@ -56,7 +60,7 @@ from paddle import Tensor, nn
 from paddle.nn.functional import normalize
 
 Pair = tuple[Tensor, Tensor]  # of A and of B
-CODE, WIDTH = 64, 32  # numbers of a code; channels beside the picture
+WIDTH = 32  # channels beside the picture
 OWN, COMMON = 5, 6  # with `shared`: an encoder's first layers are its own; a decoder's first ones are both's
 
 
@@ -64,8 +68,9 @@ class Unit(nn.Layer):
     """Codes to one length, that of normal numbers."""
 
     def forward(self, code: Tensor) -> Tensor:
-        """`[N, CODE, 1, 1]` to the same shape."""
-        return normalize(code, axis=1) * CODE**0.5
+        """`[N, C, H, W]` to the same shape."""
+        flat = code.flatten(1)
+        return (normalize(flat, axis=1) * flat.shape[1] ** 0.5).reshape(code.shape)
 
 
 def normed(convolution: nn.Layer, channels: int, activation: nn.Layer) -> list[nn.Layer]:
@@ -73,21 +78,31 @@ def normed(convolution: nn.Layer, channels: int, activation: nn.Layer) -> list[n
     return [convolution, nn.GroupNorm(1, channels), activation]
 
 
-def encoder() -> nn.Sequential:
-    """Pictures `[N, 1, 32, 32]` to codes `[N, 64, 1, 1]` of length 8."""
+def encoder(code: str) -> nn.Sequential:
+    """Pictures `[N, 1, 32, 32]` to codes: `[N, 8, 8, 8]`, or `[N, 64, 1, 1]` for "vector"."""
+    if code == "vector":
+        inner = normed(Conv2D(2 * WIDTH, 4 * WIDTH, 4, stride=2, padding=1), 4 * WIDTH, LeakyReLU(0.2))  # to 4x4
+        last = Conv2D(4 * WIDTH, 64, 4)
+    else:
+        inner = normed(Conv2D(2 * WIDTH, 2 * WIDTH, 3, padding=1), 2 * WIDTH, LeakyReLU(0.2))
+        last = Conv2D(2 * WIDTH, 8, 3, padding=1)
     return nn.Sequential(
         *[Conv2D(1, WIDTH, 4, stride=2, padding=1), LeakyReLU(0.2)],
-        *normed(Conv2D(WIDTH, 2 * WIDTH, 4, stride=2, padding=1), 2 * WIDTH, LeakyReLU(0.2)),
-        *normed(Conv2D(2 * WIDTH, 4 * WIDTH, 4, stride=2, padding=1), 4 * WIDTH, LeakyReLU(0.2)),  # to 4x4
-        *[Conv2D(4 * WIDTH, CODE, 4), Unit()],
+        *normed(Conv2D(WIDTH, 2 * WIDTH, 4, stride=2, padding=1), 2 * WIDTH, LeakyReLU(0.2)),  # to 8x8
+        *[*inner, last, Unit()],
     )
 
 
-def decoder() -> nn.Sequential:
+def decoder(code: str) -> nn.Sequential:
     """Codes to pictures."""
+    if code == "vector":
+        first = normed(Conv2DTranspose(64, 4 * WIDTH, 4), 4 * WIDTH, ReLU())  # to 4x4
+        inner = normed(Conv2DTranspose(4 * WIDTH, 2 * WIDTH, 4, stride=2, padding=1), 2 * WIDTH, ReLU())
+    else:
+        first = normed(Conv2D(8, 2 * WIDTH, 3, padding=1), 2 * WIDTH, ReLU())
+        inner = normed(Conv2D(2 * WIDTH, 2 * WIDTH, 3, padding=1), 2 * WIDTH, ReLU())
     return nn.Sequential(
-        *normed(Conv2DTranspose(CODE, 4 * WIDTH, 4), 4 * WIDTH, ReLU()),  # to 4x4
-        *normed(Conv2DTranspose(4 * WIDTH, 2 * WIDTH, 4, stride=2, padding=1), 2 * WIDTH, ReLU()),
+        *[*first, *inner],
         *normed(Conv2DTranspose(2 * WIDTH, WIDTH, 4, stride=2, padding=1), WIDTH, ReLU()),
         *[Conv2DTranspose(WIDTH, 1, 4, stride=2, padding=1), nn.Tanh()],
     )
@@ -101,6 +116,7 @@ class CommonSpace(Translation):
         constraint: what makes the two codes one language
         weight: of the constraint
         likeness: how reconstructions are compared: by pixels, or by what the judge of MNIST sees
+        code: 8 maps of 8x8, or 64 numbers without places
         learning_rate: Adam's step size for the autoencoders
         learning_rate_d: Adam's step size for the discriminators
         beta1: Adam's first decay rate, all networks
@@ -112,12 +128,13 @@ class CommonSpace(Translation):
         constraint: Literal["shared", "domain", "cycle", "code", "none"] = "shared",
         weight: Weight = 1.0,
         likeness: Literal["l1", "l2", "perceptual"] = "l1",
+        code: Literal["map", "vector"] = "map",
         learning_rate: Rate = 5e-4,
         learning_rate_d: Rate = 2e-4,
         beta1: Decay = 0.5,
     ) -> None:
         self.domains, self.constraint, self.weight, self.unlike = domains, constraint, weight, LIKENESS[likeness]
-        self.e_a, self.e_b, self.d_a, self.d_b = encoder(), encoder(), decoder(), decoder()
+        self.e_a, self.e_b, self.d_a, self.d_b = (make(code) for make in (encoder, encoder, decoder, decoder))
         if constraint == "shared":  # the layers next to the code
             self.e_b = nn.Sequential(*self.e_b[:OWN], *self.e_a[OWN:])
             self.d_b = nn.Sequential(*self.d_a[:COMMON], *self.d_b[COMMON:])
@@ -126,7 +143,9 @@ class CommonSpace(Translation):
         coders = {"encoder_a": self.e_a, "encoder_b": self.e_b, "decoder_a": self.d_a, "decoder_b": self.d_b}
         discriminators = {"discriminator_a": self.s_a, "discriminator_b": self.s_b}
         if constraint == "domain":
-            self.guess = discriminators["discriminator_code"] = nn.Sequential(nn.Flatten(), *dense(CODE, 256, 256, 1))
+            numbers = 64 if code == "vector" else 512
+            guess = nn.Sequential(nn.Flatten(), *dense(numbers, 256, 256, 1))
+            self.guess = discriminators["discriminator_code"] = guess
         self.networks = {**coders, **discriminators}
         coders, discriminators = (nn.LayerList([*networks.values()]) for networks in (coders, discriminators))
         self.optimizers = adams({"autoencoders": coders}, learning_rate, beta1, 0.999)

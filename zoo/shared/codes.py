@@ -6,7 +6,7 @@ import numpy as np
 
 
 def known_by_neighbour(codes: np.ndarray, labels: np.ndarray, others: np.ndarray, wanted: np.ndarray) -> float:
-    """The share of `others [M, C, 1, 1]` whose nearest neighbour among `codes [N, C, 1, 1]` has the label that is
+    """The share of `others [M, C, H, W]` whose nearest neighbour among `codes [N, C, H, W]` has the label that is
     `wanted [M]` of it; `labels [N]` are those of the codes."""
     from sklearn.neighbors import NearestNeighbors  # takes 1.4 s to import
 
