@@ -80,32 +80,27 @@ def normed(convolution: nn.Layer, channels: int, activation: nn.Layer) -> list[n
 
 def encoder(code: str) -> nn.Sequential:
     """Pictures `[N, 1, 32, 32]` to codes: `[N, 8, 8, 8]`, or `[N, 64, 1, 1]` for "vector"."""
+    layers = [Conv2D(1, WIDTH, 4, stride=2, padding=1), LeakyReLU(0.2)]
+    layers += normed(Conv2D(WIDTH, 2 * WIDTH, 4, stride=2, padding=1), 2 * WIDTH, LeakyReLU(0.2))  # to 8x8
     if code == "vector":
-        inner = normed(Conv2D(2 * WIDTH, 4 * WIDTH, 4, stride=2, padding=1), 4 * WIDTH, LeakyReLU(0.2))  # to 4x4
-        last = Conv2D(4 * WIDTH, 64, 4)
+        layers += normed(Conv2D(2 * WIDTH, 4 * WIDTH, 4, stride=2, padding=1), 4 * WIDTH, LeakyReLU(0.2))  # to 4x4
+        layers += [Conv2D(4 * WIDTH, 64, 4)]
     else:
-        inner = normed(Conv2D(2 * WIDTH, 2 * WIDTH, 3, padding=1), 2 * WIDTH, LeakyReLU(0.2))
-        last = Conv2D(2 * WIDTH, 8, 3, padding=1)
-    return nn.Sequential(
-        *[Conv2D(1, WIDTH, 4, stride=2, padding=1), LeakyReLU(0.2)],
-        *normed(Conv2D(WIDTH, 2 * WIDTH, 4, stride=2, padding=1), 2 * WIDTH, LeakyReLU(0.2)),  # to 8x8
-        *[*inner, last, Unit()],
-    )
+        layers += normed(Conv2D(2 * WIDTH, 2 * WIDTH, 3, padding=1), 2 * WIDTH, LeakyReLU(0.2))
+        layers += [Conv2D(2 * WIDTH, 8, 3, padding=1)]
+    return nn.Sequential(*layers, Unit())
 
 
 def decoder(code: str) -> nn.Sequential:
     """Codes to pictures."""
     if code == "vector":
-        first = normed(Conv2DTranspose(64, 4 * WIDTH, 4), 4 * WIDTH, ReLU())  # to 4x4
-        inner = normed(Conv2DTranspose(4 * WIDTH, 2 * WIDTH, 4, stride=2, padding=1), 2 * WIDTH, ReLU())
+        layers = normed(Conv2DTranspose(64, 4 * WIDTH, 4), 4 * WIDTH, ReLU())  # to 4x4
+        layers += normed(Conv2DTranspose(4 * WIDTH, 2 * WIDTH, 4, stride=2, padding=1), 2 * WIDTH, ReLU())
     else:
-        first = normed(Conv2D(8, 2 * WIDTH, 3, padding=1), 2 * WIDTH, ReLU())
-        inner = normed(Conv2D(2 * WIDTH, 2 * WIDTH, 3, padding=1), 2 * WIDTH, ReLU())
-    return nn.Sequential(
-        *[*first, *inner],
-        *normed(Conv2DTranspose(2 * WIDTH, WIDTH, 4, stride=2, padding=1), WIDTH, ReLU()),
-        *[Conv2DTranspose(WIDTH, 1, 4, stride=2, padding=1), nn.Tanh()],
-    )
+        layers = normed(Conv2D(8, 2 * WIDTH, 3, padding=1), 2 * WIDTH, ReLU())
+        layers += normed(Conv2D(2 * WIDTH, 2 * WIDTH, 3, padding=1), 2 * WIDTH, ReLU())
+    layers += normed(Conv2DTranspose(2 * WIDTH, WIDTH, 4, stride=2, padding=1), WIDTH, ReLU())
+    return nn.Sequential(*layers, Conv2DTranspose(WIDTH, 1, 4, stride=2, padding=1), nn.Tanh())
 
 
 class CommonSpace(Translation):
