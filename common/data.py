@@ -166,6 +166,10 @@ def load_labelled(
         raise UserError(
             f"{folder}: {len(images):,} {prefix} images but {len(labels):,} labels; they do not belong together"
         )
+    if labels.max() >= CLASSES:  # as of EMNIST's letters
+        raise UserError(
+            f"{paths[1]}: a label of {labels.max()}, expected 0 to {CLASSES - 1}; take a family without labels"
+        )
     return to_images(images, size), labels.astype(np.int64), f"md5:{checksum}"
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import os
 import time
+from pathlib import Path
 
 from common.files.atomic import part_of
 from common.run import artifacts
@@ -42,6 +44,23 @@ def test_several_that_write_one_file_at_once_do_not_meet(tmp_path):
         assert path.read_bytes() == b"other"
     assert path.read_bytes() == b"one"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_cannot_be_written_is_named_and_no_part_of_it(tmp_path, monkeypatch):
+    """On a disk that is read-only an error is all that `unlink` has, too."""
+
+    def refuses(path: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refuses)
+        patch.setattr(Path, "unlink", refuses)
+        with pytest.raises(OSError, match=r"'.*/a\.json'$"):
+            artifacts.save_json(tmp_path / "a.json", {})
+    (tmp_path / "losses.csv").touch()
+    monkeypatch.setattr(Path, "rename", refuses)  # of what an earlier run wrote
+    with pytest.raises(OSError, match=r"/losses\.csv'$"):
+        artifacts.begin(tmp_path, {}, new=True)
 
 
 def test_a_device_stays_one(tmp_path):

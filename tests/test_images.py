@@ -75,6 +75,15 @@ def test_mnists_format_under_three_names(idx_dir, name, labelled, capsys):
     assert len(data.load_labelled(name, "test", str(idx_dir))[1]) == 20
 
 
+def test_labels_of_more_classes_are_refused_where_labels_are_wanted(idx_dir):
+    """EMNIST's letters are 1 to 26."""
+    path = idx_dir / "train-labels-idx1-ubyte.gz"
+    path.write_bytes(gzip.compress(struct.pack(">2I", 0x801, 40) + bytes(range(40))))
+    with pytest.raises(UserError, match=rf"{path.name}: a label of 39, expected 0 to 9; take a family without labels"):
+        data.load("mnist", str(idx_dir), labelled=True)
+    assert data.load("mnist", str(idx_dir)).images.shape == (40, 1, 32, 32)
+
+
 def test_fashion_mnist_comes_from_paddles_server(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(finding, "DATA_HOME", str(tmp_path))

@@ -64,6 +64,10 @@ def test_another_users_file_in_a_common_cache_is_no_lock(tmp_path, monkeypatch):
         assert not held
     with pytest.raises(PermissionError), locks.locked(tmp_path / ".lock"):  # a run's folder
         pass
+    monkeypatch.undo()
+    (tmp_path / "folder").mkdir()
+    with locks.locked(tmp_path / "folder", "waiting") as held:
+        assert not held
 
 
 @pytest.mark.parametrize("error", ["ENOLCK", "ENOSYS", "EOPNOTSUPP", "EINVAL"])

@@ -80,6 +80,10 @@ def test_a_run_that_goes_on_keeps_what_it_had(mine, tmp_path):
     kept["augment"] = True
     (tmp_path / "config.json").write_text(json.dumps({"family": "dcgan", "dataset": "folder", "flags": kept}))
     assert flags.parse_flags("dcgan", build, given).settings["augment"] is True
+    for damage in ({"channels": -1}, {"learning_rate": [1]}, {"penalty": "x"}):  # as if it were not there
+        broken = {"family": "dcgan", "dataset": "folder", "flags": {**kept, **damage}}
+        (tmp_path / "config.json").write_text(json.dumps(broken))
+        assert flags.parse_flags("dcgan", build, given).settings["learning_rate"] == 5e-4
 
 
 def test_the_header_says_what_it_costs_and_what_was_chosen(mine, tmp_path, say):

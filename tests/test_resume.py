@@ -172,3 +172,19 @@ def test_a_breakdown_ends_with_3_and_keeps_what_was_good(tmp_path, monkeypatch):
     assert found["step"] == 57
     with (folder / "losses.csv").open() as file:
         assert np.isnan(float(list(csv.DictReader(file))[99]["loss_g"]))
+
+
+def test_weights_that_break_down_before_the_losses_are_not_saved(half, monkeypatch, say):
+    """At a step after which all is saved: the losses, of before the update, are still finite."""
+    step, before = GAN.step, {path: path.read_bytes() for path in half.glob("*.params")}
+
+    def overshoots(self, *arguments):
+        values = step(self, *arguments)
+        bias = self.networks["generator"].parameters()[-1]
+        bias.set_value(paddle.full_like(bias, float("inf")))
+        return values
+
+    monkeypatch.setattr(GAN, "step", overshoots)
+    said = say(train, "toy", *FLAGS, half, "--max-steps", 181, "--resume")
+    assert (said.status, said.err.count("\n")) == (3, 1)
+    assert {path: path.read_bytes() for path in half.glob("*.params")} == before

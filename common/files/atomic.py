@@ -43,13 +43,12 @@ def atomic(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
             path.replace(keep)
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
-        if error.errno is None:  # not the system's: a library's of what was to be written
+        if error.errno is None or error.filename not in (None, str(part)):  # a library's, or of another file
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk's error names no file
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    finally:
+        with contextlib.suppress(OSError):  # all went well, or to unlink is an error, too: the disk is read-only
+            part.unlink()
 
 
 def part_of(path: Path) -> Path:

@@ -29,7 +29,7 @@ def locked(file: Path, waiting: str = "") -> Iterator[bool]:
 
     Yields:
         Whether it is held: not where the file system has no locks, as some of clusters (Lustre, NFS), nor, where this
-        process would wait, if the file is another user's.
+        process would wait, if the file cannot be opened, such as another user's.
 
     Raises:
         BusyError: another process holds it, and this one does not wait.
@@ -45,7 +45,7 @@ def locked(file: Path, waiting: str = "") -> Iterator[bool]:
             raise BusyError from None
         print(waiting, file=sys.stderr, flush=True)
         lock.acquire()
-    except PermissionError:
+    except OSError:
         if not waiting:
             raise
     try:

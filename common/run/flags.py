@@ -12,7 +12,7 @@ from common.data import CHANNELS, DATASETS
 from common.errors import UserError
 from common.run.commandline import Parser, colour, number_between, seed_number, user_path, whole_number
 from common.run.families import ROOT, families, image_of, script, title
-from common.run.runs import load_config
+from common.run.runs import checked, load_config
 from common.run.words import typed
 from common.settings import Setting, settings_of
 
@@ -89,9 +89,10 @@ def by_itself(flags: argparse.Namespace, settings: list[Setting]) -> dict[str, A
         found |= {"augment": False} | (OWN_PICTURES if defaults.get("penalty") == 0 else {})
     found = {name: value for name, value in found.items() if name in defaults}
     if flags.resume:
-        with contextlib.suppress(UserError):  # there is no run yet
-            kept = load_config(flags.output_dir).get("flags", {})
-            return {name: kept.get(name) or defaults[name] for name in found}
+        with contextlib.suppress(UserError):  # there is no run yet, or its file is damaged: the checkpoint knows
+            kept = {**defaults, **load_config(flags.output_dir).get("flags", {})}
+            theirs = [setting for setting in settings if setting.name in found]
+            return {s.name: checked(s, kept[s.name] or s.default, flags.output_dir) for s in theirs}
     return found
 
 

@@ -85,7 +85,7 @@ class Recorder:
         """Take note of a step. `at_once`, or at every 20th step, what is waiting is fetched, written and shown.
 
         Returns:
-            Whether all that was fetched is finite.
+            Whether all that was fetched is finite, and, `at_once`, all weights: what is drawn or saved is theirs.
         """
         self.histograms.after(step)
         self._waiting.append(({"step": step, "epoch": epoch, "batch": batch}, values))
@@ -100,7 +100,8 @@ class Recorder:
         finite = all(np.isfinite(value) for row in rows for value in row.values())
         if finite:
             self._warn(self.health.check_steps(rows))
-        return finite
+        tensors = [tensor for network in self.game.networks.values() for tensor in network.state_dict().values()]
+        return finite and not (at_once and any(not np.isfinite(tensor.numpy()).all() for tensor in tensors))
 
     def draw_samples(self, step: int, epoch: int, batch: int, keep: bool, show: bool) -> None:
         """Draw the grid: `keep` it as a file, `show` it in VisualDL."""

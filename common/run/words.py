@@ -76,8 +76,8 @@ def print_end(config: dict, folder: Path, status: int, step: int) -> None:
     if status == BROKE_DOWN:
         print(
             _(
-                "error: training broke down: a loss or score is not finite by step {step}; what {folder} holds is from "
-                "before. A smaller --learning-rate is the usual cure.",
+                "error: training broke down: a loss, score or weight is not finite by step {step}; what {folder} holds "
+                "is from before. A smaller --learning-rate is the usual cure.",
                 step=step - 1,
                 folder=folder,
             ),
