@@ -8,6 +8,7 @@ from pathlib import Path
 
 from commands import compare
 from commands.compare import draw_runs, load_run, smooth
+from common.judging.tables import table
 from common.run.artifacts import sorted_grids
 from common.run.runs import labels, load_config, load_metrics, load_troubles
 from docs import strip
@@ -193,12 +194,20 @@ def test_lines_of_metrics_that_are_none_are_left_out(runs, tmp_path, judged, say
     """A power cut leaves a half; a person who edits, anything."""
     last = load_metrics(judged)[-1]
     raw = {**last["raw"], "frechet": float("nan")}
-    broken = [5, {**last, "raw": []}, {**last, "raw": {"frechet": 1.0}}, {**last, "raw": raw}, {**last, "ema": None}]
+    broken = [
+        5,
+        {**last, "raw": []},
+        {**last, "raw": {"frechet": 1.0, "kernel": None}},
+        {**last, "raw": raw},
+        {**last, "ema": None},
+    ]
     broken += [{**last, "step": "9"}, {**last, "epoch": None}, {"step": 9, "trouble": [], "advice": ""}]
-    lines = "".join(json.dumps(line) + "\n" for line in [last, *broken])
+    earlier = {**last, "raw": {"frechet": 1.0}}  # a version that had fewer metrics
+    lines = "".join(json.dumps(line) + "\n" for line in [earlier, last, *broken])
     run = Path(shutil.copytree(runs / "short", tmp_path / "run"))
     (run / "metrics.jsonl").write_text(f'{lines}{{"step": 19, "ep')
-    assert (load_metrics(run), load_troubles(run)) == ([last], [])
+    assert (load_metrics(run), load_troubles(run)) == ([earlier, last], [])
+    assert "| –" in table({"run": earlier["raw"]})
     assert say(compare.main, run, "--out", tmp_path / "a.png").status == 0
 
 

@@ -18,9 +18,12 @@ COLUMNS = {  # of the table: what it is called there and how it is written
 
 
 def table(rows: dict[str, dict]) -> str:
-    """The rows of metrics as a Markdown table, aligned for the terminal."""
+    """The rows of metrics as a Markdown table, aligned for the terminal; a dash where an earlier version had none."""
     header = ["", *(title for title, _ in COLUMNS.values())]
-    cells = [[name, *(form.format(row[key]) for key, (_, form) in COLUMNS.items())] for name, row in rows.items()]
+    cells = [
+        [name, *(form.format(row[key]) if key in row else "–" for key, (_, form) in COLUMNS.items())]
+        for name, row in rows.items()
+    ]
     return aligned([header, *cells])
 
 

@@ -107,10 +107,12 @@ def load_metrics(run_dir: Path) -> list[dict[str, Any]]:
 
 
 def is_judged(metrics: object) -> bool:
-    """Whether these are all metrics of some images."""
-    return isinstance(metrics, dict) and all(
-        type(metrics.get(name)) in (int, float) and np.isfinite(metrics[name]) for name in COLUMNS
-    )
+    """Whether these are metrics of some images: the distance, and all others that a run of this version or an earlier
+    one has, are numbers."""
+    if not isinstance(metrics, dict) or "frechet" not in metrics:
+        return False
+    values = [metrics[name] for name in COLUMNS if name in metrics]
+    return all(type(value) in (int, float) and np.isfinite(value) for value in values)
 
 
 def load_troubles(run_dir: Path) -> list[dict[str, Any]]:
