@@ -80,7 +80,7 @@ class VAEGAN(Game):
     def __init__(
         self,
         model: Literal["ae", "vae", "vae-gan"] = "vae-gan",
-        weight: Weight = 0.02,
+        weight: Weight = 0.08,
         gamma: Weight = 1e-3,
         learning_rate: Rate = 5e-4,
         penalty: Weight = 1.0,
