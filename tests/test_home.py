@@ -97,6 +97,14 @@ def test_a_tilde_that_no_shell_expanded(elsewhere, monkeypatch, tmp_path, name):
     assert os.environ[name] == str(tmp_path / "kept")
 
 
+def test_a_cache_that_is_relative_is_none(elsewhere, monkeypatch, tmp_path):
+    """It would be another one in each folder where a command is typed."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", "kept")
+    home.prepare()
+    assert atomic.cache_home() == tmp_path / ".cache/paddle-dcgan-lsgan"
+
+
 def test_another_users_temporary_folder_is_not_believed(elsewhere):
     elsewhere.mkdir()
     elsewhere.chmod(0o777)

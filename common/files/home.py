@@ -21,8 +21,11 @@ replaced: dict[Path, Path | None] = {}  # a home that took the place of another 
 def prepare() -> None:
     """Make the home a temporary folder where there is none, or where what is needed cannot be made there."""
     for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "MPLCONFIGDIR"):
-        if os.environ.get(name, "").startswith("~"):  # written where no shell made it a folder's name
-            os.environ[name] = os.path.expanduser(os.environ[name])  # noqa: PTH111  Path's raises where there is none
+        given = os.environ.get(name, "")
+        if given.startswith("~"):  # written where no shell made it a folder's name
+            os.environ[name] = os.path.expanduser(given)  # noqa: PTH111  Path's raises where there is none
+        elif given and name.startswith("XDG") and not Path(given).is_absolute():
+            del os.environ[name]  # "consider the path invalid and ignore it" (XDG Base Directory Specification)
     found = known()
     if found is None or not all(is_there(found / name) or writable(found / name) for name in NEEDED):
         replaced[temporary()] = found
