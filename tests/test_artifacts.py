@@ -9,6 +9,7 @@ import os
 import time
 from pathlib import Path
 
+from common.files import atomic
 from common.files.atomic import part_of
 from common.run import artifacts
 
@@ -83,6 +84,15 @@ def test_what_killed_writers_left_goes(tmp_path):
     assert set(tmp_path.iterdir()) == {young, notes, tmp_path / "b.json"}
     artifacts.begin(tmp_path, {}, new=False)  # a run, of which there is one at a time in its folder
     assert set(tmp_path.iterdir()) == {notes, tmp_path / "b.json", tmp_path / "config.json"}
+
+
+def test_a_folder_is_looked_through_once(tmp_path, monkeypatch):
+    """Not for each of ten thousand pictures that are written there."""
+    looked = []
+    monkeypatch.setattr(atomic, "remove_parts", lambda folder, age: looked.append(folder))
+    for number in range(3):
+        artifacts.save_json(tmp_path / f"{number}.json", {})
+    assert looked == [tmp_path]
 
 
 def test_losses_that_are_deleted_while_it_trains_begin_anew(tmp_path):

@@ -32,7 +32,7 @@ def atomic(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
     if path.exists() and not path.is_file():  # for root, /dev/null would be a file from then on
         raise OSError(errno.EEXIST, "no file, but a folder or a device", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    remove_parts(path.parent, AN_HOUR)
+    tidy(path.parent)
     part = part_of(path)
     try:
         with part.open("wb") as file:
@@ -55,6 +55,12 @@ def part_of(path: Path) -> Path:
     """A name beside `path` for what is to become this file, another one for each writer, and not too long where `path`
     is as long as a name may be."""
     return path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.part")
+
+
+@functools.cache  # once a process: ten thousand pictures, one after the other, would look through them all each time
+def tidy(folder: Path) -> None:
+    """Remove what was left in a folder by processes that were killed."""
+    remove_parts(folder, AN_HOUR)
 
 
 def remove_parts(folder: Path, age: float, begins: str = ".") -> None:

@@ -100,8 +100,12 @@ class Recorder:
         finite = all(np.isfinite(value) for row in rows for value in row.values())
         if finite:
             self._warn(self.health.check_steps(rows))
+        return finite and (not at_once or self._weights_are_finite())
+
+    def _weights_are_finite(self) -> bool:
+        """Whether all weights and statistics of the networks are."""
         tensors = [tensor for network in self.game.networks.values() for tensor in network.state_dict().values()]
-        return finite and not (at_once and any(not np.isfinite(tensor.numpy()).all() for tensor in tensors))
+        return all(np.isfinite(tensor.numpy()).all() for tensor in tensors)
 
     def draw_samples(self, step: int, epoch: int, batch: int, keep: bool, show: bool) -> None:
         """Draw the grid: `keep` it as a file, `show` it in VisualDL."""
