@@ -162,16 +162,23 @@ def test_outlines_are_empty_where_nothing_changes():
     assert ring[3, 3] == -1
 
 
-def test_cifar_gans_penalty_pulls_the_slope_to_one():
+def cifar_penalties(slope: float, updates: int) -> list[float]:
+    """Those of D's first updates from weights that are three times as steep as He's initialisation makes them."""
     paddle.seed(0)
-    game = CIFARGAN(learning_rate=5e-4, penalty=1e3)
+    game = CIFARGAN(learning_rate=5e-4, penalty=1e3, slope=slope)
     first = game.discriminator[0].weight
-    first.set_value(first * 3)  # three times as steep as He's initialisation makes it
+    first.set_value(first * 3)
     rng = np.random.default_rng(0)
     images = paddle.to_tensor(rng.uniform(-1, 1, (4, 3, 32, 32)).astype(np.float32))
-    penalties = [float(game.update(Batch((images, None), np.arange(4), rng))["penalty"]) for _ in range(12)]
+    return [float(game.update(Batch((images, None), np.arange(4), rng))["penalty"]) for _ in range(updates)]
+
+
+def test_cifar_gans_penalty_pulls_the_slope_to_what_is_asked():
+    penalties = cifar_penalties(1, 12)
     assert penalties[0] > 5_000  # weighted by 1,000
     assert penalties[-1] < penalties[0] / 10
+    to_0, to_1, to_2 = cifar_penalties(0, 1)[0], penalties[0], cifar_penalties(2, 1)[0]
+    assert to_0 - 2 * to_1 + to_2 == pytest.approx(2_000, rel=1e-3)  # of (s - c)² at c = 0, 1, 2
 
 
 @pytest.mark.parametrize("name", F)

@@ -85,7 +85,7 @@ class WGANGP(Game):
             with self.turn("critic"):
                 real, fake = part.images, self.generator(part.draw(self.latent))
                 loss_d = self.critic(fake).mean() - self.critic(real).mean()
-                slope = gradient_penalty(self.critic, real, fake, part.draw(uniform), self.one_sided)
+                slope = gradient_penalty(self.critic, real, fake, part.draw(uniform), one_sided=self.one_sided)
                 penalty = self.weight * slope
                 (loss_d + penalty).backward()
 

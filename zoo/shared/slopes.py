@@ -8,14 +8,16 @@ from paddle import Tensor, nn
 from paddle.nn.functional import relu
 
 
-def gradient_penalty(critic: nn.Layer, real: Tensor, fake: Tensor, alpha: Tensor, one_sided: bool = False) -> Tensor:
-    """E (‖∇f(x̂)‖ - 1)² between pairs of images; `alpha [N, 1, 1, 1]` says where on its line each x̂ lies. `one_sided`
-    counts only slopes above 1."""
+def gradient_penalty(
+    critic: nn.Layer, real: Tensor, fake: Tensor, alpha: Tensor, slope: float = 1.0, one_sided: bool = False
+) -> Tensor:
+    """E (‖∇f(x̂)‖ - `slope`)² between pairs of images; `alpha [N, 1, 1, 1]` says where on its line each x̂ lies.
+    `one_sided` counts only slopes above it."""
     between = alpha * real + (1 - alpha) * fake
     between.stop_gradient = False
     (slopes,) = paddle.grad(critic(between).sum(), between, create_graph=True)  # without the graph its gradient is 0
     norms = (slopes.square().sum(axis=list(range(1, slopes.ndim))) + 1e-12).sqrt()  # the root's slope at 0 is infinite
-    excess = norms - 1
+    excess = norms - slope
     return (relu(excess) if one_sided else excess).square().mean()
 
 
