@@ -12,6 +12,7 @@ from typing import Any
 
 from commands.evaluate import WEIGHTS, judge_runs, yardstick_table
 from commands.results_summary import CURVE
+from common.data import CLASSES
 from common.errors import DONE, UserError
 from common.files.names import encoded
 from common.files.weights import load_params
@@ -166,7 +167,7 @@ def safetensors(made: dict, state: dict[str, Any]) -> bytes:
 def plain_program(game: Game, file: str, half: bool = False) -> str:
     """A program for the card that draws with `file` and plain Paddle; "" for a generator that is not DCGAN's, or is
     drawn from something else than normal noise and a digit."""
-    generator, classes = game.networks["generator"], 10 if game.condition == "digit" else 0
+    generator, labels = game.networks["generator"], CLASSES if game.condition == "digit" else 0
     if not isinstance(generator, Generator) or game.noise != "normal":
         return ""
     channels, height, width = generator.image
@@ -175,14 +176,14 @@ def plain_program(game: Game, file: str, half: bool = False) -> str:
         shapes[0][0],
         [(*shape[:2], 4, 2, 1) if index else (*shape[:2], 4) for index, shape in enumerate(shapes)],
     )
-    if inputs != game.latent_dim + classes:
+    if inputs != game.latent_dim + labels:
         return ""
     load, read = "", f'paddle.load("{file}")'
     if file == SAFE:
         load, read = "from safetensors.numpy import load_file\n", f'load_file("{file}")'
     if half:
         read = f'{{name: value.astype("float32") for name, value in {read}.items()}}'
-    labels = """digits = nn.functional.one_hot(paddle.arange(64) % 10, 10)
+    asked = f"""digits = nn.functional.one_hot(paddle.arange(64) % {game.classes}, 10)
 z = paddle.concat([z, digits.reshape([64, 10, 1, 1])], 1)
 """
     return f"""import paddle
@@ -196,7 +197,7 @@ generator = nn.Sequential(("gen", nn.Sequential(*layers)))
 generator.set_state_dict({read})
 generator.eval()
 z = paddle.randn([64, {game.latent_dim}, 1, 1])
-{labels if classes else ""}images = generator(z)  # [64, {channels}, {height}, {width}] in [-1, 1]
+{asked if labels else ""}images = generator(z)  # [64, {channels}, {height}, {width}] in [-1, 1]
 """
 
 

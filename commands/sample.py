@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
         metavar=("A", "B"),
         help="walk from the first image of seed A to the first of seed B",
     )
-    add("--digit", type=int, choices=range(10), help="draw this digit only, of a family that knows labels")
+    add("--digit", type=int, choices=range(10), help="draw this digit, or this one of your classes, only")
     add("--code", type=int, choices=range(10), help="draw this category only, of a family that has a code")
     add(
         "--reconstruct",
@@ -197,6 +197,8 @@ def label_of(game: Game, flags: argparse.Namespace) -> int | None:
         raise UserError(f"{flags.run_dir}: {family} draws nothing from noise; --reconstruct draws from real images")
     if flags.digit is not None and game.condition != "digit":
         raise UserError(f"--digit: {family} knows no labels; train one that does: python zoo/cgan.py")
+    if flags.digit is not None and flags.digit >= game.classes:
+        raise UserError(f"--digit {flags.digit}: {flags.run_dir} knows {game.classes} classes, 0 to {game.classes - 1}")
     if flags.code is not None and game.condition != "code":
         raise UserError(f"--code: {family} has no code; train one that has: python zoo/infogan.py")
     return flags.digit if flags.code is None else flags.code

@@ -58,6 +58,7 @@ def run(family: str, build: Callable[..., Game], arguments: list[str] | None = N
         dataset = data.load(flags.dataset, flags.data_dir, game.image, game.labelled, *how)
     except NotHadError as error:
         raise UserError(f"{error}" + _(", or use --dataset digits") if game.image[0] == 1 else str(error)) from error
+    game.classes = len(dataset.classes) or game.classes
     if not processes.all_equal(int(dataset.checksum.partition(":")[2][:15], 16)):
         raise UserError(f"--dataset {flags.dataset}: the processes found different data: {dataset.name} here")
     config = config_of(family, game, dataset, flags, device, world)
@@ -125,6 +126,7 @@ def config_of(family: str, game: Game, dataset: Dataset, flags: argparse.Namespa
         "dataset": dataset.name,
         "checksum": dataset.checksum,
         "note": dataset.note,
+        "classes": dataset.classes,
         "versions": {"python": sys.version.split()[0], "paddle": paddle.__version__, "numpy": np.__version__},
         "device": device,
         "threads": f"{cpu.description()}, {convolutions.library_name()}",

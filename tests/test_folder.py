@@ -349,7 +349,7 @@ def test_folders_that_do_not_do(mine, tmp_path):
     for number in range(10):
         (mine / str(number)).mkdir()
         picture().save(mine / str(number) / "a.png")
-    with pytest.raises(UserError, match="12 sub-folders; this family knows 10 classes"):
+    with pytest.raises(UserError, match="12 sub-folders of pictures; classes may be 2 to 10"):
         data.load("folder", str(mine), (3, 32, 32), labelled=True)
 
 

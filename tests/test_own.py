@@ -7,13 +7,16 @@ import shutil
 from pathlib import Path
 
 from commands import evaluate, publish, sample, train_judge
+from commands.export import load_trained, model
 from commands.play_runs import Runs
 from common.data import load
+from common.errors import UserError
 from common.files.folder import array_md5
+from common.game import Game
 from common.judging import judge as judges
 from common.judging.reference import Reference
 from common.run import flags
-from common.run.runs import load_config, load_metrics
+from common.run.runs import load_config, load_game, load_metrics
 from tests.conftest import check_refused, train
 
 import numpy as np
@@ -143,11 +146,37 @@ def test_a_judge_of_their_classes(mine, own_run, tmp_path, monkeypatch, say):
     reference = Reference(large.judge, large.images, large.checksum)  # known at another size, by the same names
     assert not reference.borrowed
     assert (reference.seen.classes == large.labels).mean() > 0.9
+    monkeypatch.setattr(Game, "measure", lambda self, reference, run_dir: len(reference.unseen))  # families look there
     assert "by a judge of their classes" in say(evaluate.main, own_run, "--samples", 100).out
 
 
-def test_one_class_makes_no_judge(mine, say):
+def test_ones_own_classes_alone_are_drawn(mine, tmp_path, say):
+    """Two of the ten that the networks have room for: no sample is of a label that nothing was learnt of."""
+    run = tmp_path / "run"
+    flags = ["--dataset", "folder", "--data-dir", mine, "--parts", "three", "--eval-every", 0, "--output-dir", run]
+    said = say(train, "cgan", *SHORT, "--batch-size", 2, *flags)
+    assert (said.status, said.err) == (0, "")
+    assert "classes  0 blues, 1 reds" in said.out
+    with Image.open(run / "samples/0000_0001.png") as grid:
+        assert grid.size == (8 * 34 + 2, 2 * 34 + 2)  # a row for each
+    game = load_game(run)
+    labels = game.latent(RNG, 6)[:, game.latent_dim :].argmax(axis=1).ravel()
+    assert labels.tolist() == [0, 1, 0, 1, 0, 1]
+    check_refused(say(sample.main, run, "--digit", 2, "--out", tmp_path / "a.png"), "knows 2 classes, 0 to 1")
+    assert model(load_trained(run, "generator.params"))[0]["labels"] == 2  # the page for the browser draws the same
+    for damage in (["one"], [1, 2], "ab", ["x"] * 11):
+        config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+        (tmp_path / "config.json").write_text(json.dumps({**config, "classes": damage}))
+        with pytest.raises(UserError, match=r"classes is .* which cannot be"):
+            load_config(tmp_path)
+
+
+def test_one_class_makes_no_judge(mine, tmp_path, say):
     check_refused(say(train_judge.main, "--dataset", "folder", "--data-dir", mine / "reds"), "in no sub-folder")
+    shutil.copytree(mine / "reds", tmp_path / "mine/reds")
+    for made in ([train_judge.main], [train, "cgan"]):
+        said = say(*made, "--dataset", "folder", "--data-dir", tmp_path / "mine")
+        check_refused(said, "one sub-folder of pictures; classes may be 2 to 10")
 
 
 @pytest.mark.parametrize(("reds", "blues"), [(2, 1), (60, 9)])

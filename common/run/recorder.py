@@ -142,7 +142,8 @@ class Recorder:
         self._show_features(step, epoch)
         self.progress.say(_("epoch {epoch}: Fréchet distance {metrics}", epoch=epoch + 1, metrics=metrics_line(found)))
         if not self.examiner.reference.borrowed:
-            self._warn(self.health.check_classes(step, found["raw"]["classes"]))
+            real = self.examiner.reference.shares.tolist()
+            self._warn(self.health.check_classes(step, found["raw"]["classes"], real))
         nearer = min(found, key=lambda name: found[name]["frechet"])
         if found[nearer]["frechet"] < self.best:
             self.best = found[nearer]["frechet"]

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from common.data import DATASETS, Dataset, load
+from common.data import CLASSES, DATASETS, Dataset, load
 from common.errors import UserError
 from common.files.weights import load_into
 from common.game import Game
@@ -40,6 +40,7 @@ def load_config(run_dir: Path) -> dict[str, Any]:
         "flags": isinstance(config.get("flags", {}), dict),
         "dataset": config.get("dataset", "mnist") in DATASETS,
         "scores": are_scores(scores),
+        "classes": are_classes(config.get("classes", [])),
     }
     for name in right:
         if not right[name]:
@@ -51,6 +52,12 @@ def are_scores(found: object) -> bool:
     """Whether this is what D is taught to answer for fake and for real images, or None."""
     pair = isinstance(found, list) and len(found) == 2 and {*map(type, found)} <= {int, float}
     return found is None or (pair and bool(np.isfinite(found).all()))
+
+
+def are_classes(found: object) -> bool:
+    """Whether these are names of one's own classes, or none."""
+    names = isinstance(found, list) and all(isinstance(name, str) for name in found)
+    return names and (not found or 2 <= len(found) <= CLASSES)
 
 
 def way_out(run_dir: Path) -> str:
@@ -158,6 +165,7 @@ def load_game(run_dir: Path, weights: str = "generator.params") -> Game:
         del kept["channels"]
     settings = {s.name: checked(s, kept[s.name], run_dir) for s in settings_of(build) if s.name in kept}
     game = build(**settings)
+    game.classes = len(config.get("classes", [])) or game.classes
     for name, network in game.networks.items():
         path = run_dir / (weights if name == "generator" else f"{name}.params")
         if name == "generator" or path.exists():

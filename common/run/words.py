@@ -45,6 +45,9 @@ def print_header(config: dict, images: np.ndarray, steps: int, start: int, earli
     print(_("{family} on {device} ({threads}), Paddle {version}", **values))
     about = described(images) if own else ""
     print(_("data     {name}, {images:,} images", name=config["dataset"], images=len(images)) + about)
+    if config["classes"]:
+        numbered = ", ".join(f"{label} {name}" for label, name in enumerate(config["classes"]))
+        print(_("classes  {numbered}", numbered=numbered))
     resumed = _(", resumed after {start:,}", start=start) if start else ""
     values = {"steps": steps, "batch": flags["batch_size"], "seed": flags["seed"]}
     print(_("training {steps:,} steps of {batch} images, seed {seed}", **values) + resumed)
