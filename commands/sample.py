@@ -151,16 +151,20 @@ def beside_the_nearest(game: Game, flags: argparse.Namespace) -> np.ndarray:
     """
     config = load_config(flags.run_dir)
     if on_own_pictures(config):
-        real = own_pictures(config, game.image, flags.data_dir).images
+        own = own_pictures(config, game.image, flags.data_dir)
+        real = own.images
+        if own.checksum != config.get("checksum"):
+            print("note: these are not the pictures that it was trained on, or not all of them", file=sys.stderr)
     else:
         real = data.load(config.get("dataset", "mnist"), flags.data_dir, game.image).images
     images = game.sample(game.latent(np.random.default_rng(flags.seed), BESIDE, label_of(game, flags)))
     found = [closest(image, real) for image in images]
     held_out = np.random.default_rng(0).permutation(len(real))[:HELD_OUT]
-    others = [closest(data.as_float(real[index]), real, index)[1] for index in held_out]
+    others = [closest(data.as_float(real[index]), real, index)[1] for index in held_out if len(real) > 1]
+    beside = f"{np.median(others):.1f}" if others else "none, there is one only"
     print(
         f"nearest training image, pixel by pixel: at a median distance of {np.median([far for _, far in found]):.1f}; "
-        f"a real image held out: {np.median(others):.1f}. Far less would mean that training images were learnt by heart"
+        f"a real image held out: {beside}. Far less would mean that training images were learnt by heart"
     )
     return np.stack([each for image, (place, _) in zip(images, found) for each in (image, data.as_float(real[place]))])
 

@@ -143,13 +143,11 @@ def check_batches(game: Game, dataset: Dataset, flags: argparse.Namespace, confi
     if flags.sync_batchnorm and config["device"] == "cpu":
         raise UserError("--sync-batchnorm: Paddle has it for GPUs only; without it each process uses its own part")
     if wanted > count:
+        most = count // game.batches
+        way_out = _("take at most {most}", most=most) if most > 1 else _("more are needed")
+        values = {"size": flags.batch_size, "wanted": wanted, "count": count, "way_out": way_out}
         raise UserError(
-            _(
-                "--batch-size {size}: an update takes {wanted:,} images, there are {count:,}",
-                size=flags.batch_size,
-                wanted=wanted,
-                count=count,
-            )
+            _("--batch-size {size}: an update takes {wanted:,} images, there are {count:,}; {way_out}", **values)
         )
     smallest = flags.batch_size if game.batches > 1 else count % flags.batch_size or flags.batch_size
     if smallest < world:
@@ -283,8 +281,16 @@ def resume(game: Game, folder: Path, mine: dict) -> dict | None:
     if problem:
         print(f"warning: {problem}; going on from the checkpoint before it", file=sys.stderr)
     its = content["identity"]
-    for name in {**mine, **its}:
-        now, then = mine.get(name, "off"), its.get(name, "off")
+    for name in sorted({**mine, **its}, key="data set".__eq__):  # last: --size makes others of one's own pictures
+        now, then = (known.get(name, _("the default")) for known in (mine, its))
+        if now != then and all(str(one).startswith("folder ") for one in (now, then)):
+            raise UserError(
+                _(
+                    "{path}: it was trained on other pictures, or with another --background or --pad; give it those, "
+                    "or train without --resume",
+                    path=path,
+                )
+            )
         if now != then:
             raise UserError(
                 _(

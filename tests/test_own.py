@@ -91,6 +91,7 @@ def test_a_run_that_goes_on_keeps_what_it_had(mine, tmp_path):
 
 def test_the_header_says_what_it_costs_and_what_was_chosen(mine, tmp_path, say):
     own = ["--dataset", "folder", "--data-dir", mine, "--eval-every", 0, "--output-dir", tmp_path / "run"]
+    check_refused(say(train, "dcgan", *own, "--batch-size", 121), "there are 120; take at most 120")
     said = say(train, "dcgan", *SHORT, "--batch-size", 8, "--max-steps", 1, *own)
     assert said.status == 0
     assert "folder, 120 images, 32x32 in colour, 0 MB in memory" in said.out
@@ -202,6 +203,19 @@ def test_the_nearest_of_what_it_was_trained_on(own_run, mine, tmp_path, say):
         np.testing.assert_allclose(beside, real[apart.argmin()], atol=1e-5)
     found = Runs([own_run]).nearest(own_run.name, images[0])  # on the page of `commands.play`
     np.testing.assert_allclose(found[0], images[1], atol=1e-5)
+    (tmp_path / "one").mkdir()
+    shutil.copy(next(mine.rglob("*.png")), tmp_path / "one")
+    said = say(sample.main, own_run, "--nearest", "--data-dir", tmp_path / "one", "--out", tmp_path / "a.png")
+    assert said.status == 0
+    assert said.err == "note: these are not the pictures that it was trained on, or not all of them\n"
+    assert "held out: none, there is one only" in said.out
+
+
+def test_it_is_the_size_that_is_named(own_run, mine, tmp_path, say):
+    """Pictures of another --size are others, too."""
+    shutil.copytree(own_run, tmp_path / "run")
+    own = ["--dataset", "folder", "--data-dir", mine, "--batch-size", 20, "--output-dir", tmp_path / "run", "--resume"]
+    check_refused(say(train, "lsgan", *own), "--size was 64 and is now the default; resume with 64")
 
 
 def test_a_held_out_image_is_not_its_own_neighbour():
@@ -259,7 +273,7 @@ def test_one_picture_and_none_are_refused_at_every_size(tmp_path, say, size):
     (tmp_path / "mine").mkdir()
     check_refused(say(train, "dcgan", *own), "no pictures there")
     Image.new("RGB", (50, 50), "red").save(tmp_path / "mine/a.png")
-    check_refused(say(train, "dcgan", *own), "an update takes 32 images, there are 1")
+    check_refused(say(train, "dcgan", *own), "an update takes 32 images, there are 1; more are needed")
     (tmp_path / "mine/b.png").write_bytes((tmp_path / "mine/a.png").read_bytes()[:60])
     check_refused(say(train, "dcgan", *own), "b.png: ")
     assert not (tmp_path / "run").exists()

@@ -11,7 +11,7 @@ from common.data import Dataset, as_float
 from common.errors import UserError
 from common.game import Batch, Game, on_device
 from common.judging.judge import Judged, load_record
-from common.judging.reference import Reference
+from common.judging.reference import Reference, check_enough
 from common.language import _, shown
 from common.machine import onednn
 from common.rng import FIXED, STATISTICS, random_numbers
@@ -214,6 +214,7 @@ class Examiner:
                 images, _labels, checksum = data.load_labelled(name, "train")
             try:
                 load_record(name)
+                check_enough(name, images)
                 tqdm.write(_("the judge looks at the real images; kept for later runs"), file=sys.stdout)
                 self.reference = Reference(name, images, checksum)
                 if self.dataset.judge:
