@@ -16,7 +16,7 @@ from common.game import Game
 from common.run import artifacts
 from common.run.commandline import MOST_IMAGES, Parser, command, seed_number, user_path, whole_number
 from common.run.flags import DATA_DIR_HELP
-from common.run.runs import best_weights, load_config, load_game, own_pictures
+from common.run.runs import best_weights, how_made_square, load_config, load_game, own_pictures
 
 import numpy as np
 
@@ -182,14 +182,15 @@ def closest(image: np.ndarray, real: np.ndarray, but: int | None = None) -> tupl
 
 def inverted(game: Game, flags: argparse.Namespace) -> np.ndarray:
     """The user's picture and the nearest one that the generator draws, `[2, C, H, W]`; says how near."""
-    label, (channels, size, _) = label_of(game, flags), game.image
-    given = data.as_float(read_picture(flags.invert, channels, size))
+    label, (channels, size, _), config = label_of(game, flags), game.image, load_config(flags.run_dir)
+    how = how_made_square(config) if on_own_pictures(config) else ()  # as those that it was trained on
+    given = data.as_float(read_picture(flags.invert, channels, size, *how))
     found = invert(game, given, label, flags.seed)
     print(
         f"{flags.invert}: the nearest image has a mean squared error of {found.error:.4f}; "
         f"images drawn at random have {found.error_at_random:.4f}"
     )
-    if load_config(flags.run_dir).get("dataset", "mnist") in ("mnist", "digits") and given.mean() > 0:
+    if config.get("dataset", "mnist") in ("mnist", "digits") and given.mean() > 0:
         print("note: this picture is bright, and digits here are white on black; try it with its colours inverted")
     return np.stack([given, found.image])
 

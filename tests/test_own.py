@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
 from commands import evaluate, publish, sample, train_judge
 from commands.export import load_trained, model
+from commands.invert import Nearest
 from commands.play_runs import Runs
 from common.data import load
 from common.errors import UserError
@@ -16,7 +18,8 @@ from common.game import Game
 from common.judging import judge as judges
 from common.judging.reference import Reference
 from common.run import flags
-from common.run.runs import load_config, load_game, load_metrics
+from common.run.runs import how_made_square, load_config, load_game, load_metrics
+from docs.own_pictures import some
 from tests.conftest import check_refused, train
 
 import numpy as np
@@ -111,11 +114,16 @@ def test_figures_while_it_trains_and_the_best_generator(own_run, mine):
 def test_own_pictures_are_evaluated_and_published(own_run, tmp_path, say):
     said = say(evaluate.main, own_run, "--samples", 100)
     assert (said.status, said.err) == (0, "")
-    assert "120, by the features of CIFAR-10's judge: to compare with runs on the same pictures only" in said.out
+    assert (
+        "120 own pictures, by the features of CIFAR-10's judge: to compare with runs on the same pictures only"
+        in said.out
+    )
     assert "real, a half" in said.out
     said = say(publish.main, own_run, tmp_path / "card", "--samples", 100)
     assert (said.status, said.err) == (0, "")
     card = (tmp_path / "card/README.md").read_text(encoding="utf-8")
+    assert "of 120 own pictures, by the features of CIFAR-10's judge: to compare with runs on the same" in card
+    assert "test images" not in card
     assert "--dataset folder --data-dir FOLDER" in card
     assert "--size 64 --channels 3" in card
     program = (
@@ -126,6 +134,22 @@ def test_own_pictures_are_evaluated_and_published(own_run, tmp_path, say):
     found: dict[str, object] = {}
     exec(program, found)
     assert found["images"].shape == [64, 3, 64, 64]
+
+
+def test_the_recipe_of_a_card_makes_the_same_run(mine):
+    """Also where a flag took back what a folder chooses, and of how pictures are made square."""
+    from dcgan.train import build
+
+    given = ["--dataset", "folder", "--data-dir", str(mine), "--learning-rate", "0.0002", "--penalty", "0"]
+    given += ["--channels", "1", "--pad", "--background", "#88ccff"]
+    first = flags.parse_flags("dcgan", build, given)
+    config = {"family": "dcgan", "dataset": "folder", "flags": {**vars(first), **first.settings}}
+    words = shlex.split(publish.recipe(config))[2:]
+    again = flags.parse_flags("dcgan", build, [str(mine) if word == "FOLDER" else word for word in words])
+    assert vars(again) == vars(first)
+    for damage in ({"background": "mud"}, {"background": 5}, {"pad": "yes"}):
+        with pytest.raises(UserError, match="which cannot be"):
+            how_made_square({"flags": damage})
 
 
 def test_other_pictures_are_not_compared_with(own_run, mine, tmp_path, say):
@@ -209,6 +233,27 @@ def test_the_nearest_of_what_it_was_trained_on(own_run, mine, tmp_path, say):
     assert said.status == 0
     assert said.err == "note: these are not the pictures that it was trained on, or not all of them\n"
     assert "held out: none, there is one only" in said.out
+
+
+def test_a_picture_to_invert_is_made_as_those_of_the_run(own_run, tmp_path, monkeypatch, say):
+    shutil.copytree(own_run, tmp_path / "run")
+    config = load_config(own_run)
+    config["flags"] |= {"pad": True, "background": "red"}
+    (tmp_path / "run/config.json").write_text(json.dumps(config))
+    Image.new("RGB", (90, 30), "blue").save(tmp_path / "wide.png")
+    monkeypatch.setattr(sample, "invert", lambda game, given, *_: Nearest(given, given, 0.0, 0.0))
+    said = say(sample.main, tmp_path / "run", "--invert", tmp_path / "wide.png", "--npy", tmp_path / "a.npy")
+    assert said.status == 0
+    given = np.load(tmp_path / "a.npy")[0]
+    assert given[:, 0, 0].tolist() == [1, -1, -1]
+    assert given[:, 32, 32].tolist() == [-1, -1, 1]
+
+
+def test_some_pictures_are_these_ones_whatever_was_there_before(mine, tmp_path):
+    for folder in (mine, mine / "blues", mine):
+        links = [path.resolve() for path in Path(some(folder, 30, tmp_path)).iterdir()]
+        assert len(links) == 30
+        assert all(folder in path.parents for path in links)
 
 
 def test_it_is_the_size_that_is_named(own_run, mine, tmp_path, say):

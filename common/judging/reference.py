@@ -75,7 +75,7 @@ class Reference:
         if not is_own(self.dataset):
             return self.dataset
         how = "the features of CIFAR-10's judge" if self.borrowed else "a judge of their classes"
-        return f"your pictures, {len(self.seen):,}, by {how}: to compare with runs on the same pictures only"
+        return f"{len(self.seen):,} own pictures, by {how}: to compare with runs on the same pictures only"
 
     def _see_or_recall(self, images: np.ndarray) -> Judged:
         try:

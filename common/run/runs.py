@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from common.run.logs import PLACE, read_lines, read_losses
 from common.settings import Setting, settings_of
 
 import numpy as np
+from PIL import ImageColor
 
 
 def load_config(run_dir: Path) -> dict[str, Any]:
@@ -179,11 +181,21 @@ def own_pictures(config: dict[str, Any], image: tuple[int, int, int], data_dir: 
     Raises:
         UserError: the `config` names no folder, or there is none (any more).
     """
-    kept = config.get("flags", {})
-    named, background, pad = data_dir or kept.get("data_dir"), kept.get("background", "white"), kept.get("pad", False)
-    if not isinstance(named, (str, Path)) or not isinstance(background, str) or not isinstance(pad, bool):
+    named, (background, pad) = data_dir or config.get("flags", {}).get("data_dir"), how_made_square(config)
+    if not isinstance(named, (str, Path)):
         raise UserError("--data-dir: this run was trained on somebody's own pictures; name a folder of such ones")
     return load("folder", named, image, background=background, pad=pad)
+
+
+def how_made_square(config: dict[str, Any]) -> tuple[str, bool]:
+    """The `--background` and `--pad` of a run, whose `config.json` a stranger may have written."""
+    kept = config.get("flags", {})
+    background, pad = kept.get("background", "white"), kept.get("pad", False)
+    with contextlib.suppress(ValueError, TypeError, AttributeError):  # of what is no colour, or no text
+        ImageColor.getrgb(background)
+        if isinstance(pad, bool):
+            return background, pad
+    raise UserError(f"config.json: background is {background!r} and pad {pad!r}, which cannot be")
 
 
 def each_once(run_dirs: list[Path]) -> list[Path]:
