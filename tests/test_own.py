@@ -181,7 +181,7 @@ def test_ones_own_classes_alone_are_drawn(mine, tmp_path, say):
     flags = ["--dataset", "folder", "--data-dir", mine, "--parts", "three", "--eval-every", 0, "--output-dir", run]
     said = say(train, "cgan", *SHORT, "--batch-size", 2, *flags)
     assert (said.status, said.err) == (0, "")
-    assert "classes  0 blues, 1 reds" in said.out
+    assert "classes  0: blues, 1: reds" in said.out
     with Image.open(run / "samples/0000_0001.png") as grid:
         assert grid.size == (8 * 34 + 2, 2 * 34 + 2)  # a row for each
     game = load_game(run)

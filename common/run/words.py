@@ -46,7 +46,7 @@ def print_header(config: dict, images: np.ndarray, steps: int, start: int, earli
     about = described(images) if own else ""
     print(_("data     {name}, {images:,} images", name=config["dataset"], images=len(images)) + about)
     if config["classes"]:
-        numbered = ", ".join(f"{label} {name}" for label, name in enumerate(config["classes"]))
+        numbered = ", ".join(f"{label}: {name}" for label, name in enumerate(config["classes"]))
         print(_("classes  {numbered}", numbered=numbered))
     resumed = _(", resumed after {start:,}", start=start) if start else ""
     values = {"steps": steps, "batch": flags["batch_size"], "seed": flags["seed"]}
