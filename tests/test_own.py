@@ -265,10 +265,13 @@ def test_it_is_the_size_that_is_named(own_run, mine, tmp_path, say):
 
 def test_a_held_out_image_is_not_its_own_neighbour():
     real = RNG.normal(size=(5, 1, 2, 2)).astype(np.float32)
-    assert sample.closest(real[3], real) == (3, 0)
-    place, far = sample.closest(real[3], real, 3)
-    assert place != 3
-    assert far == pytest.approx(np.linalg.norm(real[place] - real[3]), rel=1e-5)
+    places, far = sample.closest(real[[3, 1]], real)
+    assert (places.tolist(), far.tolist()) == ([3, 1], [0, 0])
+    places, far = sample.closest(real[[3, 1]], real, np.array([3, 1]))
+    for image, but, place, distance in zip(real[[3, 1]], (3, 1), places, far):
+        apart = np.sqrt(((real - image) ** 2).sum(axis=(1, 2, 3)))
+        apart[but] = np.inf
+        assert (place, distance) == (apart.argmin(), pytest.approx(apart.min(), rel=1e-5))
 
 
 def test_a_file_for_each_and_a_film(own_run, tmp_path, say):
