@@ -54,7 +54,7 @@ def judge_runs(
                 # the raw weights.
                 if name == "best" or (name == "EMA" and game.reconstructs):
                     continue
-                own = {} if reference.borrowed else game.measure(reference, run_dir)  # by what the judge reads
+                own = {} if reference.unseen is None else game.measure(reference, run_dir)  # not of one's own pictures
                 measured = {**own, **reconstructions(game, reference)}
                 if measured and measured != yardsticks.get(f"{run_dir} raw"):  # some depend on the run's logs alone
                     yardsticks[f"{run_dir} {name}"] = measured

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
 from commands.export_page import PRECISIONS, described, leaves, principal, replay
+from common.data import CLASSES
 from common.errors import DONE, UserError
 from common.game import Game
 from common.judging.judge import classify, load_judge
@@ -247,8 +248,8 @@ def model(trained: Trained) -> tuple[dict[str, Any], Trained, str]:
     """
     game, run_dir = trained.game, trained.run_dir
     noise = np.random.default_rng(0).standard_normal((COUNT, game.latent_dim, 1, 1), dtype=np.float32)
-    classes = 10 if game.condition == "digit" else 0
-    labels = np.eye(10, dtype=np.float32)[np.arange(COUNT) % 10][:, :classes, None, None]
+    classes = CLASSES if game.condition == "digit" else 0  # numbers of a label; of one's own there may be fewer labels
+    labels = np.eye(CLASSES, dtype=np.float32)[np.arange(COUNT) % game.classes][:, :classes, None, None]
     if not np.array_equal(trained.latent, np.concatenate([noise, labels], axis=1)):
         raise UserError(f"{run_dir}: the page feeds normal noise and a label only, not so {trained.config['family']}")
     for precision in PRECISIONS:
@@ -268,6 +269,7 @@ def model(trained: Trained) -> tuple[dict[str, Any], Trained, str]:
         "image": game.image,
         "dim": game.latent_dim,
         "classes": classes,
+        "labels": min(classes, game.classes),
         "precision": precision,
         "directions": principal(first.weight.numpy(), game.latent_dim),
         "layers": whole,

@@ -6,12 +6,14 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import io
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
 from commands.evaluate import WEIGHTS, judge_runs, yardstick_table
 from commands.results_summary import CURVE
+from common.data import CLASSES
 from common.errors import DONE, UserError
 from common.files.names import encoded
 from common.files.weights import load_params
@@ -21,8 +23,8 @@ from common.layers import Generator
 from common.run.artifacts import atomic, save_json
 from common.run.commandline import MOST_IMAGES, Parser, command, user_path, whole_number
 from common.run.families import builder, script, title
-from common.run.flags import DATA_DIR_HELP, flag_of
-from common.run.runs import load_config, load_game, load_losses
+from common.run.flags import DATA_DIR_HELP, chosen_for, flag_of
+from common.run.runs import how_made_square, load_config, load_game, load_losses
 from common.settings import settings_of
 
 import numpy as np
@@ -31,6 +33,8 @@ from paddle import nn
 
 SAFE = "generator.safetensors"
 REAL = ("real, unseen", "real, a half")  # rows of the table, for the card
+REAL_IMAGES = """The metrics, beside those of real test images; noise, too, gets 1.0 in "sure".
+评估指标，以测试集真实图像为参照；噪声的高置信比例（sure）也是 1.0："""
 # The files of the folder.
 PUBLISHED = ("README.md", "config.json", "generator.params", SAFE, "losses.csv", "metrics.jsonl")
 
@@ -65,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     run_dir, config = flags.run_dir, load_config(flags.run_dir)
     check_card(run_dir, config)
-    _, rows, yardsticks = judge_runs([run_dir], flags.samples, data_dir=flags.data_dir)
+    by, rows, yardsticks = judge_runs([run_dir], flags.samples, data_dir=flags.data_dir)
     judged = {kind: rows[f"{run_dir} {kind}"] for kind in WEIGHTS.values() if f"{run_dir} {kind}" in rows}
     if not judged:
         raise UserError(f"{run_dir}: {config['family']} draws nothing from noise: there is no generator to publish")
@@ -82,7 +86,8 @@ def main(arguments: list[str] | None = None) -> int:
     figures = {f"its {kind} weights": judged[kind], **{name: rows[name] for name in REAL if name in rows}}
     file = SAFE if flags.safetensors else "generator.params"
     program = plain_program(load_game(run_dir, weights.name), file, flags.half)
-    said = card(flags.folder, {**made, "chosen": flags.note}, figures, yardsticks.get(f"{run_dir} {kind}", {}), program)
+    own = yardsticks.get(f"{run_dir} {kind}", {})
+    said = card(flags.folder, {**made, "chosen": flags.note, "judged": by}, figures, own, program)
     given = {**config["flags"], "data_dir": None, "output_dir": f"work/{config['family']}"}  # nobody's paths
     save_json(flags.folder / "config.json", {**config, "flags": given})
     files = {"generator.params": content, "README.md": encoded(said), "losses.csv": curves(losses)}
@@ -144,11 +149,16 @@ def recipe(config: dict) -> str:
     words = [f"--seed {flags['seed']}", f"--batch-size {flags['batch_size']}", f"--epochs {flags['epochs']}"]
     words += [f"--max-steps {flags['max_steps']}"] if flags.get("max_steps") else []
     words += [f"--dataset {config['dataset']}"] if config["dataset"] not in ("mnist", "cifar10") else []
-    words += ["--data-dir FOLDER"] if config["dataset"] == "folder" else []
+    if config["dataset"] == "folder":
+        background, pad = how_made_square(config)
+        words += ["--data-dir FOLDER"] + ["--pad"] * pad
+        words += [f"--background {shlex.quote(background)}"] if background != "white" else []
     words += ["--linear-decay"] if flags.get("linear_decay") else []
-    for setting in settings_of(builder(family)):
+    settings = settings_of(builder(family))
+    chosen = chosen_for(config["dataset"], settings)
+    for setting in settings:
         value = flags.get(setting.name, setting.default)  # earlier runs lack what came later
-        if value != setting.default:
+        if value != setting.default or chosen.get(setting.name, value) != value:
             words.append(flag_of(setting.name) if value is True else f"{flag_of(setting.name)} {value}")
     return f"python {script(family).as_posix()} {' '.join(words)}"
 
@@ -166,7 +176,7 @@ def safetensors(made: dict, state: dict[str, Any]) -> bytes:
 def plain_program(game: Game, file: str, half: bool = False) -> str:
     """A program for the card that draws with `file` and plain Paddle; "" for a generator that is not DCGAN's, or is
     drawn from something else than normal noise and a digit."""
-    generator, classes = game.networks["generator"], 10 if game.condition == "digit" else 0
+    generator, labels = game.networks["generator"], CLASSES if game.condition == "digit" else 0
     if not isinstance(generator, Generator) or game.noise != "normal":
         return ""
     channels, height, width = generator.image
@@ -175,14 +185,14 @@ def plain_program(game: Game, file: str, half: bool = False) -> str:
         shapes[0][0],
         [(*shape[:2], 4, 2, 1) if index else (*shape[:2], 4) for index, shape in enumerate(shapes)],
     )
-    if inputs != game.latent_dim + classes:
+    if inputs != game.latent_dim + labels:
         return ""
     load, read = "", f'paddle.load("{file}")'
     if file == SAFE:
         load, read = "from safetensors.numpy import load_file\n", f'load_file("{file}")'
     if half:
         read = f'{{name: value.astype("float32") for name, value in {read}.items()}}'
-    labels = """digits = nn.functional.one_hot(paddle.arange(64) % 10, 10)
+    asked = f"""digits = nn.functional.one_hot(paddle.arange(64) % {game.classes}, 10)
 z = paddle.concat([z, digits.reshape([64, 10, 1, 1])], 1)
 """
     return f"""import paddle
@@ -196,7 +206,7 @@ generator = nn.Sequential(("gen", nn.Sequential(*layers)))
 generator.set_state_dict({read})
 generator.eval()
 z = paddle.randn([64, {game.latent_dim}, 1, 1])
-{labels if classes else ""}images = generator(z)  # [64, {channels}, {height}, {width}] in [-1, 1]
+{asked if labels else ""}images = generator(z)  # [64, {channels}, {height}, {width}] in [-1, 1]
 """
 
 
@@ -206,7 +216,8 @@ def card(
     """What a reader must know of published weights.
 
     Args:
-        made: the run's `config.json`, its `steps`, the `sha256` of the weights, and how they were `chosen`, or "".
+        made: the run's `config.json`, its `steps`, the `sha256` of the weights, how they were `chosen`, or "", and what
+            `judged`, in words.
         figures: rows of metrics, for `table`.
         yardsticks: the family's own.
         program: `plain_program`.
@@ -214,6 +225,9 @@ def card(
     family, flags = made["family"], made["flags"]
     chosen = f"| chosen · 选择 | {made['chosen']} |\n" if made["chosen"] else ""
     own = f"\n{yardstick_table({'these weights': yardsticks})}\n" if yardsticks else ""
+    beside = REAL_IMAGES
+    if made["dataset"] == "folder":
+        beside = f"The metrics are of {made['judged']}.\n评估指标只能用来比较同一批图片上的训练："
     alone = f"\nWithout this repository, in this folder · 不依赖本仓库，在本文件夹里：\n\n```python\n{program}```\n"
     return f"""# {title(family)}, pretrained · 预训练权重
 
@@ -230,8 +244,7 @@ python -m commands.sample {folder.as_posix()} --out grid.png
 | SHA-256 | `{made["sha256"]}` |
 | licence · 许可证 | Apache-2.0 |
 
-The metrics, beside those of real test images; noise, too, gets 1.0 in "sure".
-评估指标，以测试集真实图像为参照；噪声的高置信比例（sure）也是 1.0：
+{beside}
 
 {table(figures)}
 {own}

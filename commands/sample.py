@@ -16,7 +16,7 @@ from common.game import Game
 from common.run import artifacts
 from common.run.commandline import MOST_IMAGES, Parser, command, seed_number, user_path, whole_number
 from common.run.flags import DATA_DIR_HELP
-from common.run.runs import best_weights, load_config, load_game, own_pictures
+from common.run.runs import best_weights, how_made_square, load_config, load_game, own_pictures
 
 import numpy as np
 
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
         metavar=("A", "B"),
         help="walk from the first image of seed A to the first of seed B",
     )
-    add("--digit", type=int, choices=range(10), help="draw this digit only, of a family that knows labels")
+    add("--digit", type=int, choices=range(10), help="draw this digit, or this one of your classes, only")
     add("--code", type=int, choices=range(10), help="draw this category only, of a family that has a code")
     add(
         "--reconstruct",
@@ -151,41 +151,50 @@ def beside_the_nearest(game: Game, flags: argparse.Namespace) -> np.ndarray:
     """
     config = load_config(flags.run_dir)
     if on_own_pictures(config):
-        real = own_pictures(config, game.image, flags.data_dir).images
+        own = own_pictures(config, game.image, flags.data_dir)
+        real = own.images
+        if own.checksum != config.get("checksum"):
+            print("note: these are not the pictures that it was trained on, or not all of them", file=sys.stderr)
     else:
         real = data.load(config.get("dataset", "mnist"), flags.data_dir, game.image).images
     images = game.sample(game.latent(np.random.default_rng(flags.seed), BESIDE, label_of(game, flags)))
-    found = [closest(image, real) for image in images]
+    places, far = closest(images, real)
     held_out = np.random.default_rng(0).permutation(len(real))[:HELD_OUT]
-    others = [closest(data.as_float(real[index]), real, index)[1] for index in held_out]
+    others = closest(data.as_float(real[held_out]), real, held_out)[1] if len(real) > 1 else []
+    beside = f"{np.median(others):.1f}" if len(real) > 1 else "none, there is one only"
     print(
-        f"nearest training image, pixel by pixel: at a median distance of {np.median([far for _, far in found]):.1f}; "
-        f"a real image held out: {np.median(others):.1f}. Far less would mean that training images were learnt by heart"
+        f"nearest training image, pixel by pixel: at a median distance of {np.median(far):.1f}; "
+        f"a real image held out: {beside}. Far less would mean that training images were learnt by heart"
     )
-    return np.stack([each for image, (place, _) in zip(images, found) for each in (image, data.as_float(real[place]))])
+    return np.stack([images, data.as_float(real[places])], axis=1).reshape(-1, *game.image)
 
 
-def closest(image: np.ndarray, real: np.ndarray, but: int | None = None) -> tuple[int, float]:
-    """Which of `real [N, C, H, W]` is nearest to `image [C, H, W]` in [-1, 1], itself at the place `but` aside, and
-    its Euclidean distance."""
-    parts = range(0, len(real), 2000)
-    apart = [((data.as_float(real[start : start + 2000]) - image) ** 2).sum(axis=(1, 2, 3)) for start in parts]
-    squares = np.concatenate(apart)
+def closest(images: np.ndarray, real: np.ndarray, but: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Which of `real [N, C, H, W]` is nearest to each of `images [M, C, H, W]` in [-1, 1], that at its place in
+    `but [M]` aside, and its Euclidean distance, `[M]` both. Real images, which may be gigabytes, are read once: the
+    squares ‖b‖² - 2ab order them as ‖a - b‖² does."""
+    rows = images.reshape(len(images), -1)
+    order = np.empty((len(real), len(rows)), np.float32)
+    for start in range(0, len(real), 2000):
+        part = data.as_float(real[start : start + 2000]).reshape(-1, rows.shape[1])
+        order[start : start + 2000] = (part**2).sum(axis=1, keepdims=True) - 2 * part @ rows.T
     if but is not None:
-        squares[but] = np.inf
-    return int(squares.argmin()), float(squares.min() ** 0.5)
+        order[but, np.arange(len(rows))] = np.inf
+    places = order.argmin(axis=0)
+    return places, np.linalg.norm(data.as_float(real[places]).reshape(rows.shape) - rows, axis=1)
 
 
 def inverted(game: Game, flags: argparse.Namespace) -> np.ndarray:
     """The user's picture and the nearest one that the generator draws, `[2, C, H, W]`; says how near."""
-    label, (channels, size, _) = label_of(game, flags), game.image
-    given = data.as_float(read_picture(flags.invert, channels, size))
+    label, (channels, size, _), config = label_of(game, flags), game.image, load_config(flags.run_dir)
+    how = how_made_square(config) if on_own_pictures(config) else ()  # as those that it was trained on
+    given = data.as_float(read_picture(flags.invert, channels, size, *how))
     found = invert(game, given, label, flags.seed)
     print(
         f"{flags.invert}: the nearest image has a mean squared error of {found.error:.4f}; "
         f"images drawn at random have {found.error_at_random:.4f}"
     )
-    if load_config(flags.run_dir).get("dataset", "mnist") in ("mnist", "digits") and given.mean() > 0:
+    if config.get("dataset", "mnist") in ("mnist", "digits") and given.mean() > 0:
         print("note: this picture is bright, and digits here are white on black; try it with its colours inverted")
     return np.stack([given, found.image])
 
@@ -197,6 +206,8 @@ def label_of(game: Game, flags: argparse.Namespace) -> int | None:
         raise UserError(f"{flags.run_dir}: {family} draws nothing from noise; --reconstruct draws from real images")
     if flags.digit is not None and game.condition != "digit":
         raise UserError(f"--digit: {family} knows no labels; train one that does: python zoo/cgan.py")
+    if flags.digit is not None and flags.digit >= game.classes:
+        raise UserError(f"--digit {flags.digit}: {flags.run_dir} knows {game.classes} classes, 0 to {game.classes - 1}")
     if flags.code is not None and game.condition != "code":
         raise UserError(f"--code: {family} has no code; train one that has: python zoo/infogan.py")
     return flags.digit if flags.code is None else flags.code

@@ -61,8 +61,6 @@ def main(arguments: list[str] | None = None) -> int:
                 for chosen in (data.part_of(len(own.labels), part) for part in ("train", "test"))
             )
             name, checksum = own.judge, own.checksum
-            if own.labels.max() == 0:
-                raise UserError(f"--data-dir {flags.data_dir}: one class; a judge of classes needs two sub-folders")
             count, second = len(own.labels), sorted(np.bincount(own.labels))[-2]  # which is compared with all
             if count < FEWEST or second < FEWEST_OF_A_CLASS:
                 raise UserError(

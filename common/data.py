@@ -20,7 +20,7 @@ from common.language import Message
 import numpy as np
 
 IMAGE = (1, 32, 32)  # channels, height, width, where a family says nothing else
-CLASSES = 10  # of every data set here, and of the families that know labels
+CLASSES = 10  # of every data set here; one's own sub-folders may be fewer
 CHANNELS = {"mnist": 1, "fashion-mnist": 1, "kmnist": 1, "digits": 1, "cifar10": 3}
 DATASETS = [*CHANNELS, "folder", "auto"]
 
@@ -37,6 +37,8 @@ class Dataset(NamedTuple):
         labels: int64 `[N]`, or None where they were not asked for.
         judge: the name of the judge that knows these images: the data set's, or of one's own pictures `folder-…` by
             their files' names, which are the same at every size.
+        classes: the names of one's own classes, in the order of their labels; () where labels are not asked for or are
+            those of a named data set.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Dataset(NamedTuple):
     note: str = ""
     labels: np.ndarray | None = None
     judge: str = ""
+    classes: tuple[str, ...] = ()
 
 
 def channels_of(name: str, wanted: int) -> int:
@@ -122,17 +125,18 @@ def load_folder(
         raise UserError("--dataset folder: say which, --data-dir FOLDER; the folders in it are the classes")
     folder = existing(data_dir, "--data-dir", "your pictures")
     images, names, checksum = read_folder(folder, *image[:2], background, pad)
-    labels = None
+    labels, classes = None, []
     if labelled:
         single = next((name for name in names if "/" not in name), None)
         if single:
-            raise UserError(f"{Path(data_dir, single)}: in no sub-folder, hence of no class, and this family wants one")
+            raise UserError(f"{Path(data_dir, single)}: in no sub-folder, hence of no class, and here each needs one")
         classes = sorted({name.split("/")[0] for name in names})
-        if len(classes) > CLASSES:
-            raise UserError(f"--data-dir {data_dir}: {len(classes)} sub-folders; this family knows {CLASSES} classes")
+        if not 2 <= len(classes) <= CLASSES:
+            count = "one sub-folder" if len(classes) == 1 else f"{len(classes)} sub-folders"
+            raise UserError(f"--data-dir {data_dir}: {count} of pictures; classes may be 2 to {CLASSES}")
         labels = np.array([classes.index(name.split("/")[0]) for name in names])
     judge = f"folder-{hashlib.sha256(os.fsencode(chr(10).join(names))).hexdigest()[:12]}"
-    return Dataset("folder", images, checksum, labels=labels, judge=judge)
+    return Dataset("folder", images, checksum, labels=labels, judge=judge, classes=tuple(classes))
 
 
 def load_labelled(

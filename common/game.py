@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Callable, Literal, NamedTuple
 
-from common.data import as_float
+from common.data import CLASSES, as_float
 from common.ema import EMA
 from common.judging.reference import Reference
 from common.layers import LATENT_DIM
@@ -107,6 +107,8 @@ class Game:
         noise: which numbers these are: `normal`, or `uniform` in [-1, 1). A `latent` of one's own keeps to it.
         judged_from: updates before which the generator is not judged: what draws is not trained from the start.
         condition: what `label` in `latent` chooses: `digit`, `code`, or nothing.
+        classes: labels of the data, from 0 on, of a family with the condition `digit`: what is drawn has no others. The
+            loop's, not a family's.
         observe: called in each turn when the gradients are there and nothing has moved yet; the loop's, not a family's.
     """
 
@@ -123,6 +125,7 @@ class Game:
     noise: Literal["normal", "uniform"] = "normal"
     judged_from: int = 0
     condition: Literal["digit", "code"] | None = None
+    classes: int = CLASSES
     observe: Callable[[], None] | None = None
 
     def update(self, batch: Batch) -> dict[str, Tensor]:

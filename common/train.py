@@ -58,6 +58,7 @@ def run(family: str, build: Callable[..., Game], arguments: list[str] | None = N
         dataset = data.load(flags.dataset, flags.data_dir, game.image, game.labelled, *how)
     except NotHadError as error:
         raise UserError(f"{error}" + _(", or use --dataset digits") if game.image[0] == 1 else str(error)) from error
+    game.classes = len(dataset.classes) or game.classes
     if not processes.all_equal(int(dataset.checksum.partition(":")[2][:15], 16)):
         raise UserError(f"--dataset {flags.dataset}: the processes found different data: {dataset.name} here")
     config = config_of(family, game, dataset, flags, device, world)
@@ -125,6 +126,7 @@ def config_of(family: str, game: Game, dataset: Dataset, flags: argparse.Namespa
         "dataset": dataset.name,
         "checksum": dataset.checksum,
         "note": dataset.note,
+        "classes": dataset.classes,
         "versions": {"python": sys.version.split()[0], "paddle": paddle.__version__, "numpy": np.__version__},
         "device": device,
         "threads": f"{cpu.description()}, {convolutions.library_name()}",
@@ -141,13 +143,11 @@ def check_batches(game: Game, dataset: Dataset, flags: argparse.Namespace, confi
     if flags.sync_batchnorm and config["device"] == "cpu":
         raise UserError("--sync-batchnorm: Paddle has it for GPUs only; without it each process uses its own part")
     if wanted > count:
+        most = count // game.batches
+        way_out = _("take at most {most}", most=most) if most > 1 else _("more are needed")
+        values = {"size": flags.batch_size, "wanted": wanted, "count": count, "way_out": way_out}
         raise UserError(
-            _(
-                "--batch-size {size}: an update takes {wanted:,} images, there are {count:,}",
-                size=flags.batch_size,
-                wanted=wanted,
-                count=count,
-            )
+            _("--batch-size {size}: an update takes {wanted:,} images, there are {count:,}; {way_out}", **values)
         )
     smallest = flags.batch_size if game.batches > 1 else count % flags.batch_size or flags.batch_size
     if smallest < world:
@@ -281,8 +281,16 @@ def resume(game: Game, folder: Path, mine: dict) -> dict | None:
     if problem:
         print(f"warning: {problem}; going on from the checkpoint before it", file=sys.stderr)
     its = content["identity"]
-    for name in {**mine, **its}:
-        now, then = mine.get(name, "off"), its.get(name, "off")
+    for name in sorted({**mine, **its}, key="data set".__eq__):  # last: --size makes others of one's own pictures
+        now, then = (known.get(name, _("the default")) for known in (mine, its))
+        if now != then and all(str(one).startswith("folder ") for one in (now, then)):
+            raise UserError(
+                _(
+                    "{path}: it was trained on other pictures, or with another --background or --pad; give it those, "
+                    "or train without --resume",
+                    path=path,
+                )
+            )
         if now != then:
             raise UserError(
                 _(

@@ -74,10 +74,11 @@ def some(folder: Path, count: int, place: Path) -> str:
         raise UserError(f"--counts {count}: there are {len(paths):,} pictures in {folder}")
     links = place / f"{count}-pictures"
     links.mkdir(parents=True, exist_ok=True)
+    for link in links.iterdir():  # of an earlier call, maybe to pictures of another folder
+        link.unlink()
     for number in np.random.default_rng(0).permutation(len(paths))[:count]:
         link = links / f"{number:06d}{Path(paths[number]).suffix}"
-        if not link.exists():
-            link.symlink_to(Path(paths[number]).resolve())
+        link.symlink_to(Path(paths[number]).resolve())
     return str(links)
 
 

@@ -302,10 +302,12 @@ def bomb() -> bytes:
         ("paper.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(touch proof) system\n", "no picture"),
         ("weights.png", b"\x80\x04cos\nsystem\n(S'touch proof'\ntR.", "no picture"),
         ("zip.png", b"PK\x03\x04" + bytes(100), "no picture"),
+        ("我的狗.png", b"my dog", "我的狗.png: no picture"),
     ],
 )
 def test_each_bad_file_is_named(mine, monkeypatch, name, what, words):
     monkeypatch.chdir(mine)
+    monkeypatch.setenv("PYTHONIOENCODING", "gbk")  # a Chinese Windows
     (mine / name).write_bytes(what)
     refused(mine, words)
 
@@ -347,7 +349,7 @@ def test_folders_that_do_not_do(mine, tmp_path):
     for number in range(10):
         (mine / str(number)).mkdir()
         picture().save(mine / str(number) / "a.png")
-    with pytest.raises(UserError, match="12 sub-folders; this family knows 10 classes"):
+    with pytest.raises(UserError, match="12 sub-folders of pictures; classes may be 2 to 10"):
         data.load("folder", str(mine), (3, 32, 32), labelled=True)
 
 

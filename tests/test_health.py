@@ -227,10 +227,21 @@ def test_it_looks_at_samples_and_not_at_the_grid(judged_from, said, tmp_path, mo
 
 def test_missing_digits():
     health = watch()
-    assert health.check_classes(56, [1.0] + [0.0] * 9) == []  # the first epoch of digits
-    assert health.check_classes(5000, [0.1] * 10) == []
-    (found,) = health.check_classes(7000, [0.2] * 5 + [0.0] * 5)
+    assert health.check_classes(56, [1.0] + [0.0] * 9, EVEN) == []  # the first epoch of digits
+    assert health.check_classes(5000, EVEN, EVEN) == []
+    (found,) = health.check_classes(7000, [0.2] * 5 + [0.0] * 5, EVEN)
     assert "5, 6, 7, 8, 9" in found["advice"]
+
+
+def test_classes_that_there_are_not_are_not_missed():
+    """Of one's own pictures there may be three, one of them rare."""
+    health, mine = watch(), [0.6, 0.38, 0.02] + [0.0] * 7
+    assert health.check_classes(5000, [0.5, 0.5] + [0.0] * 8, mine) == []
+    (found,) = health.check_classes(7000, [1.0] + [0.0] * 9, mine)
+    assert "are a 1: mode collapse" in str(found["advice"])
+
+
+EVEN = [0.1] * 10
 
 
 def replay(name: str) -> list[dict]:
@@ -246,7 +257,7 @@ def replay(name: str) -> list[dict]:
         if step in spreads:
             said += health.check_samples(step, spreads[step] * CHECKERS)
         if step in classes:
-            said += health.check_classes(step, classes[step])
+            said += health.check_classes(step, classes[step], EVEN)
     return said
 
 

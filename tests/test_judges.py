@@ -51,7 +51,9 @@ def test_without_a_judge_a_run_says_once_how_to_get_one(capsys):
     assert "no judge for kmnist; python -m commands.train_judge --dataset kmnist" in said.err
     assert said.err.count("\n") == 1
     Examiner(dataset._replace(name="folder", judge="folder-of-three")).examine(None)
-    assert "3 pictures are too few to compare with" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "3 pictures are too few to compare with" in said.err
+    assert "looks at" not in said.out
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"digits": 5}', '{"digits": {"sha256": "0"}}'])

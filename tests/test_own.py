@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
 from commands import evaluate, publish, sample, train_judge
+from commands.export import load_trained, model
+from commands.invert import Nearest
 from commands.play_runs import Runs
 from common.data import load
+from common.errors import UserError
 from common.files.folder import array_md5
+from common.game import Game
 from common.judging import judge as judges
 from common.judging.reference import Reference
 from common.run import flags
-from common.run.runs import load_config, load_metrics
+from common.run.runs import how_made_square, load_config, load_game, load_metrics
+from docs.own_pictures import some
 from tests.conftest import check_refused, train
 
 import numpy as np
@@ -88,6 +94,7 @@ def test_a_run_that_goes_on_keeps_what_it_had(mine, tmp_path):
 
 def test_the_header_says_what_it_costs_and_what_was_chosen(mine, tmp_path, say):
     own = ["--dataset", "folder", "--data-dir", mine, "--eval-every", 0, "--output-dir", tmp_path / "run"]
+    check_refused(say(train, "dcgan", *own, "--batch-size", 121), "there are 120; take at most 120")
     said = say(train, "dcgan", *SHORT, "--batch-size", 8, "--max-steps", 1, *own)
     assert said.status == 0
     assert "folder, 120 images, 32x32 in colour, 0 MB in memory" in said.out
@@ -107,11 +114,16 @@ def test_figures_while_it_trains_and_the_best_generator(own_run, mine):
 def test_own_pictures_are_evaluated_and_published(own_run, tmp_path, say):
     said = say(evaluate.main, own_run, "--samples", 100)
     assert (said.status, said.err) == (0, "")
-    assert "120, by the features of CIFAR-10's judge: to compare with runs on the same pictures only" in said.out
+    assert (
+        "120 own pictures, by the features of CIFAR-10's judge: to compare with runs on the same pictures only"
+        in said.out
+    )
     assert "real, a half" in said.out
     said = say(publish.main, own_run, tmp_path / "card", "--samples", 100)
     assert (said.status, said.err) == (0, "")
     card = (tmp_path / "card/README.md").read_text(encoding="utf-8")
+    assert "of 120 own pictures, by the features of CIFAR-10's judge: to compare with runs on the same" in card
+    assert "test images" not in card
     assert "--dataset folder --data-dir FOLDER" in card
     assert "--size 64 --channels 3" in card
     program = (
@@ -122,6 +134,22 @@ def test_own_pictures_are_evaluated_and_published(own_run, tmp_path, say):
     found: dict[str, object] = {}
     exec(program, found)
     assert found["images"].shape == [64, 3, 64, 64]
+
+
+def test_the_recipe_of_a_card_makes_the_same_run(mine):
+    """Also where a flag took back what a folder chooses, and of how pictures are made square."""
+    from dcgan.train import build
+
+    given = ["--dataset", "folder", "--data-dir", str(mine), "--learning-rate", "0.0002", "--penalty", "0"]
+    given += ["--channels", "1", "--pad", "--background", "#88ccff"]
+    first = flags.parse_flags("dcgan", build, given)
+    config = {"family": "dcgan", "dataset": "folder", "flags": {**vars(first), **first.settings}}
+    words = shlex.split(publish.recipe(config))[2:]
+    again = flags.parse_flags("dcgan", build, [str(mine) if word == "FOLDER" else word for word in words])
+    assert vars(again) == vars(first)
+    for damage in ({"background": "mud"}, {"background": 5}, {"pad": "yes"}):
+        with pytest.raises(UserError, match="which cannot be"):
+            how_made_square({"flags": damage})
 
 
 def test_other_pictures_are_not_compared_with(own_run, mine, tmp_path, say):
@@ -143,11 +171,37 @@ def test_a_judge_of_their_classes(mine, own_run, tmp_path, monkeypatch, say):
     reference = Reference(large.judge, large.images, large.checksum)  # known at another size, by the same names
     assert not reference.borrowed
     assert (reference.seen.classes == large.labels).mean() > 0.9
+    monkeypatch.setattr(Game, "measure", lambda self, reference, run_dir: len(reference.unseen))  # families look there
     assert "by a judge of their classes" in say(evaluate.main, own_run, "--samples", 100).out
 
 
-def test_one_class_makes_no_judge(mine, say):
+def test_ones_own_classes_alone_are_drawn(mine, tmp_path, say):
+    """Two of the ten that the networks have room for: no sample is of a label that nothing was learnt of."""
+    run = tmp_path / "run"
+    flags = ["--dataset", "folder", "--data-dir", mine, "--parts", "three", "--eval-every", 0, "--output-dir", run]
+    said = say(train, "cgan", *SHORT, "--batch-size", 2, *flags)
+    assert (said.status, said.err) == (0, "")
+    assert "classes  0: blues, 1: reds" in said.out
+    with Image.open(run / "samples/0000_0001.png") as grid:
+        assert grid.size == (8 * 34 + 2, 2 * 34 + 2)  # a row for each
+    game = load_game(run)
+    labels = game.latent(RNG, 6)[:, game.latent_dim :].argmax(axis=1).ravel()
+    assert labels.tolist() == [0, 1, 0, 1, 0, 1]
+    check_refused(say(sample.main, run, "--digit", 2, "--out", tmp_path / "a.png"), "knows 2 classes, 0 to 1")
+    assert model(load_trained(run, "generator.params"))[0]["labels"] == 2  # the page for the browser draws the same
+    for damage in (["one"], [1, 2], "ab", ["x"] * 11):
+        config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+        (tmp_path / "config.json").write_text(json.dumps({**config, "classes": damage}))
+        with pytest.raises(UserError, match=r"classes is .* which cannot be"):
+            load_config(tmp_path)
+
+
+def test_one_class_makes_no_judge(mine, tmp_path, say):
     check_refused(say(train_judge.main, "--dataset", "folder", "--data-dir", mine / "reds"), "in no sub-folder")
+    shutil.copytree(mine / "reds", tmp_path / "mine/reds")
+    for made in ([train_judge.main], [train, "cgan"]):
+        said = say(*made, "--dataset", "folder", "--data-dir", tmp_path / "mine")
+        check_refused(said, "one sub-folder of pictures; classes may be 2 to 10")
 
 
 @pytest.mark.parametrize(("reds", "blues"), [(2, 1), (60, 9)])
@@ -173,14 +227,51 @@ def test_the_nearest_of_what_it_was_trained_on(own_run, mine, tmp_path, say):
         np.testing.assert_allclose(beside, real[apart.argmin()], atol=1e-5)
     found = Runs([own_run]).nearest(own_run.name, images[0])  # on the page of `commands.play`
     np.testing.assert_allclose(found[0], images[1], atol=1e-5)
+    (tmp_path / "one").mkdir()
+    shutil.copy(next(mine.rglob("*.png")), tmp_path / "one")
+    said = say(sample.main, own_run, "--nearest", "--data-dir", tmp_path / "one", "--out", tmp_path / "a.png")
+    assert said.status == 0
+    assert said.err == "note: these are not the pictures that it was trained on, or not all of them\n"
+    assert "held out: none, there is one only" in said.out
+
+
+def test_a_picture_to_invert_is_made_as_those_of_the_run(own_run, tmp_path, monkeypatch, say):
+    shutil.copytree(own_run, tmp_path / "run")
+    config = load_config(own_run)
+    config["flags"] |= {"pad": True, "background": "red"}
+    (tmp_path / "run/config.json").write_text(json.dumps(config))
+    Image.new("RGB", (90, 30), "blue").save(tmp_path / "wide.png")
+    monkeypatch.setattr(sample, "invert", lambda game, given, *_: Nearest(given, given, 0.0, 0.0))
+    said = say(sample.main, tmp_path / "run", "--invert", tmp_path / "wide.png", "--npy", tmp_path / "a.npy")
+    assert said.status == 0
+    given = np.load(tmp_path / "a.npy")[0]
+    assert given[:, 0, 0].tolist() == [1, -1, -1]
+    assert given[:, 32, 32].tolist() == [-1, -1, 1]
+
+
+def test_some_pictures_are_these_ones_whatever_was_there_before(mine, tmp_path):
+    for folder in (mine, mine / "blues", mine):
+        links = [path.resolve() for path in Path(some(folder, 30, tmp_path)).iterdir()]
+        assert len(links) == 30
+        assert all(folder in path.parents for path in links)
+
+
+def test_it_is_the_size_that_is_named(own_run, mine, tmp_path, say):
+    """Pictures of another --size are others, too."""
+    shutil.copytree(own_run, tmp_path / "run")
+    own = ["--dataset", "folder", "--data-dir", mine, "--batch-size", 20, "--output-dir", tmp_path / "run", "--resume"]
+    check_refused(say(train, "lsgan", *own), "--size was 64 and is now the default; resume with 64")
 
 
 def test_a_held_out_image_is_not_its_own_neighbour():
     real = RNG.normal(size=(5, 1, 2, 2)).astype(np.float32)
-    assert sample.closest(real[3], real) == (3, 0)
-    place, far = sample.closest(real[3], real, 3)
-    assert place != 3
-    assert far == pytest.approx(np.linalg.norm(real[place] - real[3]), rel=1e-5)
+    places, far = sample.closest(real[[3, 1]], real)
+    assert (places.tolist(), far.tolist()) == ([3, 1], [0, 0])
+    places, far = sample.closest(real[[3, 1]], real, np.array([3, 1]))
+    for image, but, place, distance in zip(real[[3, 1]], (3, 1), places, far):
+        apart = np.sqrt(((real - image) ** 2).sum(axis=(1, 2, 3)))
+        apart[but] = np.inf
+        assert (place, distance) == (apart.argmin(), pytest.approx(apart.min(), rel=1e-5))
 
 
 def test_a_file_for_each_and_a_film(own_run, tmp_path, say):
@@ -230,7 +321,7 @@ def test_one_picture_and_none_are_refused_at_every_size(tmp_path, say, size):
     (tmp_path / "mine").mkdir()
     check_refused(say(train, "dcgan", *own), "no pictures there")
     Image.new("RGB", (50, 50), "red").save(tmp_path / "mine/a.png")
-    check_refused(say(train, "dcgan", *own), "an update takes 32 images, there are 1")
+    check_refused(say(train, "dcgan", *own), "an update takes 32 images, there are 1; more are needed")
     (tmp_path / "mine/b.png").write_bytes((tmp_path / "mine/a.png").read_bytes()[:60])
     check_refused(say(train, "dcgan", *own), "b.png: ")
     assert not (tmp_path / "run").exists()

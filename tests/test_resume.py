@@ -67,8 +67,8 @@ def test_nothing_there_starts_new(tmp_path, say):
         (["--batch-size", "16"], "--batch-size was 32 and is now 16"),
         (["--learning-rate", "0.001"], "--learning-rate was 0.0002 and is now 0.001"),
         (["--beta1", "0.9"], "--beta1 was 0.5 and is now 0.9"),
-        (["--label-smoothing", "0.1"], "--label-smoothing was off and is now 0.1"),
-        (["--linear-decay"], "--linear-decay was off and is now True"),
+        (["--label-smoothing", "0.1"], "--label-smoothing was the default and is now 0.1"),
+        (["--linear-decay"], "--linear-decay was the default and is now True"),
     ],
 )
 def test_what_may_not_change_is_refused_with_both_values(half, flags, words, say):

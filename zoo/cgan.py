@@ -118,7 +118,7 @@ class CGAN(Conditional, GAN):
             fake = self.generator(self.ask(batch, y))
             real, wrong = self.discriminator(batch.images, y), self.discriminator(fake, y)
             if self.three:  # these are real: only the fit is wrong
-                wrong = [*wrong, self.discriminator(batch.images, hot(wrong_labels(batch)))[0]]
+                wrong = [*wrong, self.discriminator(batch.images, hot(wrong_labels(batch, self.classes)))[0]]
             loss_d = softplus(-paddle.concat(real)).mean() + softplus(paddle.concat(wrong)).mean()
             loss_d.backward()
             penalty = lazily(lambda: self.discriminator.steepness(batch.images, y), self.penalty, batch.step)

@@ -115,7 +115,7 @@ class StackGAN(Conditional):
 
         with self.turn(f"discriminator_{stage}"):
             real, fake = discriminator(beside(x, y)), discriminator(drawn())
-            misfit = discriminator(beside(x, hot(wrong_labels(batch))))
+            misfit = discriminator(beside(x, hot(wrong_labels(batch, self.classes))))
             loss_d = non_saturating.discriminator(real, paddle.concat([fake, misfit]))
             loss_d.backward()
             penalty = lazily(lambda: steepness([lambda x: beside(x, y), *discriminator], x), self.penalty, batch.step)
@@ -132,8 +132,8 @@ class StackGAN(Conditional):
         return enlarged(self.apply(self.generator.first, z))
 
     def show(self, batch: Batch) -> np.ndarray:
-        """A row for each digit, `[80, 1, 32, 32]`: four times stage I and, from the same noise, stage II."""
-        z = np.concatenate([self.latent(batch.rng, 4, digit) for digit in range(CLASSES)])
+        """A row for each digit, `[8 * classes, 1, 32, 32]`: four times stage I and, from the same noise, stage II."""
+        z = np.concatenate([self.latent(batch.rng, 4, digit) for digit in range(self.classes)])
         return in_turn(self.begin(z), self.sample(z), count=1)
 
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:

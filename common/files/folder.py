@@ -205,7 +205,7 @@ def read_all(paths: list[str], images: np.ndarray, how: tuple[object, ...]) -> N
                 reader.stdin.close()
                 for index in range(start, stop):
                     if reader.stdout.readinto(images[index].reshape(-1)) < images[index].size:
-                        said = reader.stderr.read().decode(errors="replace")
+                        said = reader.stderr.read().decode("utf-8", "surrogateescape")
                         if reader.wait() != BAD_INPUT:  # a decoder's crash ends that process, not this one
                             said = f"{paths[index]}: cannot be decoded; {pictures.NOT_WANTED}"
                         raise UserError(said)

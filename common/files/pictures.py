@@ -122,7 +122,7 @@ def main() -> int:
         try:
             pixels = read_picture(Path(os.fsdecode(path)), *how)
         except UserError as error:
-            sys.stderr.write(str(error))
+            sys.stderr.buffer.write(str(error).encode("utf-8", "surrogateescape"))  # whatever the screen writes in
             return BAD_INPUT
         sys.stdout.buffer.write(pixels.tobytes())
         sys.stdout.buffer.flush()

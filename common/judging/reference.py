@@ -51,8 +51,7 @@ class Reference:
         self.unseen, self.data_dir = unseen, data_dir
         record = load_record(dataset)
         known = is_own(dataset) or checksum == record["data"]
-        if is_own(dataset) and len(images) < FEWEST:
-            raise UserError(f"{len(images)} pictures are too few to compare with; at least {FEWEST}")
+        check_enough(dataset, images)
         stranger = f"the judge knows {dataset} ({record['data']}), not these images ({checksum})"
         if not known and not record.get("copies"):
             raise UserError(f"{stranger}; {how_to_train(dataset)}")
@@ -76,7 +75,7 @@ class Reference:
         if not is_own(self.dataset):
             return self.dataset
         how = "the features of CIFAR-10's judge" if self.borrowed else "a judge of their classes"
-        return f"your pictures, {len(self.seen):,}, by {how}: to compare with runs on the same pictures only"
+        return f"{len(self.seen):,} own pictures, by {how}: to compare with runs on the same pictures only"
 
     def _see_or_recall(self, images: np.ndarray) -> Judged:
         try:
@@ -125,6 +124,12 @@ class Reference:
     def judge_images(self, images: np.ndarray) -> dict[str, float]:
         """All metrics of generated images `[N, C, H, W]`, float32 in [-1, 1]."""
         return self.compare(self.see(images))
+
+
+def check_enough(dataset: str, images: np.ndarray) -> None:
+    """Raise `UserError` where one's own pictures are too few."""
+    if is_own(dataset) and len(images) < FEWEST:
+        raise UserError(f"{len(images)} pictures are too few to compare with; at least {FEWEST}")
 
 
 def floor_and_ceiling(reference: Reference, samples: int) -> dict[str, dict]:

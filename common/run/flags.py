@@ -83,17 +83,23 @@ def parse_flags(family: str, build: Callable, arguments: list[str] | None = None
 
 def by_itself(flags: argparse.Namespace, settings: list[Setting]) -> dict[str, Any]:
     """What settings are for the data set where the user says nothing. A run that goes on keeps what it has."""
-    defaults = {setting.name: setting.default for setting in settings}
-    found = {"channels": CHANNELS.get(flags.dataset, 3 if flags.dataset == "folder" else 1)}
-    if flags.dataset == "folder":  # some versions turned --augment on by themselves: their runs go on with it
-        found |= {"augment": False} | (OWN_PICTURES if defaults.get("penalty") == 0 else {})
-    found = {name: value for name, value in found.items() if name in defaults}
+    found = chosen_for(flags.dataset, settings)
     if flags.resume:
+        defaults = {setting.name: setting.default for setting in settings}
         with contextlib.suppress(UserError):  # there is no run yet, or its file is damaged: the checkpoint knows
             kept = {**defaults, **load_config(flags.output_dir).get("flags", {})}
             theirs = [setting for setting in settings if setting.name in found]
             return {s.name: checked(s, kept[s.name] or s.default, flags.output_dir) for s in theirs}
     return found
+
+
+def chosen_for(dataset: str, settings: list[Setting]) -> dict[str, Any]:
+    """The settings, by name, that a data set has a default of its own for."""
+    defaults = {setting.name: setting.default for setting in settings}
+    found = {"channels": CHANNELS.get(dataset, 3 if dataset == "folder" else 1)}
+    if dataset == "folder":  # some versions turned --augment on by themselves: their runs go on with it
+        found |= {"augment": False} | (OWN_PICTURES if defaults.get("penalty") == 0 else {})
+    return {name: value for name, value in found.items() if name in defaults}
 
 
 def add_setting(parser: argparse._ArgumentGroup, setting: Setting) -> None:

@@ -32,7 +32,7 @@ SAMPLES_WARM_UP = 500
 GROWTH = 1.1  # of that spread over `WINDOW` steps: samples that are alike because they are still grey grow apart
 CLASSES_WARM_UP = 1000  # and before it the first epochs of a small data set lack digits
 TIMES = 2  # a trouble is reported: when it begins, and when it is back
-FEW_CLASSES, RARE = 5, 0.01  # digits that make up less than 1% of the samples; healthy epochs have none
+COMMON, RARE = 0.05, 0.01  # digits of 5% of the real images or more, 1% of the samples; healthy epochs have all
 
 
 class Health:
@@ -139,12 +139,13 @@ class Health:
                     "for every latent vector. Take earlier weights, or another seed", ratio=ratio),
         )  # fmt: skip
 
-    def check_classes(self, step: int, shares: list[float]) -> list[dict]:
-        """What begins to be wrong with the shares of the ten classes among many samples."""
+    def check_classes(self, step: int, shares: list[float], real: list[float]) -> list[dict]:
+        """What begins to be wrong with the shares of the classes among many samples; `real`: among real images."""
         what = Message("digits are missing") if self.classes == "digits" else Message("classes are missing")
-        missing = [digit for digit, share in enumerate(shares) if share < RARE]
+        common = [digit for digit, share in enumerate(real) if share >= COMMON]
+        missing = [digit for digit in common if shares[digit] < RARE]
         return self._report(
-            step, what, step >= CLASSES_WARM_UP and len(missing) >= FEW_CLASSES,
+            step, what, step >= CLASSES_WARM_UP and 2 * len(missing) >= len(common),
             Message("less than {rare:.0%} of the samples are a {missing}: mode collapse",
                     rare=RARE, missing=", ".join(map(str, missing))),
         )  # fmt: skip

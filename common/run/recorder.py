@@ -11,7 +11,7 @@ from common.data import Dataset, as_float
 from common.errors import UserError
 from common.game import Batch, Game, on_device
 from common.judging.judge import Judged, load_record
-from common.judging.reference import Reference
+from common.judging.reference import Reference, check_enough
 from common.language import _, shown
 from common.machine import onednn
 from common.rng import FIXED, STATISTICS, random_numbers
@@ -142,7 +142,8 @@ class Recorder:
         self._show_features(step, epoch)
         self.progress.say(_("epoch {epoch}: Fréchet distance {metrics}", epoch=epoch + 1, metrics=metrics_line(found)))
         if not self.examiner.reference.borrowed:
-            self._warn(self.health.check_classes(step, found["raw"]["classes"]))
+            real = self.examiner.reference.shares.tolist()
+            self._warn(self.health.check_classes(step, found["raw"]["classes"], real))
         nearer = min(found, key=lambda name: found[name]["frechet"])
         if found[nearer]["frechet"] < self.best:
             self.best = found[nearer]["frechet"]
@@ -213,6 +214,7 @@ class Examiner:
                 images, _labels, checksum = data.load_labelled(name, "train")
             try:
                 load_record(name)
+                check_enough(name, images)
                 tqdm.write(_("the judge looks at the real images; kept for later runs"), file=sys.stdout)
                 self.reference = Reference(name, images, checksum)
                 if self.dataset.judge:

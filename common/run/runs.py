@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
 
-from common.data import DATASETS, Dataset, load
+from common.data import CLASSES, DATASETS, Dataset, load
 from common.errors import UserError
 from common.files.weights import load_into
 from common.game import Game
@@ -17,6 +18,7 @@ from common.run.logs import PLACE, read_lines, read_losses
 from common.settings import Setting, settings_of
 
 import numpy as np
+from PIL import ImageColor
 
 
 def load_config(run_dir: Path) -> dict[str, Any]:
@@ -40,6 +42,7 @@ def load_config(run_dir: Path) -> dict[str, Any]:
         "flags": isinstance(config.get("flags", {}), dict),
         "dataset": config.get("dataset", "mnist") in DATASETS,
         "scores": are_scores(scores),
+        "classes": are_classes(config.get("classes", [])),
     }
     for name in right:
         if not right[name]:
@@ -51,6 +54,12 @@ def are_scores(found: object) -> bool:
     """Whether this is what D is taught to answer for fake and for real images, or None."""
     pair = isinstance(found, list) and len(found) == 2 and {*map(type, found)} <= {int, float}
     return found is None or (pair and bool(np.isfinite(found).all()))
+
+
+def are_classes(found: object) -> bool:
+    """Whether these are names of one's own classes, or none."""
+    names = isinstance(found, list) and all(isinstance(name, str) for name in found)
+    return names and (not found or 2 <= len(found) <= CLASSES)
 
 
 def way_out(run_dir: Path) -> str:
@@ -158,6 +167,7 @@ def load_game(run_dir: Path, weights: str = "generator.params") -> Game:
         del kept["channels"]
     settings = {s.name: checked(s, kept[s.name], run_dir) for s in settings_of(build) if s.name in kept}
     game = build(**settings)
+    game.classes = len(config.get("classes", [])) or game.classes
     for name, network in game.networks.items():
         path = run_dir / (weights if name == "generator" else f"{name}.params")
         if name == "generator" or path.exists():
@@ -171,11 +181,21 @@ def own_pictures(config: dict[str, Any], image: tuple[int, int, int], data_dir: 
     Raises:
         UserError: the `config` names no folder, or there is none (any more).
     """
-    kept = config.get("flags", {})
-    named, background, pad = data_dir or kept.get("data_dir"), kept.get("background", "white"), kept.get("pad", False)
-    if not isinstance(named, (str, Path)) or not isinstance(background, str) or not isinstance(pad, bool):
+    named, (background, pad) = data_dir or config.get("flags", {}).get("data_dir"), how_made_square(config)
+    if not isinstance(named, (str, Path)):
         raise UserError("--data-dir: this run was trained on somebody's own pictures; name a folder of such ones")
     return load("folder", named, image, background=background, pad=pad)
+
+
+def how_made_square(config: dict[str, Any]) -> tuple[str, bool]:
+    """The `--background` and `--pad` of a run, whose `config.json` a stranger may have written."""
+    kept = config.get("flags", {})
+    background, pad = kept.get("background", "white"), kept.get("pad", False)
+    with contextlib.suppress(ValueError, TypeError, AttributeError):  # of what is no colour, or no text
+        ImageColor.getrgb(background)
+        if isinstance(pad, bool):
+            return background, pad
+    raise UserError(f"config.json: background is {background!r} and pad {pad!r}, which cannot be")
 
 
 def each_once(run_dirs: list[Path]) -> list[Path]:

@@ -45,12 +45,15 @@ def print_header(config: dict, images: np.ndarray, steps: int, start: int, earli
     print(_("{family} on {device} ({threads}), Paddle {version}", **values))
     about = described(images) if own else ""
     print(_("data     {name}, {images:,} images", name=config["dataset"], images=len(images)) + about)
+    if config["classes"]:
+        numbered = ", ".join(f"{label}: {name}" for label, name in enumerate(config["classes"]))
+        print(_("classes  {numbered}", numbered=numbered))
     resumed = _(", resumed after {start:,}", start=start) if start else ""
     values = {"steps": steps, "batch": flags["batch_size"], "seed": flags["seed"]}
     print(_("training {steps:,} steps of {batch} images, seed {seed}", **values) + resumed)
     if own:
         chosen = ", ".join([f"{name} {value}" for name, value in config["identity"].items() if name[:2] == "--"][2:])
-        print(_("settings {chosen}: those that you did not give are chosen for your own pictures", chosen=chosen))
+        print(_("settings {chosen}: where you gave none, the defaults for your own pictures", chosen=chosen))
     sizes = ", ".join(f"{name} {size:,}" for name, size in config["parameters"].items())
     print(_("networks {sizes} parameters", sizes=sizes))
     print(_("results  {folder}", folder=Path(flags["output_dir"]).resolve()), flush=True)

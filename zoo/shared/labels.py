@@ -21,14 +21,14 @@ def hot(labels: Tensor) -> Tensor:
     return one_hot(labels, CLASSES).unsqueeze([2, 3])
 
 
-def wrong_labels(batch: Batch) -> Tensor:
-    """A label for each image that is not its own, `[N]`."""
-    return (batch.labels + batch.draw(lambda rng, count: rng.integers(1, CLASSES, count))) % CLASSES
+def wrong_labels(batch: Batch, classes: int) -> Tensor:
+    """A label for each image that is not its own, of the first `classes`, `[N]`."""
+    return (batch.labels + batch.draw(lambda rng, count: rng.integers(1, classes, count))) % classes
 
 
-def one_hots(count: int, label: int | None) -> np.ndarray:
-    """`label` `count` times, or without one the classes in turn, one-hot: `[count, 10, 1, 1]`."""
-    labels = np.arange(count) % CLASSES if label is None else np.full(count, label)
+def one_hots(count: int, label: int | None, classes: int = CLASSES) -> np.ndarray:
+    """`label` `count` times, or without one the first `classes` in turn, one-hot: `[count, 10, 1, 1]`."""
+    labels = np.arange(count) % classes if label is None else np.full(count, label)
     return np.eye(CLASSES, dtype=np.float32)[labels][:, :, None, None]
 
 
@@ -47,15 +47,15 @@ class Conditional(Game):
 
     def latent(self, rng: np.random.Generator, count: int, label: int | None = None) -> np.ndarray:
         """`[count, 110, 1, 1]`: noise, then the label one-hot; without a label the digits in turn."""
-        return np.concatenate([super().latent(rng, count), one_hots(count, label)], axis=1)
+        return np.concatenate([super().latent(rng, count), one_hots(count, label, self.classes)], axis=1)
 
     def ask(self, batch: Batch, y: Tensor) -> Tensor:
         """Latent vectors with noise for this batch that ask for its labels, one-hot `y`: `[N, 110, 1, 1]`."""
         return paddle.concat([batch.draw(super().latent), y], axis=1)
 
     def show(self, batch: Batch) -> np.ndarray:
-        """A row for each digit, `[80, C, H, W]`."""
-        return self.sample(np.concatenate([self.latent(batch.rng, 8, digit) for digit in range(CLASSES)]))
+        """A row for each digit, `[8 * classes, C, H, W]`."""
+        return self.sample(np.concatenate([self.latent(batch.rng, 8, digit) for digit in range(self.classes)]))
 
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
         """Whether G draws the digit that it is asked for."""
