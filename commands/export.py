@@ -19,11 +19,10 @@ import tempfile
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
-from commands.export_page import PRECISIONS, described, leaves, principal, replay
+from commands.export_page import PRECISIONS, described, judge_of, leaves, principal, replay
 from common.data import CLASSES
 from common.errors import DONE, UserError
 from common.game import Game
-from common.judging.judge import classify, load_judge
 from common.run.artifacts import atomic
 from common.run.commandline import Parser, command, user_path
 from common.run.families import title
@@ -36,7 +35,6 @@ from paddle import Tensor, inference, nn
 COUNT = 64  # latent vectors that what was written is tried on
 # How far apart pictures in [-1, 1] may be: by the same numbers; by those in another order; by rounded ones.
 EXACT, SAME, CLOSE = 1e-5, 1e-4, 1e-2
-READ = 2e-2  # and probabilities, which the page shows in whole per cents
 PATIENCE = 300  # seconds for a browser
 MAX_BYTES = 6 * 2**20  # of a page
 NEEDED = {"onnx": ("paddle2onnx", "onnxruntime")}  # packages
@@ -221,20 +219,6 @@ def to_html(trained: list[Trained], folder: Path) -> str:
     drawn = zip(in_browser(path, trained), rounded)
     same = [compare(*each, SAME, "the page in Chromium") for each in drawn]
     return f"{'; '.join(apart)}; by these weights Chromium draws the same to {', '.join(same)}"
-
-
-def judge_of(dataset: str, pictures: np.ndarray) -> list[dict[str, Any]]:
-    """The judge of a data set as the page wants it: of the fewest bits by which no probability that it gives a digit
-    of `pictures [N, 1, 32, 32]` changes by more than 2e-2."""
-    right = classify(load_judge(dataset), pictures).probabilities
-    for precision in PRECISIONS:
-        layers = leaves(copy.deepcopy(load_judge(dataset)))
-        whole = [described(layer, precision) for layer in layers]
-        logits = replay(layers, pictures, precision)
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        if np.abs(odds / odds.sum(axis=1, keepdims=True) - right).max() <= READ:
-            break
-    return whole
 
 
 def model(trained: Trained) -> tuple[dict[str, Any], Trained, str]:

@@ -280,27 +280,7 @@ def resume(game: Game, folder: Path, mine: dict) -> dict | None:
     content, path, problem = found
     if problem:
         print(f"warning: {problem}; going on from the checkpoint before it", file=sys.stderr)
-    its = content["identity"]
-    for name in sorted({**mine, **its}, key="data set".__eq__):  # last: --size makes others of one's own pictures
-        now, then = (known.get(name, _("the default")) for known in (mine, its))
-        if now != then and all(str(one).startswith("folder ") for one in (now, then)):
-            raise UserError(
-                _(
-                    "{path}: it was trained on other pictures, or with another --background or --pad; give it those, "
-                    "or train without --resume",
-                    path=path,
-                )
-            )
-        if now != then:
-            raise UserError(
-                _(
-                    "{path}: {name} was {then} and is now {now}; resume with {then}, or without --resume",
-                    path=path,
-                    name=name,
-                    then=then,
-                    now=now,
-                )
-            )
+    checkpoint.check_identity(path, mine, content["identity"])
     checkpoint.restore(game, content, path)
     if "computed by" in content:  # earlier versions computed in one way
         onednn.go_on_with(content["computed by"])
