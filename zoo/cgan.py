@@ -32,6 +32,7 @@ from typing import Literal
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from common.data import CLASSES
 from common.game import Batch
 from common.gan import GAN
 from common.init import weights_init
@@ -42,7 +43,7 @@ from common.machine.convolutions import Conv2D
 from common.penalty import lazily, steepness
 from common.settings import Channels, Decay, Rate, Size, Weight
 from common.train import run
-from zoo.shared.labels import CLASSES, Conditional, beside, hot, wrong_labels
+from zoo.shared.labels import Conditional, beside, hot, wrong_labels
 from zoo.shared.rows import answers, row
 
 import paddle

@@ -30,6 +30,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from common.data import CLASSES
 from common.ema import EMA
 from common.game import Batch, Yardstick, adams
 from common.init import weights_init
@@ -44,7 +45,7 @@ from common.settings import Count, Rate, Weight
 from common.train import run
 from zoo.shared.digits import MEASURED
 from zoo.shared.grids import in_turn
-from zoo.shared.labels import CLASSES, Conditional, beside, hot, wrong_labels
+from zoo.shared.labels import Conditional, beside, hot, wrong_labels
 from zoo.shared.layers import Residual, convolution
 from zoo.shared.rows import answers, row
 

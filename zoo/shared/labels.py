@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from common.data import CLASSES
 from common.game import Batch, Game, Yardstick
 from common.judging.reference import Reference
 from zoo.shared.digits import MEASURED
@@ -12,8 +13,6 @@ import numpy as np
 import paddle
 from paddle import Tensor
 from paddle.nn.functional import one_hot
-
-CLASSES = 10
 
 
 def hot(labels: Tensor) -> Tensor:
