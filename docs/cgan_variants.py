@@ -14,6 +14,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common import data
+from common.data import CLASSES
 from common.errors import DONE
 from common.game import Batch
 from common.judging.judge import classify, load_judge
@@ -23,7 +24,6 @@ from common.run import artifacts
 from common.run.commandline import MOST_IMAGES, Parser, command, seed_number, user_path, whole_number
 from common.run.flags import DATA_DIR_HELP
 from zoo.cgan import CGAN
-from zoo.shared.labels import CLASSES
 
 import numpy as np
 import paddle

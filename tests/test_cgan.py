@@ -6,11 +6,12 @@ from pathlib import Path
 
 from commands import sample
 from common import data
+from common.data import CLASSES
 from common.run.families import builder
 from tests.conftest import batch_of, make_gan, train
 from tests.runs import TOY
 from zoo.cgan import CGAN
-from zoo.shared.labels import CLASSES, Conditional
+from zoo.shared.labels import Conditional
 
 import numpy as np
 import paddle
