@@ -57,7 +57,7 @@ NOISE, CATEGORIES, NUMBERS = 62, 10, 2  # in a latent vector, in this order
 
 
 class Quiet(Generator):
-    """DCGAN's generator of noise and a code, to which the noise is `scale` times as loud."""
+    """DCGAN's generator of noise and a code, to which all but the category is `scale` times as loud."""
 
     def __init__(self, scale: float) -> None:
         super().__init__(NOISE + CATEGORIES + NUMBERS)
@@ -65,7 +65,8 @@ class Quiet(Generator):
 
     def forward(self, z: Tensor) -> Tensor:
         """`z [N, 74, 1, 1]` to images `[N, 1, 32, 32]` in [-1, 1]."""
-        return super().forward(paddle.concat([self.scale * z[:, :NOISE], z[:, NOISE:]], axis=1))
+        noise, category, numbers = z[:, :NOISE], z[:, NOISE:-NUMBERS], z[:, -NUMBERS:]
+        return super().forward(paddle.concat([self.scale * noise, category, self.scale * numbers], axis=1))
 
 
 def misread(read: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
