@@ -11,7 +11,7 @@ from common.run.families import builder
 from common.run.recorder import Recorder
 from tests.conftest import batch_of, make_gan, train
 from zoo.bigan import pairs, relative_distance
-from zoo.infogan import CATEGORIES, NOISE, matched_share, misread
+from zoo.infogan import CATEGORIES, NOISE, NUMBERS, matched_share, misread
 from zoo.shared.codes import known_by_neighbour
 
 import numpy as np
@@ -62,13 +62,16 @@ def test_infogans_latent_vectors_are_noise_a_category_and_two_numbers(label):
     assert (np.delete(free, np.s_[62:72], axis=1) == np.delete(latent, np.s_[62:72], axis=1)).all()
 
 
-def test_gs_noise_is_as_loud_as_the_flag_says_and_the_code_is_whole():
-    """At 1 it is DCGAN's generator; at 0 the noise changes nothing, the category does."""
+def test_gs_noise_and_numbers_are_as_loud_as_the_flag_says_and_the_category_is_whole():
+    """At 1 it is DCGAN's generator; at 0 noise and numbers change nothing, the category does."""
     quiet, plain = (builder("infogan")(noise_scale=scale).generator for scale in (0.0, 1.0))
     z = paddle.to_tensor(make_gan("infogan").latent(np.random.default_rng(0), 6))
-    other = paddle.concat([z[:, :NOISE] * -1, z[:, NOISE:]], axis=1)
-    assert (quiet(z).numpy() == quiet(other).numpy()).all()
-    assert (plain(z).numpy() != plain(other).numpy()).any()
+    category = z[:, NOISE:-NUMBERS]
+    noise_turned = paddle.concat([z[:, :NOISE] * -1, category, z[:, -NUMBERS:]], axis=1)
+    numbers_turned = paddle.concat([z[:, :NOISE], category, z[:, -NUMBERS:] * -1], axis=1)
+    for other in (noise_turned, numbers_turned):
+        assert (quiet(z).numpy() == quiet(other).numpy()).all()
+        assert (plain(z).numpy() != plain(other).numpy()).any()
     assert (plain(z).numpy() == plain.gen(z).numpy()).all()
     assert (quiet(z).numpy()[0] != quiet(z).numpy()[1]).any()
 
