@@ -36,10 +36,32 @@ def interrupted(number, frame):
         os._exit(130)
 
 
+def not_imported(kind, error, trace):
+    """An exception while a program still imports: a line, where a library of `PACKAGES` raised it while it loaded."""
+    seen = trace
+    while seen and seen.tb_frame.f_globals.get("__name__", "").partition(".")[0] not in PACKAGES:
+        seen = seen.tb_next
+    if seen is None or seen.tb_frame.f_code.co_name != "<module>":  # our own fault, or a student's
+        sys.__excepthook__(kind, error, trace)
+        return
+    library = seen.tb_frame.f_globals["__name__"].partition(".")[0]
+    begins = {"matplotlib": "MPL", "paddle": "FLAGS_"}.get(library, library.upper() + "_")
+    problem = _(
+        '{library} cannot be imported ({error}); python -c "import {library}" says where. Is a variable of the '
+        "environment wrong ({variables})? Else make the environment anew: rm -r .venv, then make setup",
+        library=library,
+        error="{}: {}".format(kind.__name__, " ".join(str(error).split())),
+        variables=", ".join(sorted(name for name in os.environ if name.startswith(begins))) or begins + "…",
+    )
+    sys.stderr.write(_("error: {problem}", problem=problem) + "\n")
+    sys.stderr.flush()
+    os._exit(2)
+
+
 def quiet_until_it_runs():
-    """Let Ctrl-C end a program of this repository with a line until `command` of `run/commandline.py` takes over:
-    importing takes a second or two. A notebook, a test or a program from elsewhere that imports `common` keeps what it
-    has."""
+    """Let Ctrl-C and a library that does not load end a program of this repository with a line until `command` of
+    `run/commandline.py` takes over: importing takes a second or two. A notebook, a test or a program from elsewhere
+    that imports `common` keeps what it has."""
     program = getattr(sys.modules["__main__"], "__file__", None)
     if program:
         folder = os.path.dirname
@@ -51,6 +73,7 @@ def quiet_until_it_runs():
     main_thread = threading.current_thread() is threading.main_thread()
     if ours:
         gc.disable()  # to look for garbage in all that is imported takes a quarter of that time, and there is none
+        sys.excepthook = not_imported
     if ours and main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, interrupted)
 
@@ -62,6 +85,7 @@ def imported():
     if not gc.isenabled():
         gc.freeze()
         gc.enable()
+        sys.excepthook = sys.__excepthook__
         if "paddle" in sys.modules:
             sys.modules["paddle"].disable_signal_handler()
         faulthandler.enable(sys.__stderr__)

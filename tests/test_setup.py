@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import sys
+from pathlib import Path
 
 import common
 from common.errors import UserError
@@ -67,6 +68,38 @@ def test_what_is_needed_is_what_is_listed():
     for name in ("requirements.txt", "requirements-cpu.txt"):
         listed = (ROOT / name).read_text()
         assert [package for package in common.PACKAGES.values() if package not in listed] == []
+
+
+def broken(folder: Path, library: str) -> dict[str, str]:
+    """An environment in which a shared library that `library` needs is not there."""
+    (folder / library).mkdir()
+    (folder / library / "__init__.py").write_text("raise ImportError('libgomp.so.1:\\n no such file')")
+    return {"PYTHONPATH": str(folder)}
+
+
+@pytest.mark.parametrize(
+    ("library", "environment", "words"),
+    [
+        ("tqdm", {"TQDM_MININTERVAL": "x"}, "could not convert string to float: 'x'); python -c"),
+        ("tqdm", {"TQDM_MININTERVAL": "x"}, "Is a variable of the environment wrong (TQDM_MININTERVAL)?"),
+        ("matplotlib", {"MPLBACKEND": "garbage"}, "wrong (MPLBACKEND"),
+        ("paddle", broken, "(ImportError: libgomp.so.1: no such file)"),
+    ],
+)
+def test_a_library_that_does_not_load_is_one_line_and_status_2(library, environment, words, tmp_path):
+    done = call("-m", "commands.compare", **(environment(tmp_path, library) if callable(environment) else environment))
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {library} cannot be imported (")
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_what_our_own_code_does_wrong_with_a_library_shows_where(capsys):
+    """As a student's file does: the library has loaded, what it is given is wrong."""
+    with pytest.raises(ValueError, match="at least one array") as raised:
+        np.stack([])
+    common.not_imported(raised.type, raised.value, raised.tb)
+    assert "Traceback" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["dcgan/train.py", "zoo/cgan.py", "-m commands.sample"])
