@@ -248,7 +248,7 @@ def draw_curves(results: dict) -> Figure:
             distance.fill_between(epochs, table.min(axis=0), table.max(axis=0), color=colours[family], alpha=0.15)
         for run in members:
             found_by = run["by epoch"]
-            if "loss_d" in found_by:
+            if min(found_by.get("loss_d", [0])) > 0:  # a critic's difference of scores has no logarithm
                 loss_d.plot(epochs, found_by["loss_d"], linewidth=1, **style)
             if "score_real" in found_by:
                 lead.plot(epochs, np.subtract(found_by["score_real"], found_by["score_fake"]), linewidth=1, **style)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 import shutil
@@ -12,7 +13,7 @@ import time
 from pathlib import Path
 
 from commands import results
-from commands.results_report import EQUAL, report, spread_of
+from commands.results_report import EQUAL, draw_curves, report, spread_of
 from commands.results_summary import won
 from common.run.families import families
 from common.run.runs import load_losses, load_metrics
@@ -336,6 +337,15 @@ def test_what_is_published_is_what_the_report_says(family):
     runs = [run for run in found["runs"].values() if run["recipe"] == best_recipes()[family]]
     hashes = [digest for run in runs for digest in run["sha256"].values()]
     assert hashlib.sha256(content).hexdigest() in hashes
+
+
+def test_a_critics_losses_which_have_no_logarithm_are_not_plotted():
+    """Matplotlib would warn, and here a warning fails."""
+    run = {"recipe": "wgan_gp --epochs 2", "seed": 0}
+    by_epoch = {"epoch": [1, 2], "raw": [9.0, 8.0], "ema": [9.0, 7.0], "loss_d": [-3.0, -2.0]}
+    figure = draw_curves({"runs": {"wgan_gp-epochs-2-0": {**run, "by epoch": by_epoch}}})
+    figure.savefig(io.BytesIO())
+    assert [len(axes.lines) for axes in figure.axes] == [1, 0, 0]
 
 
 def test_the_committed_report_is_made_of_the_committed_json(tmp_path, say):
