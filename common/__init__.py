@@ -47,9 +47,10 @@ def not_imported(kind, error, trace):
     library = seen.tb_frame.f_globals["__name__"].partition(".")[0]
     begins = {"matplotlib": "MPL", "paddle": "FLAGS_"}.get(library, library.upper() + "_")
     problem = _(
-        '{library} cannot be imported ({error}); python -c "import {library}" says where. Is a variable of the '
+        '{library} cannot be imported ({error}); {python} -c "import {library}" says where. Is a variable of the '
         "environment wrong ({variables})? Else make the environment anew: rm -r .venv, then make setup",
         library=library,
+        python=sys.executable,
         error="{}: {}".format(kind.__name__, " ".join(str(error).split())),
         variables=", ".join(sorted(name for name in os.environ if name.startswith(begins))) or begins + "…",
     )

@@ -80,7 +80,7 @@ def broken(folder: Path, library: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("library", "environment", "words"),
     [
-        ("tqdm", {"TQDM_MININTERVAL": "x"}, "could not convert string to float: 'x'); python -c"),
+        ("tqdm", {"TQDM_MININTERVAL": "x"}, f"float: 'x'); {sys.executable} -c \"import tqdm\" says"),
         ("tqdm", {"TQDM_MININTERVAL": "x"}, "Is a variable of the environment wrong (TQDM_MININTERVAL)?"),
         ("matplotlib", {"MPLBACKEND": "garbage"}, "wrong (MPLBACKEND"),
         ("paddle", broken, "(ImportError: libgomp.so.1: no such file)"),
