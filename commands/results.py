@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from commands.evaluate import WEIGHTS, judge_runs
-from commands.results_report import SHOWN, bare, by_recipe, draw_curves, report
+from commands.results_report import SHOWN, bare, draw_curves, report
 from commands.results_summary import by_epoch, won
 from commands.sample import reconstructed
 from common.errors import DONE, INTERRUPTED, UserError
@@ -280,8 +280,9 @@ def write_report(results: dict, out: Path) -> None:
     """`results.md` and its curves, from `results` alone."""
     with atomic(out / "results.md") as file:
         file.write(report(results).encode())
-    if by_recipe(results, equal=False):
-        save_figure(out / "images" / "results.png", draw_curves(results))
+    curves = draw_curves(results)
+    if curves:
+        save_figure(out / "images" / "results.png", curves)
 
 
 def commit() -> str:

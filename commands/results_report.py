@@ -37,6 +37,11 @@ def by_recipe(results: dict, equal: bool) -> dict[str, list[dict]]:
     return found
 
 
+def by_epochs(recipes: dict[str, list[dict]]) -> dict[str, list[dict]]:
+    """Those of the recipes that came to the end of an epoch: the others have no curves."""
+    return {recipe: members for recipe, members in recipes.items() if members[0]["by epoch"]["epoch"]}
+
+
 def heading(recipe: str) -> str:
     """ "dcgan --linear-decay" as "DCGAN --linear-decay"; the length of the first table's runs is not said."""
     family, *changes = bare(recipe).split()
@@ -134,7 +139,9 @@ def longer(recipes: dict[str, list[dict]], anchors: dict[str, dict]) -> list[str
     """The sections on all other runs."""
     recipes = {recipe: members for recipe, members in recipes.items() if members[0]["final"]}
     lines = ["## Longer runs and other recipes", "", "Each name is a family and the flags of its command.", ""]
-    lines += ["![Fréchet distance, D's loss and D's lead by epoch](images/results.png)", ""]
+    judged = by_epochs(recipes)
+    if judged:
+        lines += ["![Fréchet distance, D's loss and D's lead by epoch](images/results.png)", ""]
     lines += [f"| | {' | '.join(name for name, _ in SHOWN.values())} |", "| --- |" + " --- |" * len(SHOWN)]
     for recipe, members in recipes.items():
         for kind in members[0]["final"]:
@@ -147,7 +154,6 @@ def longer(recipes: dict[str, list[dict]], anchors: dict[str, dict]) -> list[str
                 f"| {name}{suffix} | {' | '.join(form.format(row[key]) for key, (_, form) in SHOWN.items())} |"
             )
     lines += ["", *winning(recipes), ""]
-    judged = {recipe: members for recipe, members in recipes.items() if members[0]["by epoch"]["epoch"]}
     lines += [line for recipe, members in judged.items() for line in by_epoch(recipe, members)]
     seeds = sorted({run["seed"] for members in recipes.values() for run in members})
     lines += ["## What they draw", "", "The same 64 latent vectors, each run's moving average.", ""]
@@ -228,10 +234,12 @@ def reproduce(runs: dict[str, dict]) -> list[str]:
     return lines
 
 
-def draw_curves(results: dict) -> Figure:
+def draw_curves(results: dict) -> Figure | None:
     """Fréchet distances, losses and D's lead by epoch, of the recipes DRAWN, or of the first ones where none of them is
-    there: a colour for each family, broken lines for the course's settings."""
-    found = by_recipe(results, False)
+    there: a colour for each family, broken lines for the course's settings. None where no run has curves."""
+    found = by_epochs(by_recipe(results, False))
+    if not found:
+        return None
     recipes = [recipe for recipe in DRAWN if recipe in found] or [*found][: len(DRAWN)]
     names = dict.fromkeys(recipe.split()[0] for recipe in recipes)
     colours = dict(zip(names, FAMILY_COLOURS))

@@ -15,6 +15,7 @@ from pathlib import Path
 from commands import results
 from commands.results_report import EQUAL, draw_curves, report, spread_of
 from commands.results_summary import won
+from common.judging.tables import COLUMNS
 from common.run.families import families
 from common.run.runs import load_losses, load_metrics
 from docs import hero
@@ -346,6 +347,15 @@ def test_a_critics_losses_which_have_no_logarithm_are_not_plotted():
     figure = draw_curves({"runs": {"wgan_gp-epochs-2-0": {**run, "by epoch": by_epoch}}})
     figure.savefig(io.BytesIO())
     assert [len(axes.lines) for axes in figure.axes] == [1, 0, 0]
+
+
+def test_runs_that_ended_within_their_first_epoch_are_reported_without_curves(tmp_path):
+    empty = {"epoch": [], "raw": [], "ema": [], "loss_d": [], "score_real": [], "score_fake": []}
+    run = {"recipe": "dcgan --max-steps 5", "seed": 0, "dataset": "digits", "by epoch": empty, "picture": "short.png"}
+    run |= {"final": {"EMA": dict.fromkeys(COLUMNS, 1.0)}, "commit": "", "processor": "", "versions": {}, "sha256": {}}
+    results.write_report({"samples": 100, "anchors": {}, "runs": {"short": run}}, tmp_path)
+    assert "results.png" not in (tmp_path / "results.md").read_text()
+    assert [path.name for path in tmp_path.iterdir()] == ["results.md"]
 
 
 def test_the_committed_report_is_made_of_the_committed_json(tmp_path, say):
