@@ -22,8 +22,8 @@ from typing import Any, Callable, NamedTuple
 from commands.export_page import PRECISIONS, described, judge_of, leaves, principal, replay
 from common.data import CLASSES
 from common.errors import DONE, UserError
+from common.files.atomic import write_all
 from common.game import Game
-from common.run.artifacts import atomic
 from common.run.commandline import Parser, command, user_path
 from common.run.families import title
 from common.run.runs import best_weights, labels, load_config, load_game
@@ -85,9 +85,8 @@ def main(arguments: list[str] | None = None) -> int:
         said = FORMATS[flags.format](trained, Path(scratch))
         made = sorted(Path(scratch).glob("generator.*"))
         size = sum(path.stat().st_size for path in made)
-        for path in made:
-            with atomic(flags.out / path.name if flags.format == "paddle" else flags.out) as file:
-                file.write(path.read_bytes())
+        out = {path: flags.out / path.name if flags.format == "paddle" else flags.out for path in made}
+        write_all({out[path]: path.read_bytes() for path in made})
     print(f"{flags.out}: {size / 1e6:.1f} MB, {said}")
     return DONE
 

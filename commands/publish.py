@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import io
 import shlex
 import sys
 from pathlib import Path
@@ -15,12 +14,13 @@ from commands.evaluate import WEIGHTS, judge_runs, yardstick_table
 from commands.results_summary import CURVE
 from common.data import CLASSES
 from common.errors import DONE, UserError
+from common.files.atomic import write_all
 from common.files.names import encoded
 from common.files.weights import load_params
 from common.game import Game, Yardstick
 from common.judging.tables import table
 from common.layers import Generator
-from common.run.artifacts import atomic, save_json
+from common.run.artifacts import as_json, as_params
 from common.run.commandline import MOST_IMAGES, Parser, command, user_path, whole_number
 from common.run.families import builder, script, title
 from common.run.flags import DATA_DIR_HELP, chosen_for, flag_of
@@ -28,7 +28,6 @@ from common.run.runs import how_made_square, load_config, load_game, load_losses
 from common.settings import settings_of
 
 import numpy as np
-import paddle
 from paddle import nn
 
 SAFE = "generator.safetensors"
@@ -77,9 +76,8 @@ def main(arguments: list[str] | None = None) -> int:
     weights = run_dir / next(file for file, name in WEIGHTS.items() if name == kind)
     state, content = load_params(weights), weights.read_bytes()
     if flags.half:
-        state, buffer = halved(state), io.BytesIO()
-        paddle.save(state, buffer)
-        content = buffer.getvalue()
+        state = halved(state)
+        content = as_params(state)
 
     losses = load_losses(run_dir)
     made = {**config, "steps": len(losses["step"]), "sha256": hashlib.sha256(content).hexdigest()}
@@ -89,16 +87,14 @@ def main(arguments: list[str] | None = None) -> int:
     own = yardsticks.get(f"{run_dir} {kind}", {})
     said = card(flags.folder, {**made, "chosen": flags.note, "judged": by}, figures, own, program)
     given = {**config["flags"], "data_dir": None, "output_dir": f"work/{config['family']}"}  # nobody's paths
-    save_json(flags.folder / "config.json", {**config, "flags": given})
-    files = {"generator.params": content, "README.md": encoded(said), "losses.csv": curves(losses)}
+    files = {"config.json": as_json({**config, "flags": given}), "generator.params": content}
+    files |= {"README.md": encoded(said), "losses.csv": curves(losses)}
     if flags.safetensors:
         files[SAFE] = safetensors({**made, "chosen": flags.note, "frechet": judged[kind]["frechet"]}, state)
     if (run_dir / "metrics.jsonl").exists():
         files["metrics.jsonl"] = (run_dir / "metrics.jsonl").read_bytes()
-    for name, written in files.items():
-        with atomic(flags.folder / name) as file:
-            file.write(written)
-    for name in {*PUBLISHED} - {*files, "config.json"}:  # this run has none
+    write_all({flags.folder / name: written for name, written in files.items()})
+    for name in {*PUBLISHED} - {*files}:  # this run has none
         (flags.folder / name).unlink(missing_ok=True)
     print(f"{flags.folder}: the {kind} weights, Fréchet distance {judged[kind]['frechet']:.2f}")
     return DONE

@@ -11,10 +11,11 @@ import sys
 from common import data
 from common.data import IMAGE, as_float
 from common.errors import DONE, UserError
+from common.files.atomic import write_all
 from common.judging import metrics
 from common.judging.judge import FEATURES, Judge, classify, place, records_in
 from common.judging.reference import FEWEST
-from common.run import artifacts
+from common.run.artifacts import as_json, as_params
 from common.run.commandline import Parser, command, number_between, seed_number, user_path, whole_number
 from common.run.flags import DATA_DIR_HELP
 
@@ -71,20 +72,23 @@ def main(arguments: list[str] | None = None) -> int:
             images, labels, checksum = data.load_labelled(dataset, "train", flags.data_dir)
             unseen, answers, _ = data.load_labelled(dataset, "test", flags.data_dir)
             name = dataset
+            if (labels == labels[0]).all():
+                raise UserError(f"{dataset}: every label is {labels[0]}; a judge learns from at least two classes")
         epochs = flags.epochs or EPOCHS[dataset]
         with unique_name.guard():  # the file has the names of layers, which count those of a process
             judge = train(images, labels, epochs, flags.learning_rate, flags.seed, dataset in PHOTOGRAPHS)
         accuracy = float((classify(judge, unseen).classes == answers).mean())
         print(f"{dataset}: {accuracy:.2%} of {len(unseen):,} unseen images", flush=True)
-        one = np.bincount(labels).argsort()[-2] if dataset == "folder" else 1  # of many images, but not of most
+        one = 1
+        if dataset == "folder" or 1 not in labels:
+            one = np.bincount(labels).argsort()[-2]  # of many images, but not of most
         tried = trial(judge, images, labels, one)
         for what, one in tried.items():
             print(f"{what}: Fréchet distance {one['frechet']:.2f}, precision {one['precision']:.3f}", flush=True)
         if not is_fit(tried):
             raise UserError(f"{dataset}: unfit, these should be from the nearest to the farthest; not kept")
 
-        path = place(name) / f"{name}.params"
-        artifacts.save_params(path, judge.state_dict())
+        path, content = place(name) / f"{name}.params", as_params(judge.state_dict())
         records = records_in(path.parent)
         records[name] = {
             "in_channels": judge.in_channels,
@@ -95,9 +99,9 @@ def main(arguments: list[str] | None = None) -> int:
             "paddle": paddle.__version__,
             "data": checksum,
             "copies": dataset == "cifar10",  # others' pixels may differ: ours went through JPEG
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "sha256": hashlib.sha256(content).hexdigest(),
         }
-        artifacts.save_json(path.with_name("record.json"), records)
+        write_all({path: content, path.with_name("record.json"): as_json(records)})
     return DONE
 
 

@@ -104,6 +104,16 @@ def test_a_judge_that_takes_noise_for_real_is_not_kept(tmp_path, monkeypatch, sa
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_judge_of_labels_without_a_1_and_none_of_one_label(tmp_path, monkeypatch, say):
+    """Its trial compares all images with those of one class: the 1s, but not all sets like MNIST have some."""
+    images, labels = RNG.integers(0, 256, (40, 3, 32, 32), dtype=np.uint8), np.full(40, 7)
+    monkeypatch.setattr(judges, "FOLDER", tmp_path)
+    monkeypatch.setattr(data, "load_labelled", lambda *_: (images, labels, "md5:x"))
+    check_refused(say(train_judge.main, "--dataset", "cifar10", "--epochs", "1"), "cifar10: every label is 7;")
+    labels[:10] = 3
+    check_refused(say(train_judge.main, "--dataset", "cifar10", "--epochs", "1"), "cifar10: unfit")
+
+
 def test_a_judge_is_trained_in_colour(tmp_path, monkeypatch):
     images = RNG.integers(0, 256, (40, 3, 32, 32), dtype=np.uint8)
     labels = np.arange(40) % 10

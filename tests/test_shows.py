@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from common.files.atomic import append
+from common.files.atomic import append, write_all
 from common.game import Game
 from common.judging.reference import Reference
 from common.run.artifacts import Logs
@@ -121,6 +121,18 @@ def test_a_file_grows_by_whole_pieces(tmp_path, largest_file):
     assert path.read_bytes() == bytes(600)
     append(path, bytes(400))
     assert path.stat().st_size == 1000
+
+
+def test_of_files_that_belong_together_none_changes_where_one_cannot_be_written(tmp_path, largest_file):
+    """As a generator and its card, on a disk that is full in between."""
+    small, large = tmp_path / "README.md", tmp_path / "generator.params"
+    write_all({small: b"old", large: b"old"})
+    with pytest.raises(OSError, match="File too large") as caught:
+        write_all({small: b"new", large: bytes(1001)})
+    assert caught.value.filename == str(large)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == {small: b"old", large: b"old"}
+    write_all({small: b"new", large: bytes(1000)})
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == {small: b"new", large: bytes(1000)}
 
 
 def test_losses_that_cannot_be_written_are_an_error_with_a_name(tmp_path, largest_file):

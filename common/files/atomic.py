@@ -11,7 +11,7 @@ import re
 import secrets
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, Callable
 
@@ -49,6 +49,16 @@ def atomic(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(OSError):  # all went well, or to unlink is an error, too: the disk is read-only
             part.unlink()
+
+
+def write_all(files: Mapping[Path, bytes]) -> None:
+    """Write several files of which none is of use without the others: all are on the disk before the first takes its
+    name, so that a full disk leaves what was there."""
+    with contextlib.ExitStack() as stack:
+        for path, content in files.items():
+            file = stack.enter_context(atomic(path))
+            file.write(content)
+            file.flush()
 
 
 def part_of(path: Path) -> Path:

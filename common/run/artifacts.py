@@ -34,18 +34,28 @@ GIF_FRAMES = 60
 RUN_FILES = ("config.json", "*.params", "samples", "progress.gif", "losses.csv", "metrics.jsonl", "vdlrecords.*.log")
 
 
+def as_json(content: Any) -> bytes:
+    """`content` as indented JSON."""
+    return encoded(json.dumps(content, indent=2, ensure_ascii=False)) + b"\n"
+
+
 def save_json(path: Path, content: Any) -> None:
     """Write `content` as indented JSON, atomically."""
     with atomic(path) as file:
-        file.write(encoded(json.dumps(content, indent=2, ensure_ascii=False)) + b"\n")
+        file.write(as_json(content))
+
+
+def as_params(state_dict: dict) -> bytes:
+    """A state dict as `paddle.save` writes it; plain `paddle.load` reads it."""
+    buffer = io.BytesIO()
+    paddle.save(state_dict, buffer)
+    return buffer.getvalue()
 
 
 def save_params(path: Path, state_dict: dict) -> None:
-    """Write a state dict as `paddle.save` does, atomically; plain `paddle.load` reads it."""
-    buffer = io.BytesIO()
-    paddle.save(state_dict, buffer)
+    """Write a state dict as `paddle.save` does, atomically."""
     with atomic(path) as file:
-        file.write(buffer.getbuffer())
+        file.write(as_params(state_dict))
 
 
 def grid(images: np.ndarray, columns: int = GRID_COLUMNS, padding: int = 2) -> Image.Image:
