@@ -120,6 +120,18 @@ def test_the_clip_follows_every_step_and_spares_the_statistics():
     assert max(np.abs(p.numpy()).max() for p in game.generator.parameters() if not p.stop_gradient) > 0.5
 
 
+@pytest.mark.parametrize("size", [1e-2, 1e-5])
+def test_wgans_rmsprop_moves_as_pytorchs_however_small_the_gradients(size):
+    """g / (√r + ε), not g / √(r + ε): G's gradients are of some 1e-5, and it would hardly move."""
+    game = WGAN(learning_rate=1e-3)
+    weight = game.generator.gen[0].weight
+    before = weight.numpy()
+    (size * weight).sum().backward()
+    game.optimizers["generator"].step()
+    expected = 1e-3 * size / (0.01**0.5 * size + 1e-8)
+    np.testing.assert_allclose(before - weight.numpy(), expected, rtol=1e-3)
+
+
 def test_the_repelling_term_by_hand():
     codes = np.array([[1, 0], [0, 2], [3, 3]], np.float32)
     expected = (0 + 0.5 + 0.5) / 3  # cos² of the three pairs

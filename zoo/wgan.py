@@ -67,8 +67,8 @@ class WGAN(Game):
         self.networks = {"generator": self.generator, "critic": self.critic}
         for network in self.networks.values():
             network.apply(weights_init)
-        self.optimizers = {  # the constants of PyTorch, which the paper's code uses: Paddle's own are others
-            name: RMSProp(learning_rate, rho=0.99, epsilon=1e-8, parameters=network.parameters())
+        self.optimizers = {  # as PyTorch's, which the paper's code uses: it adds 1e-8 to the root, Paddle inside it
+            name: RMSProp(learning_rate, rho=0.99, epsilon=1e-16, parameters=network.parameters())
             for name, network in self.networks.items()
         }
         self.ema = EMA(self.generator)
