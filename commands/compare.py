@@ -182,7 +182,7 @@ def metrics_table(axes: Axes, runs: list[Run]) -> None:
         [
             f"{run.label}, {which}",
             run.metrics[-1]["epoch"] + 1,
-            *(f"{run.metrics[-1][key][name]:.3f}" for name in names),
+            *(f"{run.metrics[-1][key][name]:.3f}" if name in run.metrics[-1][key] else "–" for name in names),
         ]
         for run in runs
         for key, which in (("raw", "raw"), ("ema", "EMA"))

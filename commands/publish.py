@@ -22,7 +22,7 @@ from common.judging.tables import table
 from common.layers import Generator
 from common.run.artifacts import as_json, as_params
 from common.run.commandline import MOST_IMAGES, Parser, command, user_path, whole_number
-from common.run.families import builder, script, title
+from common.run.families import builder, script, title, usual_dataset
 from common.run.flags import DATA_DIR_HELP, chosen_for, flag_of
 from common.run.runs import how_made_square, load_config, load_game, load_losses
 from common.settings import settings_of
@@ -68,10 +68,11 @@ def main(arguments: list[str] | None = None) -> int:
 
     run_dir, config = flags.run_dir, load_config(flags.run_dir)
     check_card(run_dir, config)
+    losses = load_losses(run_dir)
+    if not any((run_dir / file).exists() for file in WEIGHTS):
+        raise UserError(f"{run_dir}: {config['family']} draws nothing from noise: there is no generator to publish")
     by, rows, yardsticks = judge_runs([run_dir], flags.samples, data_dir=flags.data_dir)
     judged = {kind: rows[f"{run_dir} {kind}"] for kind in WEIGHTS.values() if f"{run_dir} {kind}" in rows}
-    if not judged:
-        raise UserError(f"{run_dir}: {config['family']} draws nothing from noise: there is no generator to publish")
     kind = min(judged, key=lambda name: judged[name]["frechet"])
     weights = run_dir / next(file for file, name in WEIGHTS.items() if name == kind)
     state, content = load_params(weights), weights.read_bytes()
@@ -79,8 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
         state = halved(state)
         content = as_params(state)
 
-    losses = load_losses(run_dir)
-    made = {**config, "steps": len(losses["step"]), "sha256": hashlib.sha256(content).hexdigest()}
+    made = {**config, "steps": steps_of(losses), "sha256": hashlib.sha256(content).hexdigest()}
     figures = {f"its {kind} weights": judged[kind], **{name: rows[name] for name in REAL if name in rows}}
     file = SAFE if flags.safetensors else "generator.params"
     program = plain_program(load_game(run_dir, weights.name), file, flags.half)
@@ -129,11 +129,18 @@ def halved(state: dict[str, Any]) -> dict[str, Any]:
     return {name: value.astype(np.float16) if name in single else value for name, value in state.items()}
 
 
+def steps_of(losses: dict[str, np.ndarray]) -> int:
+    """How many updates these losses are of."""
+    return int(losses["step"][-1]) + 1 if len(losses["step"]) else 0
+
+
 def curves(losses: dict[str, np.ndarray]) -> bytes:
-    """A `losses.csv` with one row for each 100 steps: the means, and the last of these steps."""
-    rows = []
-    for start in range(0, len(losses["step"]), CURVE):
-        part = slice(start, start + CURVE)
+    """A `losses.csv` with one row for each 100 steps: the means, and the last of these steps. Of a run that was
+    published before, whose rows are such means, they stay."""
+    rows, count = [], len(losses["step"])
+    each = CURVE if count > -(-steps_of(losses) // CURVE) else 1
+    for start in range(0, count, each):
+        part = slice(start, start + each)
         counted = [f"{losses[name][part][-1]:.0f}" for name in ("step", "epoch", "batch")]
         rows.append(counted + [f"{values[part].mean():.5g}" for values in list(losses.values())[3:]])
     return "".join(",".join(row) + "\n" for row in [list(losses), *rows]).encode()
@@ -144,7 +151,7 @@ def recipe(config: dict) -> str:
     family, flags = config["family"], config["flags"]
     words = [f"--seed {flags['seed']}", f"--batch-size {flags['batch_size']}", f"--epochs {flags['epochs']}"]
     words += [f"--max-steps {flags['max_steps']}"] if flags.get("max_steps") else []
-    words += [f"--dataset {config['dataset']}"] if config["dataset"] not in ("mnist", "cifar10") else []
+    words += [f"--dataset {config['dataset']}"] if config["dataset"] != usual_dataset(builder(family)) else []
     if config["dataset"] == "folder":
         background, pad = how_made_square(config)
         words += ["--data-dir FOLDER"] + ["--pad"] * pad
@@ -154,7 +161,7 @@ def recipe(config: dict) -> str:
     chosen = chosen_for(config["dataset"], settings)
     for setting in settings:
         value = flags.get(setting.name, setting.default)  # earlier runs lack what came later
-        if value != setting.default or chosen.get(setting.name, value) != value:
+        if value is not None and (value != setting.default or chosen.get(setting.name, value) != value):
             words.append(flag_of(setting.name) if value is True else f"{flag_of(setting.name)} {value}")
     return f"python {script(family).as_posix()} {' '.join(words)}"
 

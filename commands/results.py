@@ -61,6 +61,8 @@ def known_recipe(text: str) -> str:
     for flag in ("--seed", "--threads", "--output-dir", "--data-dir", "--resume", "--sample-every"):
         if flag in words:
             raise argparse.ArgumentTypeError(f"{text!r}: this command sets {flag} itself")
+    if {"-h", "--help", "folder"} & {*words}:  # nothing is trained; there is no judge that fits several folders
+        raise argparse.ArgumentTypeError(f"{text!r}: no training of a data set that has a judge")
     return " ".join([family, *words])
 
 
@@ -76,10 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Train families, judge them, and write docs/results.md. Without --recipes: those of the first table there, which
     results_recipes.txt lists. Takes hours; stopped at any point, the same command goes on.
     """
-    parser = Parser(
-        prog="python -m commands.results",
-        description=main.__doc__,
-    )
+    parser = Parser(prog="python -m commands.results", description=main.__doc__)
     add = parser.add_argument
     add("--recipes", type=known_recipe, nargs="+", help='families, with flags: "dcgan --epochs 10"')
     add("--seeds", type=seed_number, nargs="+", help="of --recipes, a run of each for each (default: 0)")

@@ -137,9 +137,23 @@ def own(members: list[dict]) -> str:
 
 def longer(recipes: dict[str, list[dict]], anchors: dict[str, dict]) -> list[str]:
     """The sections on all other runs."""
+    silent = {recipe: members for recipe, members in recipes.items() if not members[0]["final"]}
     recipes = {recipe: members for recipe, members in recipes.items() if members[0]["final"]}
     lines = ["## Longer runs and other recipes", "", "Each name is a family and the flags of its command.", ""]
-    judged = by_epochs(recipes)
+    if recipes:
+        lines += drawing(recipes, anchors)
+    if silent:
+        lines += ["## What draws nothing from noise", "", "| | its own yardstick (floor) | |", "| --- | --- | --- |"]
+        for recipe, members in silent.items():
+            grids = " ".join(f"![{run['name']}](images/{run['picture']})" for run in members)
+            lines.append(f"| {heading(recipe)} | {own(members)} | {grids} |")
+        lines += [""]
+    return lines
+
+
+def drawing(recipes: dict[str, list[dict]], anchors: dict[str, dict]) -> list[str]:
+    """What is known of generators that draw from noise."""
+    lines, judged = [], by_epochs(recipes)
     if judged:
         lines += ["![Fréchet distance, D's loss and D's lead by epoch](images/results.png)", ""]
     lines += [f"| | {' | '.join(name for name, _ in SHOWN.values())} |", "| --- |" + " --- |" * len(SHOWN)]

@@ -61,28 +61,25 @@ def main(arguments: list[str] | None = None) -> int:
                 (own.images[chosen], own.labels[chosen])
                 for chosen in (data.part_of(len(own.labels), part) for part in ("train", "test"))
             )
-            name, checksum = own.judge, own.checksum
-            count, second = len(own.labels), sorted(np.bincount(own.labels))[-2]  # which is compared with all
-            if count < FEWEST or second < FEWEST_OF_A_CLASS:
-                raise UserError(
-                    f"--data-dir {flags.data_dir}: {count} pictures, {second} of the second largest class, are too few "
-                    f"for a judge; at least {FEWEST} and {FEWEST_OF_A_CLASS}, or train without one"
-                )
+            name, checksum, counts = own.judge, own.checksum, np.bincount(own.labels, minlength=2)
         else:
             images, labels, checksum = data.load_labelled(dataset, "train", flags.data_dir)
             unseen, answers, _ = data.load_labelled(dataset, "test", flags.data_dir)
-            name = dataset
-            if (labels == labels[0]).all():
-                raise UserError(f"{dataset}: every label is {labels[0]}; a judge learns from at least two classes")
+            name, counts = dataset, np.bincount(labels, minlength=2)
+        second = counts.argsort()[-2]
+        if counts.sum() < FEWEST or counts[second] < FEWEST_OF_A_CLASS:
+            raise UserError(
+                f"{f'--data-dir {flags.data_dir}' if flags.data_dir else f'--dataset {dataset}'}: {counts.sum()} "
+                f"pictures, {counts[second]} of the second largest class, are too few for a judge; at least {FEWEST} "
+                f"and {FEWEST_OF_A_CLASS}, or train without one"
+            )
         epochs = flags.epochs or EPOCHS[dataset]
         with unique_name.guard():  # the file has the names of layers, which count those of a process
             judge = train(images, labels, epochs, flags.learning_rate, flags.seed, dataset in PHOTOGRAPHS)
         accuracy = float((classify(judge, unseen).classes == answers).mean())
         print(f"{dataset}: {accuracy:.2%} of {len(unseen):,} unseen images", flush=True)
-        one = 1
-        if dataset == "folder" or 1 not in labels:
-            one = np.bincount(labels).argsort()[-2]  # of many images, but not of most
-        tried = trial(judge, images, labels, one)
+        digits = dataset != "folder" and counts[1] >= FEWEST_OF_A_CLASS
+        tried = trial(judge, images, labels, 1 if digits else second)  # of many images, but not of most
         for what, one in tried.items():
             print(f"{what}: Fréchet distance {one['frechet']:.2f}, precision {one['precision']:.3f}", flush=True)
         if not is_fit(tried):

@@ -217,7 +217,8 @@ def train(game: Game, dataset: Dataset, flags: argparse.Namespace, config: dict)
     with artifacts.locked(folder), Interrupt() as interrupt:
         saved = resume(game, folder, config["identity"]) if flags.resume else None
         start = saved["step"] if saved else 0
-        earlier = artifacts.begin(folder, config, new=not start)
+        # Where nothing is left to do, the config stays that of what was done.
+        earlier = artifacts.begin(folder, config, new=not start) if start < total else None
         print_header(config, dataset.images, total, start, earlier)
         if start >= total:
             print(_("nothing to do: {steps:,} steps are done; a larger --epochs or --max-steps goes on", steps=start))

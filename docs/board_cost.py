@@ -13,6 +13,8 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common.run.board import Board
+from common.run.commandline import command
+from common.run.flags import parse_flags
 from common.run.histograms import Histograms
 from common.run.recorder import Recorder
 from common.train import run
@@ -43,14 +45,16 @@ def timed(function: Callable) -> Callable:
     return wrapped
 
 
-def main(flags: list[str]) -> int:
+@command
+def main(arguments: list[str]) -> int:
     """Train, then print; returns the exit status."""
+    arguments = ["--epochs", "1", "--output-dir", "work/board_cost", *arguments]
+    folder = parse_flags("dcgan", build, arguments).output_dir
     for owner, names in WRITES.items():
         for name in names:
             setattr(owner, name, timed(getattr(owner, name)))
-    folder = Path("work/board_cost")
     began = time.perf_counter()
-    status = run("dcgan", build, ["--epochs", "1", "--output-dir", str(folder), *flags])
+    status = run("dcgan", build, arguments)
     if status:
         return status
     whole = time.perf_counter() - began

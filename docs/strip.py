@@ -38,7 +38,7 @@ def named(step: int) -> str:
 
 
 def column(run_dir: Path, step: int) -> Image.Image:
-    """The grid after `step` steps, cut to ROWS, with the step and D's loss above it.
+    """The grid after `step` steps, cut to ROWS, with the step and D's loss, or what there is in its place, above it.
 
     Raises:
         UserError: the run has no grid of that step.
@@ -57,8 +57,9 @@ def column(run_dir: Path, step: int) -> Image.Image:
     picture = Image.new("L", (cut.width, cut.height + 2 * LINE + 4), 255)
     picture.paste(cut, (0, 2 * LINE + 4))
     draw, middle = ImageDraw.Draw(picture), cut.width / 2
-    loss = float(np.mean(losses["loss_d"][max(0, step - MEAN_OF) : step]))
-    for line, (text, size) in enumerate(((named(step), 14), (f"loss_d {loss:.3g}", 13))):
+    name = "loss_d" if "loss_d" in losses else next(name for name in losses if name.startswith("loss_"))
+    loss = float(np.mean(losses[name][max(0, step - MEAN_OF) : step]))
+    for line, (text, size) in enumerate(((named(step), 14), (f"{name} {loss:.3g}", 13))):
         draw.text((middle, line * LINE), text, 0, ImageFont.truetype(FONT, size), anchor="ma")
     return picture
 
@@ -69,9 +70,9 @@ def strip(run_dirs: list[Path], steps: tuple[int, ...] = STEPS) -> Image.Image:
     Raises:
         UserError: a run has not done the first one.
     """
-    done = min(len(load_losses(run_dir)["step"]) for run_dir in run_dirs)
+    done, shortest = min((len(load_losses(run_dir)["step"]), run_dir) for run_dir in run_dirs)
     if done < steps[0]:
-        raise UserError(f"{run_dirs[0]}: {done:,} steps are done, {steps[0]:,} are shown first; train longer")
+        raise UserError(f"{shortest}: {done:,} steps are done, {steps[0]:,} are shown first; train longer")
     steps = tuple(step for step in steps if step <= done)
     rows = [
         [column(run_dir, step) for step in steps[first : first + IN_A_ROW]]

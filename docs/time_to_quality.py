@@ -50,6 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--dataset", choices=["mnist", "digits"], default="mnist", help="what to train on")
     parser.add_argument("--data-dir", type=user_path, help=DATA_DIR_HELP)
     flags = parser.parse_args(arguments)
+    if flags.steps < flags.every:
+        parser.error(f"--steps {flags.steps}: the first look is after {flags.every}; name more, or a smaller --every")
     players = ["ours", "pytorch"] if find_spec("torch") else ["ours"]
     if cpu.usable_cores() < len(players):
         raise UserError("one core is not enough: each of the two has a core of its own")

@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import json
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -364,6 +365,9 @@ def test_published_weights_draw_and_say_what_they_are(run_dir, tmp_path, say, mo
         drawn.append(np.load(tmp_path / "a.npy"))
     assert (drawn[0] == drawn[1]).all()
     program(folder, monkeypatch)
+    assert say(publish.main, folder, tmp_path / "again", "--samples", 100).status == 0
+    assert f"{command}: 62 updates" in (tmp_path / "again/README.md").read_text()
+    assert (tmp_path / "again/losses.csv").read_bytes() == (folder / "losses.csv").read_bytes()
     kept = {path: path.read_bytes() for path in run_dir.glob("*.*")}
     check_refused(say(publish.main, run_dir, run_dir, "--overwrite"), "which was not published; name a new folder")
     assert {path: path.read_bytes() for path in run_dir.glob("*.*")} == kept
@@ -385,3 +389,21 @@ def test_a_run_that_says_too_little_is_not_published(run_dir, tmp_path, say, cha
     (run / "config.json").write_text(json.dumps(config))
     check_refused(say(publish.main, run, tmp_path / "new", "--samples", 100), f"config.json: {missing}")
     assert not (tmp_path / "new").exists()
+
+
+def test_what_cannot_be_published_is_said_before_it_is_judged(run_dir, tmp_path, say, monkeypatch):
+    monkeypatch.setattr(publish, "judge_runs", None)  # would fail
+    run = Path(shutil.copytree(run_dir, tmp_path / "run"))
+    for weights in run.glob("generator*.params"):
+        weights.unlink()
+    check_refused(say(publish.main, run, tmp_path / "new"), "there is no generator to publish")
+    (run / "losses.csv").unlink()
+    check_refused(say(publish.main, run, tmp_path / "new"), "losses.csv")
+
+
+@pytest.mark.parametrize(("family", "dataset"), [("dcgan", "cifar10"), ("cifar_gan", "cifar10"), ("dcgan", "mnist")])
+def test_the_recipe_of_a_card_names_the_data_set_that_is_not_the_familys_own(family, dataset):
+    given = parse_flags(family, builder(family), ["--dataset", dataset])
+    config = {"family": family, "dataset": dataset, "flags": {**vars(given), **given.settings}}
+    again = parse_flags(family, builder(family), shlex.split(publish.recipe(config))[2:])
+    assert again.dataset == dataset

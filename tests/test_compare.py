@@ -161,6 +161,16 @@ def test_the_last_metrics_are_shown(judged):
     assert f"{last['ema']['frechet']:.3f}" in texts
 
 
+def test_judgements_of_an_earlier_version_have_a_dash_for_what_it_did_not_measure(runs, tmp_path):
+    run = Path(shutil.copytree(runs / "long", tmp_path / "early"))
+    line = {"step": 149, "epoch": 0, "raw": {"frechet": 12.5, "precision": 0.5, "recall": 0.25}}
+    (run / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+    figure = draw_runs([load_run(run)], 0.9)
+    (table,) = (table for part in figure.subfigs for axes in part.axes for table in axes.tables)
+    texts = [cell.get_text().get_text() for (row, _), cell in table.get_celld().items() if row == 1]
+    assert texts == ["early, raw", "1", "12.500", "0.500", "0.250", "–", "–", "–"]
+
+
 def test_smoothing_by_hand():
     np.testing.assert_allclose(smooth(np.full(50, 3.0), 0.9), 3)  # no pull to 0 at the start
     average, weight, expected = 0.0, 0.0, []
@@ -181,7 +191,15 @@ def test_a_strip_has_a_column_for_each_step_that_was_reached(runs, tmp_path, say
     assert (said.status, said.err) == (0, "")
     with Image.open(tmp_path / "new/a.png") as picture:
         assert picture.width == side
-    check_refused(say(strip.main, runs / "short", "--out", tmp_path / "a.png"), "5 steps are done, 100 are shown first")
+    both = say(strip.main, runs / "long", runs / "short", "--out", tmp_path / "a.png")
+    check_refused(both, f"{runs / 'short'}: 5 steps are done, 100 are shown first")
+
+
+def test_a_strip_of_a_run_without_d_has_another_loss(runs, tmp_path):
+    run = Path(shutil.copytree(runs / "long", tmp_path / "autoencoder"))
+    text = (run / "losses.csv").read_text()
+    (run / "losses.csv").write_text(text.replace("loss_d", "loss_a", 1))
+    assert strip.column(run, 100).height > 2 * strip.LINE
 
 
 def test_a_strip_of_a_run_without_grids_there_says_how_to_train(runs, tmp_path, say):

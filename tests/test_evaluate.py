@@ -85,6 +85,14 @@ def test_floor_and_ceiling(device):
     assert (itself["precision"], itself["recall"], itself["class_distance"], itself["nearest"]) == (1, 1, 0, 0)
 
 
+def test_a_set_like_mnist_without_1s_has_another_class_in_their_place():
+    images, labels, checksum = data.load_labelled("digits", "train")
+    unseen, answers, _ = data.load_labelled("digits", "test")
+    found = floor_and_ceiling(Reference("digits", images[labels != 1], checksum, unseen[answers != 1]), samples=100)
+    assert [*found] == ["real, unseen", "real, only one class", "noise"]
+    assert found["real, only one class"]["recall"] < found["real, unseen"]["recall"]
+
+
 def test_what_the_judge_saw_is_kept_and_a_damaged_copy_is_not_trusted(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     images, _, checksum = data.load_labelled("digits", "train")

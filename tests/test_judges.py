@@ -96,27 +96,28 @@ def test_a_judge_sees_what_is_worse_and_worse_farther_and_farther(dataset, reque
 
 
 def test_a_judge_that_takes_noise_for_real_is_not_kept(tmp_path, monkeypatch, say):
-    images = RNG.integers(0, 256, (40, 3, 32, 32), dtype=np.uint8)
+    images = RNG.integers(0, 256, (120, 3, 32, 32), dtype=np.uint8)
     monkeypatch.setattr(judges, "FOLDER", tmp_path)
-    monkeypatch.setattr(data, "load_labelled", lambda *_: (images, np.arange(40) % 10, "md5:x"))
+    monkeypatch.setattr(data, "load_labelled", lambda *_: (images, np.arange(120) % 10, "md5:x"))
     said = say(train_judge.main, "--dataset", "cifar10", "--epochs", "1")
     check_refused(said, "cifar10: unfit")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_judge_of_labels_without_a_1_and_none_of_one_label(tmp_path, monkeypatch, say):
+def test_a_judge_of_labels_with_few_1s_and_none_of_one_label(tmp_path, monkeypatch, say):
     """Its trial compares all images with those of one class: the 1s, but not all sets like MNIST have some."""
-    images, labels = RNG.integers(0, 256, (40, 3, 32, 32), dtype=np.uint8), np.full(40, 7)
+    images, labels = RNG.integers(0, 256, (120, 3, 32, 32), dtype=np.uint8), np.full(120, 7)
     monkeypatch.setattr(judges, "FOLDER", tmp_path)
     monkeypatch.setattr(data, "load_labelled", lambda *_: (images, labels, "md5:x"))
-    check_refused(say(train_judge.main, "--dataset", "cifar10", "--epochs", "1"), "cifar10: every label is 7;")
-    labels[:10] = 3
+    refused = say(train_judge.main, "--dataset", "cifar10", "--epochs", "1")
+    check_refused(refused, "--dataset cifar10: 120 pictures, 0 of the second largest class, are too few for a judge")
+    labels[:20], labels[20:23] = 3, 1
     check_refused(say(train_judge.main, "--dataset", "cifar10", "--epochs", "1"), "cifar10: unfit")
 
 
 def test_a_judge_is_trained_in_colour(tmp_path, monkeypatch):
-    images = RNG.integers(0, 256, (40, 3, 32, 32), dtype=np.uint8)
-    labels = np.arange(40) % 10
+    images = RNG.integers(0, 256, (120, 3, 32, 32), dtype=np.uint8)
+    labels = np.arange(120) % 10
     monkeypatch.setattr(judges, "FOLDER", tmp_path)
     monkeypatch.setattr(train_judge, "is_fit", lambda tried: True)  # after one epoch on noise it is not
     monkeypatch.setattr(data, "load_labelled", lambda *_: (images, labels, "md5:x"))

@@ -201,6 +201,8 @@ def test_what_cannot_be_is_refused(tmp_path, say):
     check_refused(say(results.main, *flags, "--recipes", "nogan"), "does not begin with one of")
     for recipe in ("dcgan --seed 3", "dcgan --seed=3"):
         check_refused(say(results.main, *flags, "--recipes", recipe), "this command sets --seed itself")
+    for recipe in ("dcgan --dataset folder", "dcgan --help"):  # said now, not after a training
+        check_refused(say(results.main, *flags, "--recipes", recipe), "no training of a data set that has a judge")
     assert results.known_recipe("dcgan --epochs=10") == "dcgan --epochs 10"
 
 
@@ -353,8 +355,15 @@ def test_runs_that_ended_within_their_first_epoch_are_reported_without_curves(tm
     empty = {"epoch": [], "raw": [], "ema": [], "loss_d": [], "score_real": [], "score_fake": []}
     run = {"recipe": "dcgan --max-steps 5", "seed": 0, "dataset": "digits", "by epoch": empty, "picture": "short.png"}
     run |= {"final": {"EMA": dict.fromkeys(COLUMNS, 1.0)}, "commit": "", "processor": "", "versions": {}, "sha256": {}}
-    results.write_report({"samples": 100, "anchors": {}, "runs": {"short": run}}, tmp_path)
-    assert "results.png" not in (tmp_path / "results.md").read_text()
+    silent = {**run, "recipe": "cyclegan --epochs 2", "final": {}, "yardsticks": {"raw": {"way back": [28.0, 12.9]}}}
+    results.write_report({"samples": 100, "anchors": {}, "runs": {"short": run, "silent": silent}}, tmp_path)
+    text = (tmp_path / "results.md").read_text()
+    assert "results.png" not in text
+    assert "\n| CycleGAN --epochs 2 | way back 28 (12.9) | ![silent](images/short.png) |\n" in text
+    results.write_report({"samples": 100, "anchors": {}, "runs": {"silent": silent}}, tmp_path)
+    text = (tmp_path / "results.md").read_text()
+    assert "way back 28 (12.9)" in text
+    assert "\n| | |\n" not in text  # a table of nothing
     assert [path.name for path in tmp_path.iterdir()] == ["results.md"]
 
 

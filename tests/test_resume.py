@@ -34,10 +34,12 @@ def test_resume_after_the_end_goes_on_with_more(tmp_path, undisturbed, say):
     assert (said.status, said.err) == (0, "")
     assert "resumed after 173" in said.out
     assert result(folder) == undisturbed
-    said = say(train, "toy", *FLAGS, folder, "--resume")
+    config = (folder / "config.json").read_bytes()
+    said = say(train, "toy", *FLAGS, folder, "--resume", "--max-steps", 3, "--sample-every", 7)
     assert said.status == 0
     assert f"nothing to do: {STEPS} steps are done" in said.out
     assert result(folder) == undisturbed
+    assert (folder / "config.json").read_bytes() == config  # it says how these steps were made
 
 
 def test_a_run_that_moved_is_told_that_it_rounds_otherwise(half, monkeypatch, say):

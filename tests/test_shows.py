@@ -123,13 +123,19 @@ def test_a_file_grows_by_whole_pieces(tmp_path, largest_file):
     assert path.stat().st_size == 1000
 
 
-def test_of_files_that_belong_together_none_changes_where_one_cannot_be_written(tmp_path, largest_file):
+def test_of_files_that_belong_together_none_changes_where_one_cannot_be_written(tmp_path, largest_file, monkeypatch):
     """As a generator and its card, on a disk that is full in between."""
     small, large = tmp_path / "README.md", tmp_path / "generator.params"
     write_all({small: b"old", large: b"old"})
     with pytest.raises(OSError, match="File too large") as caught:
         write_all({small: b"new", large: bytes(1001)})
     assert caught.value.filename == str(large)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == {small: b"old", large: b"old"}
+    with monkeypatch.context() as patch:  # the second does not come to the disk
+        reached = iter([None])
+        patch.setattr(os, "fsync", lambda _: next(reached))
+        with pytest.raises(StopIteration):
+            write_all({small: b"new", large: b"new"})
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == {small: b"old", large: b"old"}
     write_all({small: b"new", large: bytes(1000)})
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == {small: b"new", large: bytes(1000)}

@@ -132,6 +132,19 @@ def test_wgans_rmsprop_moves_as_pytorchs_however_small_the_gradients(size):
     np.testing.assert_allclose(before - weight.numpy(), expected, rtol=0.02)
 
 
+def test_g_of_ebgan_begins_with_adams_first_step_also_after_d_has_been_alone():
+    """Steps of no gradient would use up the correction of Adam's means: its first real step would be four times it."""
+    game = EBGAN(alone=2)
+    images = paddle.to_tensor(np.random.default_rng(0).uniform(-1, 1, (8, 1, 32, 32)).astype(np.float32))
+    weight, drawn = game.generator.gen[0].weight, np.random.default_rng(1)
+    moved = []
+    for step in range(3):
+        before = weight.numpy()
+        game.update(Batch((images, None), np.arange(8), drawn, step))
+        moved.append(np.abs(weight.numpy() - before).max())
+    assert moved == [0, 0, pytest.approx(2e-4, rel=0.01)]
+
+
 def test_the_repelling_term_by_hand():
     codes = np.array([[1, 0], [0, 2], [3, 3]], np.float32)
     expected = (0 + 0.5 + 0.5) / 3  # cos² of the three pairs

@@ -107,15 +107,16 @@ class EBGAN(Game):
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """D pushes the energy of real images down and that of fakes up to the margin; G pulls its own down."""
         noise_d, noise_g = batch.draw(self.latent), batch.draw(self.latent)
-        begun = float(batch.step >= self.alone)
+        begun = batch.step >= self.alone
         with self.turn("discriminator"):
             (real, _), (fake, _) = self.discriminator(batch.images), self.discriminator(self.generator(noise_d))
             loss_d = real.mean() + begun * relu(self.margin - fake).mean()
             loss_d.backward()
-        with self.turn("generator"):
+        with self.turn("generator") if begun else paddle.no_grad():  # steps of 0 would use up Adam's warm-up
             energy, codes = self.discriminator(self.generator(noise_g))
             loss_g = energy.mean() + self.weight * repelling(codes)
-            (begun * loss_g).backward()
+            if begun:
+                loss_g.backward()
         return row(loss_d=loss_d, loss_g=loss_g, energy_real=real, energy_fake=fake)
 
     def reconstruct(self, images: np.ndarray) -> list[np.ndarray]:

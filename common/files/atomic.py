@@ -59,6 +59,7 @@ def write_all(files: Mapping[Path, bytes]) -> None:
             file = stack.enter_context(atomic(path))
             file.write(content)
             file.flush()
+            os.fsync(file.fileno())
 
 
 def part_of(path: Path) -> Path:

@@ -154,6 +154,8 @@ def floor_and_ceiling(reference: Reference, samples: int) -> dict[str, dict]:
     else:
         real, others = "real, unseen", reference.see(unseen[some(len(unseen), samples)])
         only, one = ONES.get(reference.dataset, "1s"), seen[np.flatnonzero(seen.classes == 1)]
+        if len(one) <= metrics.K_COVERAGE:  # a set like MNIST, without 1s
+            only, one = "one class", seen[np.flatnonzero(seen.classes == reference.shares.argmax())]
     noise = np.random.default_rng(0).uniform(-1, 1, (len(others), *reference.shape)).astype(np.float32)
     found = {
         real: reference.compare(others),

@@ -39,6 +39,11 @@ def image_of(build: Callable) -> tuple[int, int, int]:
     return getattr(build if inspect.isclass(build) else get_type_hints(build).get("return"), "image", IMAGE)
 
 
+def usual_dataset(build: Callable) -> str:
+    """What the family of `build` is trained on where no `--dataset` is given."""
+    return "mnist" if image_of(build)[0] == 1 else "cifar10"
+
+
 def title(family: str) -> str:
     """A family's name as its file's first line writes it (`stackgan` as StackGAN), else `mm_ns` as MM-NS."""
     path = ROOT / script(family)

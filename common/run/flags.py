@@ -11,7 +11,7 @@ from typing import Any, Callable
 from common.data import CHANNELS, DATASETS
 from common.errors import UserError
 from common.run.commandline import Parser, colour, number_between, seed_number, user_path, whole_number
-from common.run.families import ROOT, families, image_of, script, title
+from common.run.families import ROOT, families, image_of, script, title, usual_dataset
 from common.run.runs import checked, load_config
 from common.run.words import typed
 from common.settings import Setting, settings_of
@@ -47,7 +47,7 @@ def parse_flags(family: str, build: Callable, arguments: list[str] | None = None
     add(
         "--dataset",
         choices=DATASETS,
-        default="mnist" if grey else "cifar10",
+        default=usual_dataset(build),
         help="digits: scikit-learn's 1,797 digits, no network needed; folder: the pictures in --data-dir; auto: MNIST "
         "where it can be had, else digits",
     )
