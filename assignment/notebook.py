@@ -7,6 +7,7 @@ from pathlib import Path
 
 from assignment.starter import ROOT, TASKS
 from assignment.student import QUESTIONS, STEPS
+from common.files.atomic import write_all
 
 FIRST = ROOT / "notebooks" / "0_aistudio.ipynb"  # its cells that find the repository and install what is missing
 MARKS = ("ON_AISTUDIO =", "import zipfile", "EXTERNAL =")  # what each of them has
@@ -157,4 +158,4 @@ def write_notebook(path: Path) -> None:
         made.append({**cell, "execution_count": None, "outputs": []} if kind == "code" else cell)
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     whole = {"cells": made, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
-    path.write_text(json.dumps(whole, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    write_all({path: json.dumps(whole, ensure_ascii=False, indent=1).encode() + b"\n"})

@@ -17,6 +17,7 @@ if __name__ == "__main__":
 from assignment.student import LANGUAGES, REPORT, Student, blank_report, read_card, student, write_card
 from assignment.student import flags as command_flags
 from common.errors import DONE, UserError
+from common.files.atomic import write_all
 from common.run.commandline import Parser, command, user_path
 from common.run.words import in_the_repository, typed
 
@@ -49,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--language", choices=LANGUAGES, default="zh", help="of the report")
     flags = parser.parse_args(arguments)
     folder = flags.folder
-    who = student(flags.number, flags.name, flags.language) if flags.number else None
+    who = None if flags.number is None else student(flags.number, flags.name, flags.language)
     if folder.resolve() in [ROOT / name for name in ("dcgan", "lsgan")]:
         raise UserError(f"{folder}: this is ours; name a folder of your own, such as my_lsgan")
     if who and all((folder / name).is_file() for name in TASKS):
@@ -57,10 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         check_name(folder)
         files = {name: starter_of(name, folder) for name in TASKS}
-        folder.mkdir(parents=True)
-        (folder / "__init__.py").touch()
-        for name, text in files.items():
-            (folder / name).write_text(text, encoding="utf-8")
+        write_all({folder / name: text.encode() for name, text in {"__init__.py": "", **files}.items()})
         print(f"{folder}: {' and '.join(files)}, with a TODO each")
     if who:
         add_papers(folder, who)
@@ -83,7 +81,7 @@ def add_papers(folder: Path, who: Student) -> None:
         report.rename(earlier)
         print(f"{earlier}: your report so far, of another number, with other questions; copy from it what fits")
     if not report.exists():
-        report.write_text(blank_report(who), encoding="utf-8")
+        write_all({report: blank_report(who).encode()})
     print(f"{report}: your report, with your two questions; your seed is {who.seed}")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common.errors import UserError
+from common.files.atomic import write_all
 
 HERE = Path(__file__).resolve().parent
 CARD = "student.json"  # beside the student's code
@@ -64,7 +65,7 @@ def student(number: str, name: str, language: str = "zh") -> Student:
 
 def write_card(folder: Path, who: Student) -> None:
     """Keep in a student's folder whose it is."""
-    (folder / CARD).write_text(json.dumps(who._asdict(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    write_all({folder / CARD: json.dumps(who._asdict(), ensure_ascii=False, indent=1).encode() + b"\n"})
 
 
 def read_card(folder: Path) -> Student:
@@ -74,6 +75,8 @@ def read_card(folder: Path) -> Student:
         found = json.loads(path.read_text(encoding="utf-8-sig"))
         return student(str(found["number"]), str(found["name"]), found.get("language", "zh"))
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        if not (folder / "model.py").is_file():
+            raise UserError(f"{folder}: no model.py in it; name the folder that assignment/starter.py made") from error
         raise UserError(
             f"{path}: it does not say who you are ({type(error).__name__}); "
             f"python assignment/starter.py {folder} --number YOURS --name YOURS writes it anew"

@@ -48,7 +48,7 @@ SMOOTHING = 0.95  # of the curves, as `commands.compare` has it
 @command
 def main(arguments: list[str] | None = None) -> int:
     """Check the assignment and pack it into one zip: the code, both runs' settings and losses, their picture side by
-    side, the report. What is missing is said; what is there is packed all the same.
+    side, the report. Both trainings must be there; too few steps or answers are said, and packed all the same.
     """
     parser = Parser(
         prog="python assignment/submit.py",

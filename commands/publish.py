@@ -235,7 +235,7 @@ def card(
     return f"""# {title(family)}, pretrained · 预训练权重
 
 ```bash
-python -m commands.sample {folder.as_posix()} --out grid.png
+python -m commands.sample {shlex.quote(folder.as_posix())} --out grid.png
 ```
 {alone if program else ""}
 | | |

@@ -188,7 +188,7 @@ def inverted(game: Game, flags: argparse.Namespace) -> np.ndarray:
     """The user's picture and the nearest one that the generator draws, `[2, C, H, W]`; says how near."""
     label, (channels, size, _), config = label_of(game, flags), game.image, load_config(flags.run_dir)
     how = how_made_square(config) if on_own_pictures(config) else ()  # as those that it was trained on
-    given = data.as_float(read_picture(flags.invert, channels, size, *how))
+    given = data.as_float(read_picture(flags.invert, channels, size, *how, way_out="name another"))
     found = invert(game, given, label, flags.seed)
     print(
         f"{flags.invert}: the nearest image has a mean squared error of {found.error:.4f}; "

@@ -83,6 +83,8 @@ def imported():
     """Let a program of this repository look for garbage again, but for that in what it has imported, which stays for
     good; and let Python say where a crash was, in place of Paddle, which may wait for ever for the memory that crashed:
     a training that hangs is not started again. `command` calls it."""
+    if sys.argv == [""]:  # Paddle empties it where the program's path is no text in this locale
+        sys.argv = argv
     if not gc.isenabled():
         gc.freeze()
         gc.enable()
@@ -127,6 +129,7 @@ def what_is_missing():
     return ""
 
 
+argv = sys.argv
 quiet_until_it_runs()
 open_what_is_closed()
 problem = what_is_missing()

@@ -213,7 +213,10 @@ def train(game: Game, dataset: Dataset, flags: argparse.Namespace, config: dict)
     """Train `game` on `dataset` as `flags` say and write everything to `flags.output_dir`; returns the exit status."""
     folder = flags.output_dir
     steps_per_epoch, total = length(len(dataset.images), game.batches, flags)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:  # a file of this name, or no such place
+        raise UserError(f"--output-dir {folder}: {error.strerror}; name another folder") from error
     with artifacts.locked(folder), Interrupt() as interrupt:
         saved = resume(game, folder, config["identity"]) if flags.resume else None
         start = saved["step"] if saved else 0

@@ -231,7 +231,8 @@ def test_help_says_what_each_flag_does_and_its_default(monkeypatch, name):
         (["--device", "tpu"], "--device tpu: expected auto, cpu, gpu or gpu:N"),
         (["--device", "gpu:99"], "use --device cpu"),
         (["--data-dir", "/no/such/folder"], "--data-dir: no folder /no/such/folder"),
-        (["--output-dir", "/dev/null/x"], "/dev/null/x"),
+        (["--output-dir", "/dev/null/x"], "--output-dir /dev/null/x: Not a directory; name another folder"),
+        (["--output-dir", "/dev/null"], "--output-dir /dev/null: File exists; name another folder"),
     ],
 )
 def test_a_bad_flag_is_one_line_and_status_2(tmp_path, monkeypatch, say, flags, words):

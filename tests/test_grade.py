@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 
 from assignment import grade
+from assignment.check import import_train
+from assignment.handed import Handed
 from assignment.student import pool
 from tests.conftest import check_refused
 from tests.students import ANNA, STEPS, a_class, hand_in
@@ -78,6 +80,26 @@ def test_a_class_of_twelve(graded):
     assert "the same answer 1 as in copied.zip" in table["right"]["reasons"]
     assert (table["right"]["layers"], table["right"]["criterion"]) == ("-", "nn.MSELoss()")
     assert table["right"]["questions"] == ", ".join(map(str, ANNA.questions(len(pool("en")))))
+
+
+def test_a_folder_of_the_submissions_name_in_the_repository_is_not_run_in_its_place(tmp_path, monkeypatch):
+    """The teacher's own try of the assignment, which has an `__init__.py`."""
+    mine, box, seen = tmp_path / "repository/my_lsgan", tmp_path / "box", []
+    for folder in (mine, box):
+        folder.mkdir(parents=True)
+    for name in ("__init__.py", *grade.CODE):
+        (mine / name).touch()
+    monkeypatch.syspath_prepend(mine.parent)
+    one = Handed(tmp_path / "anna.zip")
+    one.folder, one.files = "my_lsgan", {f"code/{name}": b"" for name in grade.CODE}
+
+    class Examiner:
+        def ask(self, _: str, folder: str, name: str) -> dict:
+            seen.append(Path(import_train(Path(folder, name)).__file__))
+            return {"ended": "enough is seen"}
+
+    grade.examine(one, Examiner(), box, None)
+    assert seen == [box / "my_lsgan/train.py"]
 
 
 def test_folders_that_are_no_class(tmp_path, say):

@@ -109,6 +109,6 @@ def test_bad_input(tmp_path, run_dir, say):
     out = ["--out", tmp_path / "a.png"]
     text = Path(tmp_path / "a.txt")
     text.write_text("no picture")
-    for picture, words in ((text, "a.txt: no picture"), (tmp_path / "none.png", "none.png: No such file")):
+    for picture, words in ((text, "PPM); name another"), (tmp_path / "none.png", "none.png: No such file")):
         check_refused(say(sample.main, run_dir, "--invert", picture, *out), words)
     check_refused(say(sample.main, run_dir, "--invert", text, "--reconstruct", *out), "--invert: looks for one picture")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import shutil
 import sys
 from pathlib import Path
 
+import common
 from commands import compare, evaluate, publish, sample
 from commands.play import Runs
 from common import data
@@ -64,7 +66,7 @@ def test_gbk_names_all_the_way(place, run_dir, tmp_path, monkeypatch, say):
     assert say(sample.main, run, "--out", place / "b.png", "--npy", place / "b.npy").status == 0
     assert say(evaluate.main, run, "--samples", 100).status == 0
     assert say(publish.main, run, place / "out", "--samples", 100).status == 0
-    (place / "out" / "README.md").read_text(encoding="utf-8")
+    assert "sample '" in (place / "out" / "README.md").read_text(encoding="utf-8")  # quoted: it is no plain name
     for name in Runs([place]).found():
         name.encode()  # gradio takes nothing else
     (pictures / f"{GBK}.png").write_bytes(b"no")
@@ -118,6 +120,21 @@ def test_any_name_in_a_figure(judged, monkeypatch, fonts):
     figure = compare.draw_runs([compare.load_run(judged)._replace(label=label)], 0.9)
     figure.savefig(io.BytesIO(), dpi=50)
     assert figure.subfigs[0].axes[0].get_title().startswith(r"a\$_\$b ")
+
+
+def test_a_font_of_one_weight_is_not_warned_of(caplog):
+    with lettered(["中文"]):
+        logging.getLogger("matplotlib.font_manager").warning("findfont: Failed to find font weight normal")
+    assert caplog.records == []
+    assert logging.getLogger("matplotlib.font_manager").level < logging.ERROR
+
+
+def test_a_program_whose_path_is_no_text_keeps_its_flags(monkeypatch):
+    """Paddle sets `sys.argv` to [""] while it is imported, and a training would begin with the defaults."""
+    monkeypatch.setattr(common, "argv", ["/tmp/\udcd1/train.py", "--max-steps", "2"])
+    monkeypatch.setattr(sys, "argv", [""])
+    common.imported()
+    assert sys.argv == ["/tmp/\udcd1/train.py", "--max-steps", "2"]
 
 
 def test_a_chinese_name_finds_a_font_or_is_escaped(monkeypatch):

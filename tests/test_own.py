@@ -97,7 +97,7 @@ def test_the_header_says_what_it_costs_and_what_was_chosen(mine, tmp_path, say):
     check_refused(say(train, "dcgan", *own, "--batch-size", 121), "there are 120; take at most 120")
     said = say(train, "dcgan", *SHORT, "--batch-size", 8, "--max-steps", 1, *own)
     assert said.status == 0
-    assert "folder, 120 images, 32x32 in colour, 0 MB in memory" in said.out
+    assert "folder, 120 images, 32x32 in colour, 0.4 MB in memory" in said.out
     assert "--learning-rate 0.0005" in said.out
     assert "--penalty 1.0" in said.out
     assert "--augment" not in said.out

@@ -19,6 +19,8 @@ from common.files.atomic import append, write_all
 from common.game import Game
 from common.judging.reference import Reference
 from common.run.artifacts import Logs
+from common.run.commandline import command
+from common.run.interrupt import Interrupt
 from tests.conftest import ROOT, call, train, users_environment
 from tests.runs import JUDGED, STEPS, TOY, result
 
@@ -139,6 +141,28 @@ def test_of_files_that_belong_together_none_changes_where_one_cannot_be_written(
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == {small: b"old", large: b"old"}
     write_all({small: b"new", large: bytes(1000)})
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == {small: b"new", large: bytes(1000)}
+
+
+def test_a_folder_that_was_made_for_files_that_cannot_be_written_goes(tmp_path, largest_file):
+    with pytest.raises(OSError, match="File too large"):
+        write_all({tmp_path / "new/README.md": b"new", tmp_path / "new/generator.params": bytes(1001)})
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_second_ctrl_c_in_the_midst_of_paddle_is_a_ctrl_c(capsys):
+    """What is raised in a layer's `backward` Paddle makes an OSError of."""
+
+    def interrupted_twice() -> None:
+        with Interrupt() as interrupt:
+            signal.raise_signal(signal.SIGINT)
+            assert interrupt.asked
+            try:
+                signal.raise_signal(signal.SIGINT)
+            except KeyboardInterrupt as error:
+                raise OSError("(External) {many lines}") from error
+
+    assert command(interrupted_twice)() == 130
+    assert capsys.readouterr().err.endswith("\ninterrupted\n")
 
 
 def test_losses_that_cannot_be_written_are_an_error_with_a_name(tmp_path, largest_file):

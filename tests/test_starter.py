@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from assignment import check, starter
+from assignment import check, starter, submit
 from assignment.check import CHECKS
 from assignment.student import STEPS
-from tests.conftest import ROOT, call
+from tests.conftest import ROOT, call, check_refused
 from tests.students import SIGMOID, change
 
 import pytest
@@ -131,6 +131,16 @@ def test_names_that_could_not_be_imported(name, tmp_path, say):
     said = say(starter.main, tmp_path / name)
     assert (said.status, said.err.count("\n")) == (2, 1)
     assert not (tmp_path / name).exists()
+
+
+def test_a_number_that_is_empty_is_none(tmp_path, say):
+    """As that of a variable of the shell that is not set: without it there would be no report, and no word of it."""
+    check_refused(say(starter.main, tmp_path / "mine", "--number", ""), "--number")
+    assert not (tmp_path / "mine").exists()
+
+
+def test_a_folder_of_something_else_is_not_advised_to_be_made_anew(tmp_path, say):
+    check_refused(say(submit.main, tmp_path), "no model.py in it; name the folder that assignment/starter.py made")
 
 
 def test_nothing_is_overwritten(folder, say):

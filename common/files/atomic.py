@@ -53,13 +53,19 @@ def atomic(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
 
 def write_all(files: Mapping[Path, bytes]) -> None:
     """Write several files of which none is of use without the others: all are on the disk before the first takes its
-    name, so that a full disk leaves what was there."""
-    with contextlib.ExitStack() as stack:
-        for path, content in files.items():
-            file = stack.enter_context(atomic(path))
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+    name, so that a full disk leaves what was there. A folder that is made for them goes again where that fails."""
+    made = {path.parent for path in files if not path.parent.exists()}
+    try:
+        with contextlib.ExitStack() as stack:
+            for path, content in files.items():
+                file = stack.enter_context(atomic(path))
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+    finally:
+        for folder in made:
+            with contextlib.suppress(OSError):  # all went well, and it has files in it
+                folder.rmdir()
 
 
 def part_of(path: Path) -> Path:

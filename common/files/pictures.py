@@ -33,9 +33,11 @@ TURNS = {  # how to turn the others
 BRIGHTEST = 2.0  # that a picture of floats from 0 to 1 is, but for highlights
 
 
-def read_picture(path: Path, channels: int, size: int, background: str = "white", pad: bool = False) -> np.ndarray:
+def read_picture(
+    path: Path, channels: int, size: int, background: str = "white", pad: bool = False, way_out: str = NOT_WANTED
+) -> np.ndarray:
     """One picture, uint8 `[channels, size, size]`: the square in its middle or, to `pad`, all of it on `background`,
-    which is also behind what is transparent."""
+    which is also behind what is transparent. `way_out`: what to do about one that cannot be read."""
     try:
         with Image.open(path, formats=FORMATS) as picture:
             unpacked = picture.width * picture.height * max(3, len(picture.getbands()))
@@ -53,15 +55,15 @@ def read_picture(path: Path, channels: int, size: int, background: str = "white"
     except UserError:
         raise
     except Image.UnidentifiedImageError as error:
-        raise UserError(f"{path}: no picture ({', '.join(FORMATS)}); {NOT_WANTED}") from error
+        raise UserError(f"{path}: no picture ({', '.join(FORMATS)}); {way_out}") from error
     except Image.DecompressionBombError as error:
         raise too_large(path, "hundreds of millions of pixels") from error
     except Exception as error:  # a damaged picture fails in as many ways as there are formats
         if isinstance(error, OSError) and error.errno:  # the system's word: of a file that may not be read
-            way_out = "name another" if isinstance(error, FileNotFoundError) else f"make it readable or {NOT_WANTED}"
-            raise UserError(f"{path}: {error.strerror}; {way_out}") from error
+            mend = "name another" if isinstance(error, FileNotFoundError) else f"make it readable or {way_out}"
+            raise UserError(f"{path}: {error.strerror}; {mend}") from error
         reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise UserError(f"{path}: truncated or damaged ({reason}); replace it or {NOT_WANTED}") from error
+        raise UserError(f"{path}: truncated or damaged ({reason}); replace it or {way_out}") from error
     return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
 
 

@@ -25,7 +25,7 @@ class Interrupt:
 
     def __enter__(self) -> Interrupt:
         """Take over the signals."""
-        self.asked = False
+        self.asked = self.again = False
         wanted = [signal.SIGINT, signal.SIGTERM]
         if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # not Windows; no `nohup`
             wanted.append(signal.SIGHUP)
@@ -33,17 +33,27 @@ class Interrupt:
         self.before = {number: signal.signal(number, self._ask) for number in wanted if here}
         return self
 
-    def __exit__(self, *error: object) -> None:
-        """Restore the handlers that were there before."""
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        """Restore the handlers that were there before.
+
+        Raises:
+            KeyboardInterrupt: after the second signal, also where Paddle made another error of it: in `backward`.
+        """
         for number, handler in self.before.items():
             signal.signal(number, handler)
+        if self.again and error and not isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+
+    def _stop(self, number: int, frame: object) -> None:
+        self.again = True
+        raise KeyboardInterrupt
 
     def _ask(self, number: int, frame: object) -> None:
         self.asked = True
         launched = launched_processes() > 1
         for again in self.before:
             once = launched or again not in (signal.SIGINT, signal.SIGTERM)
-            signal.signal(again, signal.SIG_IGN if once else signal.default_int_handler)
+            signal.signal(again, signal.SIG_IGN if once else self._stop)
         more = "" if launched else _("; once more stops at once")
         with contextlib.suppress(RuntimeError):  # it came while a line was being written to the same stream
             print("\n" + _("stopping after this step and saving") + more, file=sys.stderr, flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterable, Iterator
 
 import matplotlib
@@ -26,8 +27,14 @@ def lettered(names: Iterable[str]) -> Iterator[dict[str, str]]:
             return {"$": r"\$"}.get(letter, letter)
         return letter.encode("ascii", "backslashreplace").decode() if letter.isprintable() else repr(letter)[1:-1]
 
-    with matplotlib.rc_context({"font.family": families}):
-        yield {name: "".join(map(written, name)) for name in names}
+    logger = logging.getLogger("matplotlib.font_manager")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # it warns of a font that has one weight alone, as some Chinese ones
+    try:
+        with matplotlib.rc_context({"font.family": families}):
+            yield {name: "".join(map(written, name)) for name in names}
+    finally:
+        logger.setLevel(level)
 
 
 def fonts_for(letters: set[str]) -> tuple[list[str], set[str]]:

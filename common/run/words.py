@@ -65,7 +65,9 @@ def described(images: np.ndarray) -> str:
     channels, height, width = images.shape[1:]
     where = _("mapped from the cache") if isinstance(images, np.memmap) else _("in memory")
     colours = _("grey") if channels == 1 else _("in colour")
-    return f", {width}x{height} {colours}, {images.nbytes / 1e6:,.0f} MB {where}"
+    size = images.nbytes / 1e6
+    values = {"width": width, "height": height, "colours": colours, "where": where}
+    return _(", {width}x{height} {colours}, {size} MB {where}", size=f"{size:,.{0 if size >= 10 else 1}f}", **values)
 
 
 def print_note(config: dict) -> None:
