@@ -30,7 +30,7 @@ def atomic(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
     Of several that write it at once the last one's stays. Parts that killed processes left in the folder go.
     """
     if path.exists() and not path.is_file():  # for root, /dev/null would be a file from then on
-        raise OSError(errno.EEXIST, "no file, but a folder or a device", str(path))
+        raise OSError(errno.EEXIST, "no file, but a folder or a device; name a file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     tidy(path.parent)
     part = part_of(path)

@@ -36,7 +36,8 @@ def load_config(run_dir: Path) -> dict[str, Any]:
         raise UserError(f"{path}: not JSON ({error}); the folder's run must be repeated") from error
     family = config.get("family") if isinstance(config, dict) else None
     if family not in families():
-        raise UserError(f"{path}: family is {family!r}, expected one of {', '.join(families())}")
+        known = ", ".join(families())
+        raise UserError(f"{path}: family is {family!r}, expected one of {known}; name a folder that a training wrote")
     scores = config.get("scores")
     right = {
         "flags": isinstance(config.get("flags", {}), dict),
