@@ -14,8 +14,9 @@ from typing import Callable
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from assignment.student import check_folder
 from common.data import load_digits
-from common.errors import DONE, UserError
+from common.errors import DONE
 from common.game import Batch
 from common.gan import GAN
 from common.rng import LATENT, random_numbers
@@ -46,11 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         "folder", metavar="FOLDER", type=user_path, help="what assignment/starter.py made, such as my_lsgan"
     )
     folder = parser.parse_args(arguments).folder
-    for file in ("model.py", "train.py"):
-        if not (folder / file).is_file():
-            raise UserError(
-                f"{folder}: no {file} in it; name the folder that assignment/starter.py made, such as my_lsgan"
-            )
+    check_folder(folder)
     paddle.set_device("cpu")  # where a criterion refuses a score by an error; a GPU would stop the whole program
     try:
         train = import_train(folder.resolve())

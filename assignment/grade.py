@@ -110,9 +110,8 @@ def sandbox(box: Path, datasets: list[str], seconds: int) -> Sandbox:
 def examine(one: Handed, examiner: Sandbox, folder: Path, rules: Rules) -> None:
     """Read the code, run it where that is safe, and give the points."""
     (folder / one.folder).mkdir()
-    (
-        folder / one.folder / "__init__.py"
-    ).touch()  # or a folder of this name in the repository would be run in its place
+    # Without this file a folder of the same name in the repository would be run in its place.
+    (folder / one.folder / "__init__.py").touch()
     for name in CODE:
         if f"code/{name}" not in one.files:
             one.by_hand.append(f"no code/{name}")

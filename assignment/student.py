@@ -68,6 +68,15 @@ def write_card(folder: Path, who: Student) -> None:
     write_all({folder / CARD: json.dumps(who._asdict(), ensure_ascii=False, indent=1).encode() + b"\n"})
 
 
+def check_folder(folder: Path) -> None:
+    """Raise `UserError` where it is no folder of the assignment's code."""
+    for file in CODE:
+        if not (folder / file).is_file():
+            raise UserError(
+                f"{folder}: no {file} in it; name the folder that assignment/starter.py made, such as my_lsgan"
+            )
+
+
 def read_card(folder: Path) -> Student:
     """Whose folder it is; raises `UserError` where it does not say."""
     path = folder / CARD
@@ -75,8 +84,6 @@ def read_card(folder: Path) -> Student:
         found = json.loads(path.read_text(encoding="utf-8-sig"))
         return student(str(found["number"]), str(found["name"]), found.get("language", "zh"))
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        if not (folder / "model.py").is_file():
-            raise UserError(f"{folder}: no model.py in it; name the folder that assignment/starter.py made") from error
         raise UserError(
             f"{path}: it does not say who you are ({type(error).__name__}); "
             f"python assignment/starter.py {folder} --number YOURS --name YOURS writes it anew"

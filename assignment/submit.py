@@ -29,6 +29,7 @@ from assignment.student import (
     STEPS,
     Student,
     answers,
+    check_folder,
     flags,
     is_answered,
     read_card,
@@ -59,6 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--lsgan", type=user_path, help="the run of your own train.py (default: work/FOLDER)")
     parser.add_argument("--out", type=user_path, help="the zip (default: NUMBER_NAME.zip)")
     given = parser.parse_args(arguments)
+    check_folder(given.folder)
     folder, who = given.folder, read_card(given.folder)
     runs = dict(zip(RUNS, (given.dcgan or trained("dcgan"), given.lsgan or trained(folder.resolve().name))))
     out = given.out or Path("_".join(part for part in (who.number, safe(who.name)) if part) + ".zip")

@@ -11,7 +11,7 @@ from common.errors import DONE, UserError
 from common.run.artifacts import atomic, read_grid, sorted_grids
 from common.run.commandline import Parser, command, number_between, user_path
 from common.run.lettering import lettered
-from common.run.runs import each_once, labels, load_config, load_losses, load_metrics
+from common.run.runs import each_once, labels, load_config, load_losses, load_metrics, steps_of
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -62,8 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     with atomic(flags.out) as file:
         draw_runs(runs, flags.smoothing).savefig(file, format=flags.out.suffix[1:], dpi=110)
-    # The rows of published curves are of many steps each.
-    lengths = ", ".join(f"{run.label} ({int(run.losses['step'][-1]) + 1:,} steps)" for run in runs)
+    lengths = ", ".join(f"{run.label} ({steps_of(run.losses):,} steps)" for run in runs)
     print(f"{flags.out}: {lengths}")
     return DONE
 

@@ -85,8 +85,8 @@ def main(arguments: list[str] | None = None) -> int:
         said = FORMATS[flags.format](trained, Path(scratch))
         made = sorted(Path(scratch).glob("generator.*"))
         size = sum(path.stat().st_size for path in made)
-        out = {path: flags.out / path.name if flags.format == "paddle" else flags.out for path in made}
-        write_all({out[path]: path.read_bytes() for path in made})
+        several = flags.format == "paddle"
+        write_all({flags.out / path.name if several else flags.out: path.read_bytes() for path in made})
     print(f"{flags.out}: {size / 1e6:.1f} MB, {said}")
     return DONE
 

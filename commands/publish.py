@@ -24,7 +24,7 @@ from common.run.artifacts import as_json, as_params
 from common.run.commandline import MOST_IMAGES, Parser, command, user_path, whole_number
 from common.run.families import builder, script, title, usual_dataset
 from common.run.flags import DATA_DIR_HELP, chosen_for, flag_of
-from common.run.runs import how_made_square, load_config, load_game, load_losses
+from common.run.runs import how_made_square, load_config, load_game, load_losses, steps_of
 from common.settings import settings_of
 
 import numpy as np
@@ -127,11 +127,6 @@ def halved(state: dict[str, Any]) -> dict[str, Any]:
     """A state dict with its float32 tensors as float16, which `load_into` makes float32 again."""
     single = {name for name, value in state.items() if isinstance(value, np.ndarray) and value.dtype == np.float32}
     return {name: value.astype(np.float16) if name in single else value for name, value in state.items()}
-
-
-def steps_of(losses: dict[str, np.ndarray]) -> int:
-    """How many updates these losses are of."""
-    return int(losses["step"][-1]) + 1 if len(losses["step"]) else 0
 
 
 def curves(losses: dict[str, np.ndarray]) -> bytes:

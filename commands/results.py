@@ -61,8 +61,8 @@ def known_recipe(text: str) -> str:
     for flag in ("--seed", "--threads", "--output-dir", "--data-dir", "--resume", "--sample-every"):
         if flag in words:
             raise argparse.ArgumentTypeError(f"{text!r}: this command sets {flag} itself")
-    if {"-h", "--help", "folder"} & {*words}:  # nothing is trained; there is no judge that fits several folders
-        raise argparse.ArgumentTypeError(f"{text!r}: no training of a data set that has a judge")
+    if {"-h", "--help", "folder"} & {*words}:
+        raise argparse.ArgumentTypeError(f"{text!r}: what is trained here is judged: no --help, no --dataset folder")
     return " ".join([family, *words])
 
 

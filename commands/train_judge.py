@@ -78,8 +78,8 @@ def main(arguments: list[str] | None = None) -> int:
             judge = train(images, labels, epochs, flags.learning_rate, flags.seed, dataset in PHOTOGRAPHS)
         accuracy = float((classify(judge, unseen).classes == answers).mean())
         print(f"{dataset}: {accuracy:.2%} of {len(unseen):,} unseen images", flush=True)
-        digits = dataset != "folder" and counts[1] >= FEWEST_OF_A_CLASS
-        tried = trial(judge, images, labels, 1 if digits else second)  # of many images, but not of most
+        ones = dataset != "folder" and counts[1] >= FEWEST_OF_A_CLASS
+        tried = trial(judge, images, labels, 1 if ones else second)  # a class of many images, but not of most
         for what, one in tried.items():
             print(f"{what}: Fréchet distance {one['frechet']:.2f}, precision {one['precision']:.3f}", flush=True)
         if not is_fit(tried):

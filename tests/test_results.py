@@ -202,7 +202,7 @@ def test_what_cannot_be_is_refused(tmp_path, say):
     for recipe in ("dcgan --seed 3", "dcgan --seed=3"):
         check_refused(say(results.main, *flags, "--recipes", recipe), "this command sets --seed itself")
     for recipe in ("dcgan --dataset folder", "dcgan --help"):  # said now, not after a training
-        check_refused(say(results.main, *flags, "--recipes", recipe), "no training of a data set that has a judge")
+        check_refused(say(results.main, *flags, "--recipes", recipe), "what is trained here is judged")
     assert results.known_recipe("dcgan --epochs=10") == "dcgan --epochs 10"
 
 

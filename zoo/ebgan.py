@@ -112,7 +112,7 @@ class EBGAN(Game):
             (real, _), (fake, _) = self.discriminator(batch.images), self.discriminator(self.generator(noise_d))
             loss_d = real.mean() + begun * relu(self.margin - fake).mean()
             loss_d.backward()
-        with self.turn("generator") if begun else paddle.no_grad():  # steps of 0 would use up Adam's warm-up
+        with self.turn("generator") if begun else paddle.no_grad():  # zeros would use up Adam's correction
             energy, codes = self.discriminator(self.generator(noise_g))
             loss_g = energy.mean() + self.weight * repelling(codes)
             if begun:

@@ -67,7 +67,7 @@ class WGAN(Game):
         self.networks = {"generator": self.generator, "critic": self.critic}
         for network in self.networks.values():
             network.apply(weights_init)
-        self.optimizers = {  # as PyTorch's, which the paper's code uses: it adds 1e-8 to the root, Paddle inside it
+        self.optimizers = {  # the paper's code divides by √r + 1e-8, as PyTorch does; Paddle's epsilon is in the root
             name: RMSProp(learning_rate, rho=0.99, epsilon=1e-16, parameters=network.parameters())
             for name, network in self.networks.items()
         }

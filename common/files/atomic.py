@@ -61,7 +61,7 @@ def write_all(files: Mapping[Path, bytes]) -> None:
                 file = stack.enter_context(atomic(path))
                 file.write(content)
                 file.flush()
-                os.fsync(file.fileno())
+                os.fsync(file.fileno())  # as `atomic` does at its end, when others may have their names
     finally:
         for folder in made:
             with contextlib.suppress(OSError):  # all went well, and it has files in it

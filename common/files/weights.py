@@ -99,7 +99,9 @@ def load_into(network: Any, path: Path, state: dict[str, Any] | None = None) -> 
             state[name] = value = value.astype(np.float32)
         if list(value.shape) != shape or value.dtype.name != dtype:
             found = f"{value.dtype.name} {list(value.shape)}, expected {dtype} {shape}"
-            raise UserError(f"{path}: {name} is {found}; these are another network's weights, put its own there")
+            raise UserError(
+                f"{path}: {name} is {found}; these are the weights of another network; put the right ones there"
+            )
         if not np.isfinite(value).all():
             raise UserError(f"{path}: {name} has values that are not finite; the run that wrote it had broken down")
     network.set_state_dict(state)

@@ -133,8 +133,9 @@ def check_enough(dataset: str, images: np.ndarray) -> None:
 
 
 def floor_and_ceiling(reference: Reference, samples: int) -> dict[str, dict]:
-    """What the figures mean: those of unseen real images, of a perfect drawer of one class, and of noise. Of one's own
-    pictures none are unseen, and a half of them takes that place; their most frequent class that of class 1.
+    """What the figures mean: those of unseen real images, of a perfect drawer of class 1, and of noise. Of one's own
+    pictures none are unseen, and a half of them takes that place; of these, and where there are hardly any of class 1,
+    it is the most frequent class.
 
     The real ones are `samples` drawn at random: the first half of MNIST's test images are easier to read than the
     second. Kept in the cache under all that the figures depend on, these formulas among it.
@@ -148,14 +149,15 @@ def floor_and_ceiling(reference: Reference, samples: int) -> dict[str, dict]:
     except (OSError, ValueError):
         pass  # not there, or damaged: made anew below
 
+    ones = np.flatnonzero(seen.classes == 1)
     if unseen is None:
-        real, others, only = "real, a half", seen[some(len(seen), min(samples, len(seen) // 2))], "one class"
-        one = seen[np.flatnonzero(seen.classes == reference.shares.argmax())]
+        real, others = "real, a half", seen[some(len(seen), min(samples, len(seen) // 2))]
     else:
         real, others = "real, unseen", reference.see(unseen[some(len(unseen), samples)])
-        only, one = ONES.get(reference.dataset, "1s"), seen[np.flatnonzero(seen.classes == 1)]
-        if len(one) <= metrics.K_COVERAGE:  # a set like MNIST, without 1s
-            only, one = "one class", seen[np.flatnonzero(seen.classes == reference.shares.argmax())]
+    if unseen is None or len(ones) <= metrics.K_COVERAGE:  # a set like MNIST may have no 1s
+        only, one = "one class", seen[np.flatnonzero(seen.classes == reference.shares.argmax())]
+    else:
+        only, one = ONES.get(reference.dataset, "1s"), seen[ones]
     noise = np.random.default_rng(0).uniform(-1, 1, (len(others), *reference.shape)).astype(np.float32)
     found = {
         real: reference.compare(others),

@@ -148,7 +148,7 @@ def begin(folder: Path, config: dict[str, Any], new: bool) -> Path | None:
     for place in (folder, folder / "samples"):
         remove_parts(place, 0)
     with atomic(folder / "config.json") as file:
-        file.write(encoded(json.dumps(config, indent=2, ensure_ascii=False)) + b"\n")
+        file.write(as_json(config))
         file.flush()
         os.fsync(file.fileno())
         return set_aside(folder) if new else None

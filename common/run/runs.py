@@ -78,6 +78,11 @@ def way_out(run_dir: Path) -> str:
 MOST = 2**31 - 1  # steps, epochs and batches, as of the flags
 
 
+def steps_of(losses: dict[str, np.ndarray]) -> int:
+    """How many updates a run's losses are of; the rows of published ones are of many each."""
+    return int(losses["step"][-1]) + 1
+
+
 def load_losses(run_dir: Path) -> dict[str, np.ndarray]:
     """The columns of a run's `losses.csv`, of as many steps as are there: the run may still be going.
 

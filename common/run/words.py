@@ -66,8 +66,9 @@ def described(images: np.ndarray) -> str:
     where = _("mapped from the cache") if isinstance(images, np.memmap) else _("in memory")
     colours = _("grey") if channels == 1 else _("in colour")
     size = images.nbytes / 1e6
+    size = f"{size:,.0f}" if size >= 10 else f"{size:.1f}"
     values = {"width": width, "height": height, "colours": colours, "where": where}
-    return _(", {width}x{height} {colours}, {size} MB {where}", size=f"{size:,.{0 if size >= 10 else 1}f}", **values)
+    return _(", {width}x{height} {colours}, {size} MB {where}", size=size, **values)
 
 
 def print_note(config: dict) -> None:
