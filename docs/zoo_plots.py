@@ -21,13 +21,13 @@ from zoo.f_gan import loss_of
 from zoo.mm_ns import LOSSES, MMNS
 from zoo.shared.gaussians import estimate
 from zoo.shared.slopes import gradient_penalty, uniform
-from zoo.wgan import clip_weights
+from zoo.wgan import clip_weights, rms_prop
 
 import numpy as np
 import paddle
 from matplotlib.figure import Figure
 from paddle import Tensor, nn
-from paddle.optimizer import Adam, RMSProp
+from paddle.optimizer import Adam
 
 F = {  # f(u) of each divergence; arXiv 1606.00709, table 1
     "kl": lambda u: u * np.log(u),
@@ -57,9 +57,8 @@ def critic_difference(distance: float, clip: float | None = None, steps: int = 8
     paddle.seed(0)
     rng = np.random.default_rng(1)
     critic = nn.Sequential(nn.Linear(1, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1))
-    weights = critic.parameters()
-    optimizer = Adam(2e-3, 0.5, 0.9, parameters=weights) if clip is None else RMSProp(2e-3, parameters=weights)
-    start = optimizer.get_lr()
+    rate = 2e-3
+    optimizer = Adam(rate, 0.5, 0.9, parameters=critic.parameters()) if clip is None else rms_prop(critic, rate)
 
     def pair(count: int) -> tuple[Tensor, Tensor]:
         real, fake = (rng.standard_normal((count, 1)).astype(np.float32) for _ in range(2))
@@ -71,7 +70,7 @@ def critic_difference(distance: float, clip: float | None = None, steps: int = 8
         if clip is None:
             alpha = paddle.to_tensor(uniform(rng, 256).reshape(-1, 1))
             loss += PENALTY * gradient_penalty(critic, real, fake, alpha)
-        optimizer.set_lr(start * (1 - step / steps))
+        optimizer.set_lr(rate * (1 - step / steps))
         loss.backward()
         optimizer.step()
         optimizer.clear_grad()
