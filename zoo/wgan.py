@@ -52,7 +52,7 @@ def clip_weights(critic: nn.Layer, limit: float) -> None:
 
 
 def rms_prop(network: nn.Layer, learning_rate: float) -> RMSProp:
-    """RMSProp as the paper's code has it, in PyTorch: a step is divided by √r + 1e-8. Paddle's epsilon is in the root."""
+    """RMSProp as in the paper's code: PyTorch divides a step by √r + 1e-8, while Paddle's epsilon is in the root."""
     return RMSProp(learning_rate, rho=0.99, epsilon=1e-16, parameters=network.parameters())
 
 
