@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -124,8 +125,12 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{flags.out}: {len(images)} images by {by}")
     if flags.each:
         flags.each.mkdir()
-        for number, image in enumerate(images):
-            artifacts.save_image(flags.each / f"{number:05d}.png", artifacts.grid(image[None], 1, padding=0))
+        try:
+            for number, image in enumerate(images):
+                artifacts.save_image(flags.each / f"{number:05d}.png", artifacts.grid(image[None], 1, padding=0))
+        except BaseException:  # a full disk, Ctrl-C: the next try would find the folder in its way
+            shutil.rmtree(flags.each, ignore_errors=True)
+            raise
         print(f"{flags.each}: {len(images)} pictures by {by}")
     if flags.npy:
         buffer = io.BytesIO()

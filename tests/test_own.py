@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shlex
 import shutil
@@ -272,6 +273,20 @@ def test_a_held_out_image_is_not_its_own_neighbour():
         apart = np.sqrt(((real - image) ** 2).sum(axis=(1, 2, 3)))
         apart[but] = np.inf
         assert (place, distance) == (apart.argmin(), pytest.approx(apart.min(), rel=1e-5))
+
+
+def test_a_disk_that_is_full_leaves_no_pictures_in_the_way_of_the_next_try(own_run, tmp_path, say, monkeypatch):
+    save = sample.artifacts.save_image
+
+    def save_if_it_fits(path: Path, image: np.ndarray) -> None:
+        if path.name == "00001.png":
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        save(path, image)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sample.artifacts, "save_image", save_if_it_fits)
+        check_refused(say(sample.main, own_run, "--count", 3, "--each", tmp_path / "each"), "No space left on device")
+    assert say(sample.main, own_run, "--count", 3, "--each", tmp_path / "each").status == 0
 
 
 def test_a_file_for_each_and_a_film(own_run, tmp_path, say):
