@@ -47,6 +47,7 @@ CUT = [  # pattern and what takes its place
     (r"commands\.results$", f"commands.results --samples 100 --recipes 'dcgan {SHORT}'"),
     (r"(commands\.results --add) --recipes (\"vae_gan --model \$m) .*?\"", rf'\1 --samples 100 --recipes \2 {SHORT}"'),
     (r"board_cost\.py", f"board_cost.py {SHORT}"),
+    (r"onednn_ways\.py", "onednn_ways.py --batch-size 2 --rounds 1"),
     (r"time_to_quality\.py", "time_to_quality.py --dataset digits --steps 4 --every 2"),
     (r"cgan_variants\.py", "cgan_variants.py --seeds 0 --updates 50 --batch-size 8"),
     (r"^make board$", f'make board ARGS="--port {PORT}"'),

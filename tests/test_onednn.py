@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 
 from common.machine import activations, convolutions, cpu, library, onednn
+from common.machine.primitives import OPERANDS
+from docs import onednn_ways
 from tests.conftest import call
 from tests.test_convolutions import LAYERS, NEEDS, assert_close, batch, both, gradients
 
@@ -36,6 +38,24 @@ def test_the_same_bits_each_time(threads):
     for _ in range(3):
         onednn.library.kept.clear()  # new primitives, as in a new process
         assert bits() == first
+
+
+@NEEDS
+@pytest.mark.parametrize("result", OPERANDS)
+def test_all_that_onednn_can_compute_an_operand_by_agrees(result):
+    """What docs/onednn_ways.py compares computes the same."""
+    shape = onednn_ways.shapes(2)["64 to 128 channels, 16x16, kernel 4, stride 2"]
+    rng = np.random.default_rng(0)
+    operands = {name: rng.standard_normal(sizes, dtype=np.float32) for name, sizes in zip(OPERANDS, shape)}
+    made, found = operands[result], {}
+    for name, way in onednn_ways.others(result, shape):
+        made[:] = np.nan
+        way.run([operands[operand].ctypes.data for operand in OPERANDS])
+        found[name] = made.copy()
+    assert len(found) > 2
+    first = next(iter(found.values()))
+    for name, each in found.items():
+        np.testing.assert_allclose(each, first, atol=1e-4 * np.abs(first).max(), err_msg=name)
 
 
 @NEEDS

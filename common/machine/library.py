@@ -9,7 +9,7 @@ import ctypes
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from ctypes import POINTER, byref, c_char_p, c_int, c_int64, c_size_t, c_uint, c_void_p
 from pathlib import Path
 from typing import Callable
@@ -157,13 +157,20 @@ class Primitive:
 
     def prefer(self, implementation: str, name: str, *arguments) -> c_void_p:
         """As `describe`, but by the first implementation whose name begins so, where oneDNN has one among others."""
-        description, found = self.describe(name, *arguments), c_char_p()
+        description = self.describe(name, *arguments)
+        for found in self.implementations(description):
+            if found.startswith(implementation):
+                return description
+        return self.describe(name, *arguments)
+
+    def implementations(self, description: c_void_p) -> Iterator[str]:
+        """The names of oneDNN's implementations of a primitive; `description` becomes that of each in turn."""
+        found = c_char_p()
         while True:
             self.library.call("primitive_desc_query", description, QUERY_NAME, 0, byref(found))
-            if found.value.startswith(implementation.encode()):
-                return description
+            yield found.value.decode()
             if self.library.library.dnnl_primitive_desc_next_impl(description) != SUCCESS:  # there are no more
-                return self.describe(name, *arguments)
+                return
 
     def build(self, description: c_void_p, operands: Sequence[tuple[int, int, c_void_p, bool]]) -> None:
         """Make the primitive of `description`, ready to run.

@@ -46,7 +46,8 @@ def layouts(result: Operand, shape: Shape) -> tuple[bool | None, bool | None]:
     """How a primitive is to see images and maps: channels last (True), channels first (False), or as it likes (None).
 
     Left to itself oneDNN is not always quickest. Milliseconds with the copies that follow from a choice, for images
-    and maps channels last, batch 32, one thread of an AMD EPYC, by AVX-512 and (in brackets) by AVX2:
+    and maps channels last, batch 32, one thread of an AMD EPYC, by AVX-512 and (in brackets) by AVX2
+    (`docs/onednn_ways.py`):
 
     | result, channels | channels last | as it likes | maps channels first |
     | --- | --- | --- | --- |
@@ -72,13 +73,21 @@ class Convolution(Primitive):
 
     Args:
         implementation: how the name of the one to take begins; oneDNN's first choice where it has none such.
+        seen: how it is to see images and maps; None is what `layouts` says.
     """
 
-    def __init__(self, library: Library, result: Operand, shape: Shape, implementation: str = "") -> None:
+    def __init__(
+        self,
+        library: Library,
+        result: Operand,
+        shape: Shape,
+        implementation: str = "",
+        seen: tuple[bool | None, bool | None] | None = None,
+    ) -> None:
         super().__init__(library)
         last, self.implementation = shape.channels_last, implementation
         ours = self.operands(shape, last, last, weights=False)
-        description = self.described(result, shape, self.operands(shape, *layouts(result, shape)))
+        description = self.described(result, shape, self.operands(shape, *(seen or layouts(result, shape))))
         wanted = [operand == result for operand in OPERANDS]
         self.build(description, list(zip(ARGUMENTS[result], QUERIES[result], ours, wanted)))
 
