@@ -146,6 +146,8 @@ def main(arguments: list[str] | None = None) -> int:
     print(table(rows))
     if yardsticks:
         print(f"\n{yardstick_table(yardsticks)}")
+    if dataset == "digits":
+        print("\nunseen: by the judge; a training on digits sees all of them")
     return DONE
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from commands.evaluate import WEIGHTS, judge_runs
+from commands.results_recipes import everything
 from commands.results_report import SHOWN, bare, draw_curves, report
 from commands.results_summary import by_epoch, won
 from commands.sample import reconstructed
@@ -37,7 +38,6 @@ from common.run.runs import load_config, load_game, load_losses, load_troubles
 import numpy as np
 
 DOCS = ROOT / "docs"
-RECIPES = Path(__file__).with_name("results_recipes.txt")
 
 
 class Run(NamedTuple):
@@ -64,13 +64,6 @@ def known_recipe(text: str) -> str:
     if {"-h", "--help", "folder"} & {*words}:
         raise argparse.ArgumentTypeError(f"{text!r}: what is trained here is judged: no --help, no --dataset folder")
     return " ".join([family, *words])
-
-
-def everything() -> list[tuple[str, int]]:
-    """The recipes and seeds of the first table, as `results_recipes.txt` lists them; all first seeds come first."""
-    lines = [line for line in RECIPES.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
-    each = [line.split(": ") for line in lines]
-    return sorted(((recipe, int(seed)) for seeds, recipe in each for seed in seeds.split()), key=lambda run: run[1])
 
 
 @command

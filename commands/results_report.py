@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+from commands.results_recipes import everything
 from commands.results_summary import CURVE, WON
 from common.judging.tables import COLUMNS
 from common.run import families
@@ -225,10 +226,15 @@ def by_epoch(recipe: str, members: list[dict]) -> list[str]:
 
 def reproduce(runs: dict[str, dict]) -> list[str]:
     """The section with the commands and what each run's weights hashed to."""
-    lines = ["## Reproduce", "", "```bash", "python -m commands.results   # the first table with today's defaults"]
-    datasets = {run["recipe"]: run["dataset"] for run in runs.values()}
-    for recipe in sorted(datasets):
-        if datasets[recipe] == "mnist" and (len(bare(recipe).split()) == 1 or recipe == f"wgan_gp{UPDATES}"):
+    lines = [
+        "## Reproduce",
+        "",
+        "```bash",
+        "python -m commands.results   # the first table, but for what is added to it below",
+    ]
+    first = {recipe for recipe, _ in everything()}
+    for recipe in sorted({run["recipe"] for run in runs.values()}):
+        if recipe in first:
             continue
         seeds = map(str, sorted(run["seed"] for run in runs.values() if run["recipe"] == recipe))
         lines.append(f"python -m commands.results --add --recipes {shlex.quote(recipe)} --seeds {' '.join(seeds)}")

@@ -105,8 +105,8 @@ def main(arguments: list[str] | None = None) -> int:
 def train(
     images: np.ndarray, labels: np.ndarray, epochs: int, learning_rate: float, seed: int, photographs: bool = False
 ) -> Judge:
-    """A judge trained on `images [N, C, 32, 32]`, float32 in [-1, 1] or uint8, with `labels [N]`, each shifted at
-    random by up to two pixels.
+    """A judge trained on `images [N, C, 32, 32]`, float32 in [-1, 1] or uint8, with `labels [N]`; each batch is
+    shifted at random by up to two pixels.
 
     Of `photographs` half are mirrored, and the features learn what is none. A judge that has seen nothing but
     photographs is unsure of noise, and unsure features lie in the midst of all classes, near everything. So a second

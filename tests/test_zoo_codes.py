@@ -10,7 +10,7 @@ from common.losses import non_saturating
 from common.run.families import builder
 from common.run.recorder import Recorder
 from tests.conftest import batch_of, make_gan, train
-from zoo.bigan import pairs, relative_distance
+from zoo.bigan import BiGAN, pairs, relative_distance
 from zoo.infogan import CATEGORIES, NOISE, NUMBERS, matched_share, misread
 from zoo.shared.codes import known_by_neighbour
 
@@ -242,3 +242,14 @@ def test_a_generator_whose_time_has_not_come_is_not_judged():
     recorder.judge(4, 0)  # asks for nothing more
     with pytest.raises(AttributeError):
         recorder.judge(5, 0)
+
+
+@pytest.mark.parametrize(("regress", "times"), [(10.0, 3), (0.0, 2)])
+def test_without_the_regression_bigans_encoder_sees_no_fakes(regress, times):
+    """Nor does its BatchNorm, whose statistics reconstruct."""
+    game, seen = BiGAN(regress=regress), []
+    game.encoder.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0].numpy()))
+    batch = pictures()
+    game.update(batch)
+    assert len(seen) == times
+    assert sum((x == batch.images.numpy()).all() for x in seen) == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
 from common.game import Batch
 from common.losses import non_saturating
 from docs import zoo_plots
@@ -13,7 +15,7 @@ from zoo.fc_gan import FCGAN
 from zoo.mm_ns import LOSSES, minimax, slope
 from zoo.shared.domains import outlines
 from zoo.shared.gaussians import estimate
-from zoo.wgan import WGAN
+from zoo.wgan import WGAN, clip_weights
 
 import numpy as np
 import paddle
@@ -118,6 +120,16 @@ def test_the_clip_follows_every_step_and_spares_the_statistics():
     variances = [value.numpy() for name, value in game.critic.state_dict().items() if name.endswith("_variance")]
     assert min(variance.max() for variance in variances) > 0.01
     assert max(np.abs(p.numpy()).max() for p in game.generator.parameters() if not p.stop_gradient) > 0.5
+
+
+def test_of_a_new_critic_most_weights_are_at_the_edge_once_it_was_clipped(monkeypatch, tmp_path):
+    """What has not been learnt is the floor: weights of N(0, 0.02²), cut back to 0.01."""
+    monkeypatch.setattr("zoo.wgan.loss_tells_quality", lambda folder: {})
+    game = WGAN()
+    clip_weights(game.critic, game.limit)
+    edge = game.measure(None, tmp_path)["weights at the edge"]
+    assert edge.figure == pytest.approx(edge.floor, abs=0.01)
+    assert edge.floor == pytest.approx(2 * (1 - NormalDist().cdf(0.5)), abs=0.01)
 
 
 @pytest.mark.parametrize("size", [1e-2, 1e-5])

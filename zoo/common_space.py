@@ -182,7 +182,7 @@ class CommonSpace(Translation):
         """Whether codes mean the same in both domains; whether digits stay what they are."""
         (a, digits_a), (b, digits_b) = unseen_pictures(reference, self.domains)
         codes_a, codes_b = self.apply(self.e_a, a), self.apply(self.e_b, b)
-        meaning = f"share of {len(a):,} unseen pictures of A for which the nearest of {len(b):,} codes of B is "
+        meaning = f"floor: chance; share of unseen pictures of A for which the nearest of {len(b):,} codes of B is "
         kind = known_by_neighbour(codes_b, digits_b, codes_a, digits_a)
         found = {"codes know the digit": Yardstick(kind, 0.1, f"{meaning}of their digit")}
         if self.domains != "digits":

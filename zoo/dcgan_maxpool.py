@@ -12,9 +12,10 @@ The formulas, s for D's raw score, σ the sigmoid:
 
 (Mao et al. 2016, arXiv 1611.04076, equation 9; Goodfellow et al. 2014, arXiv 1406.2661.) z ~ U(-1, 1)⁹⁶.
 
-What differs from the notes: D's update and G's each draw noise of their own, where the notes use one z for both. And
-two changes bring the Fréchet distance from 45 to 2.0 (`docs/search.md`): a penalty on D's slope at real images, for
-which max-pooling is taken in single steps (`common/penalty.py`), and with it a larger step size. The notes' own:
+What differs from the notes: D's update and G's each draw noise of their own, where the notes use one z for both;
+Paddle's initialisation, D's first weights larger than PyTorch's. And two changes bring the Fréchet distance from 45 to
+2.0 (`docs/search.md`): a penalty on D's slope at real images, for which max-pooling is taken in single steps
+(`common/penalty.py`), and with it a larger step size. The notes' own game, which name no step size:
 `--penalty 0 --learning-rate 0.0003`.
 
 What to look at. The notes' own game draws each digit well (its precision and recall were better than DCGAN's), but not
@@ -40,7 +41,6 @@ from common.settings import Count, Decay, Rate, Weight
 from common.train import run
 from zoo.shared.digits import rarest_digit
 
-import numpy as np
 from paddle import Tensor, nn
 from paddle.nn.functional import sigmoid
 
@@ -99,10 +99,6 @@ class DCGANMaxPool(GAN):
     def shown(self, scores: Tensor) -> Tensor:
         """The raw scores of squares, probabilities of logits."""
         return scores if self.squares else sigmoid(scores)
-
-    def latent(self, rng: np.random.Generator, count: int, label: int | None = None) -> np.ndarray:
-        """Even in [-1, 1): `[count, 96, 1, 1]`."""
-        return 2 * rng.random((count, NOISE, 1, 1), dtype=np.float32) - 1
 
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
         """Whether all digits are drawn."""

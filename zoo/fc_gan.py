@@ -14,10 +14,11 @@ The formulas of the notes, o for D's answer and t for the target, 1 for real and
 in a Sigmoid and the loss is `BCELoss`; with `--with-logits` D ends in the raw score and the Sigmoid is inside the
 loss, which is exact where o would round to 0 or 1. The gradients are the same as long as it does not.
 
-What differs from the paper: LeakyReLU in place of maxout and dropout, and Adam, as in the notes. The ½ changes nothing
+What differs from the paper: LeakyReLU in place of maxout and dropout, as in the notes, and Adam. The ½ changes nothing
 but the weight of a penalty: Adam divides by the size of the gradient. Three changes make it draw (`docs/search.md`):
-BatchNorm in G, a penalty on D's slope at real images (`common/penalty.py`), and five times the notes' step size. The
-notes' own game: `--norm none --penalty 0 --learning-rate 0.0002`.
+BatchNorm in G, a penalty on D's slope at real images (`common/penalty.py`), and five times DCGAN's step size. The
+notes' own game, by Paddle's initialisation and DCGAN's step size, as they name none: `--norm none --penalty 0
+--learning-rate 0.0002`.
 
 What to look at. The pictures have specks, since each pixel is drawn on its own. `commands.evaluate` shows the share of
 the rarest digit: without the changes this network draws the same few digits again and again.

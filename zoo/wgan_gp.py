@@ -16,8 +16,8 @@ The critic has no BatchNorm, as in the paper: with it one image's slope would de
 (`docs/seven-faults.md`, fault 6).
 
 What differs from the paper: DCGAN's networks, with biases and He's initialisation in the critic; 32 images a move where
-algorithm 1 has 64 and the authors' code for MNIST 50; five times the paper's step size: as good after 2 epochs as the
-paper's after 8 (`docs/search.md`). The paper's: `--learning-rate 0.0001`.
+the authors' code for MNIST has 50; five times the paper's step size: as good after 2 epochs as the paper's after 8
+(`docs/search.md`). The paper's: `--learning-rate 0.0001`.
 
 What to look at. `distance` = E f(x) - E f(G(z)) falls as the pictures improve, which no curve of DCGAN does; how well
 it tells, `commands.evaluate` shows. `penalty` should stay small. `loss_g` alone means nothing: f has no zero.
@@ -55,7 +55,7 @@ class WGANGP(Game):
         beta2: Adam's second decay rate
         critic_steps: moves of the critic for one of the generator, each on images of its own
         penalty: λ, the weight of the gradient penalty
-        one_sided: punish slopes above 1 only, max(0, ‖∇f‖ - 1), as the course notes have it, too
+        one_sided: punish slopes above 1 only, max(0, ‖∇f‖ - 1)²; the course notes have it without the square
         size: height and width of the images
         channels: of the images: 1 grey, 3 colour (default: the data set's; 3 for --dataset folder)
     """

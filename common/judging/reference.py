@@ -31,7 +31,8 @@ class Reference:
         dataset: the name of its judge, which is its own or, of one's own pictures, `Dataset.judge`.
         images: the training images, `[N, C, H, W]`, float32 in [-1, 1] or uint8.
         checksum: theirs, which the judge's record names.
-        unseen: real images that no training saw, for the yardsticks that need some; of one's own there are none.
+        unseen: real images that no training saw, for the yardsticks that need some; of one's own there are none. Of
+            digits, which come unsplit, a training sees these, too, and only their judge has not.
         data_dir: where they come from, as `--data-dir`.
 
     Raises:

@@ -59,6 +59,6 @@ class Conditional(Game):
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
         """Whether G draws the digit that it is asked for."""
         seen = reference.see(self.sample(self.latent(np.random.default_rng(0), MEASURED)))
-        right = float((seen.classes == np.arange(MEASURED) % CLASSES).mean())
-        meaning = f"share of {MEASURED:,} digits that the judge reads as the digit asked for; MNIST's own 0.993"
-        return {"obeys the label": Yardstick(right, 1 / CLASSES, meaning)}
+        right = float((seen.classes == np.arange(MEASURED) % self.classes).mean())
+        meaning = f"share of {MEASURED:,} digits that the judge reads as the digit asked for; of MNIST's own 0.993"
+        return {"obeys the label": Yardstick(right, 1 / self.classes, meaning)}

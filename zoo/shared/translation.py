@@ -57,7 +57,7 @@ class Translation(Game):
         (a, digits_a), (b, digits_b) = unseen_pictures(reference, self.domains)
         there, home = self.to_b(a), self.to_a(b)
 
-        share = "share of unseen digits read as what they are; floor: untranslated; at least 0.9 wanted"
+        share = "share of unseen digits read as what they are; floor: untranslated; more, and at least 0.9, wanted"
         own = f"the same by a judge of B, which gets {right:.3f} of B's own right"
         found = {
             "B to A keeps the digit": Yardstick(same(read_a(home), digits_b), same(read_a(b), digits_b), share),
