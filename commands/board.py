@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import sys
 from pathlib import Path
@@ -73,6 +74,18 @@ class Runs(LogReader):
             if run.as_posix() not in self.tags2name and run.is_relative_to(top):
                 name = run.relative_to(top).as_posix()
                 self.tags2name[run.as_posix()], self.name2tags[name] = name, run.as_posix()
+
+    def get_all_walk(self) -> None:
+        """The files in each folder, each folder once: VisualDL follows links, also in circles."""
+        self.walks, seen = {}, set()
+        for folder, folders, files in os.walk(self.logdir[0], followlinks=True):
+            state = Path(folder).stat()
+            if (state.st_dev, state.st_ino) in seen:
+                folders.clear()
+                continue
+            seen.add((state.st_dev, state.st_ino))
+            folders.sort(key=lambda name: Path(folder, name).is_symlink())  # a run by its own name, if it has one here
+            self.walks[folder] = files
 
     def logs(self, update: bool = False) -> dict[str, str]:
         """The log in each folder that has one."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,8 @@ class Runs:
                     files = [folder, *folder.iterdir(), *(folder / "samples").glob("*")]
                 except OSError:  # not to be seen, or just moved
                     continue
-                if all(path.resolve().is_relative_to(top) for path in files):
+                # Not `resolve`, which fails on a link that leads to itself.
+                if all(Path(os.path.realpath(path)).is_relative_to(top) for path in files):
                     name = readable(folder.relative_to(ROOT if folder.is_relative_to(ROOT) else top.parent).as_posix())
                     runs[readable(folder.as_posix()) if runs.get(name, folder) != folder else name] = folder
         return dict(sorted(runs.items()))
@@ -129,24 +131,27 @@ class Runs:
             drawn = np.array(pixels, np.uint8).reshape(PAD, PAD)
         except (ValueError, TypeError, OverflowError):
             raise UserError("this is no drawing: draw again") from None
-        if not drawn.any():
+        digit = like_mnist(drawn) if drawn.any() else drawn
+        if not digit.any():
             raise UserError("nothing is drawn there yet")
         folder = self.find(name)
         game = load_game(folder, best_weights(folder))
         if "generator" not in game.networks:
             raise UserError(f"{name}: this family draws nothing from noise")
         channels, size, _ = game.image
-        given = np.repeat(data.to_images(like_mnist(drawn)[None], size)[0], channels, axis=0)
+        given = np.repeat(data.to_images(digit[None], size)[0], channels, axis=0)
         return given, invert(game, given, count=STARTS, steps=STEPS)
 
 
 def like_mnist(pixels: np.ndarray) -> np.ndarray:
     """White on black `[H, W]` as MNIST's makers had theirs, `[28, 28]`: 20 pixels long, the centre of mass in the
-    middle."""
+    middle. Nothing where all there is are specks that vanish."""
     rows, columns = np.nonzero(pixels)
     digit = Image.fromarray(pixels[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1])
     scale = 20 / max(digit.size)
     digit = np.asarray(digit.resize([max(1, round(side * scale)) for side in digit.size], Image.BOX), np.float64)
+    if not digit.any():
+        return np.zeros((28, 28), np.uint8)
     centre = [
         (np.arange(length) * digit.sum(axis=1 - axis)).sum() / digit.sum() for axis, length in enumerate(digit.shape)
     ]

@@ -52,7 +52,8 @@ class Training:
         for name, value in numbers.items():
             if name not in NUMBERS or not isinstance(value, (int, float, type(None))):
                 raise UserError(f"{name}: expected a number")
-            command += [] if value is None else [f"{flag_of(name)}={value:.12g}"]
+            whole = isinstance(value, float) and value.is_integer()  # as a browser has them
+            command += [] if value is None else [f"{flag_of(name)}={int(value) if whole else value}"]
         command += [f"--data-dir={self.data_dir}"] if self.data_dir else []
         with self.lock:
             if self.going_on:
@@ -98,7 +99,9 @@ class Training:
         """The last lines of what the training says, and how it ended."""
         if self.run is None:
             return ""
-        lines = self.log_of(self.run).read_text(encoding="utf-8", errors="replace").splitlines()[-LINES:]
+        lines = []
+        with contextlib.suppress(OSError):  # removed meanwhile
+            lines = self.log_of(self.run).read_text(encoding="utf-8", errors="replace").splitlines()[-LINES:]
         ends = {None: "training …", DONE: "done", INTERRUPTED: "stopped"}
         status = self.process.poll()
         return "\n".join([*lines, f"[{self.run.name}: {ends.get(status, f'ended with status {status}')}]"])

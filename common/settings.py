@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from types import SimpleNamespace
 from typing import Annotated, Any, Callable, Literal, NamedTuple, Optional, get_args, get_origin, get_type_hints
@@ -19,6 +20,8 @@ class Range(NamedTuple):
     high: float
 
 
+NoneType = type(None)
+ANY = {int: Range(-(2**31), 2**31), float: Range(-math.inf, math.inf), bool: None}  # types without a range of their own
 Rate = Annotated[float, Range(1e-9, 1)]  # a step size; 0 would train nothing
 OptionalRate = Optional[Rate]  # spelled out: `Rate | None` is no type before Python 3.10
 Decay = Annotated[float, Range(0, 1)]  # the weight of the past in a moving average
@@ -41,7 +44,11 @@ class Setting(NamedTuple):
 
 def settings_of(build: Callable) -> list[Setting]:
     """The settings that `build` takes by name: its own arguments with defaults, and, where it passes `**settings` on,
-    those of the class that it returns."""
+    those of the class that it returns.
+
+    Raises:
+        TypeError: one has a type that makes no flag.
+    """
     found = []
     parameters = inspect.signature(build).parameters.values()
     named = {"return", *(parameter.name for parameter in parameters if parameter.default is not parameter.empty)}
@@ -50,17 +57,30 @@ def settings_of(build: Callable) -> list[Setting]:
         if parameter.kind is parameter.VAR_KEYWORD and inspect.isclass(hints.get("return")):
             found += settings_of(hints["return"])
         elif parameter.default is not parameter.empty:
-            hint = hints.get(parameter.name, type(parameter.default))
-            choices = get_args(hint) if get_origin(hint) is Literal else ()
-            # An optional one is a union of it and None.
-            part = next((p for p in get_args(hint) if get_origin(p) is Annotated), hint)
-            bare, *extras = (
-                get_args(part) if get_origin(part) is Annotated else (type(choices[0]) if choices else part,)
-            )
-            limits = next((extra for extra in extras if isinstance(extra, Range)), None)
-            documented = help_of(parameter.name, build)
-            found.append(Setting(parameter.name, bare, limits, choices, parameter.default, documented))
+            try:
+                kind = kind_of(hints.get(parameter.name, type(parameter.default)))
+            except TypeError:
+                raise TypeError(
+                    f"{build.__module__}.{build.__qualname__}: its argument {parameter.name} has no type that makes a "
+                    "flag: int, float, bool, a Literal of texts or numbers, or one of common/settings.py"
+                ) from None
+            found.append(Setting(parameter.name, *kind, parameter.default, help_of(parameter.name, build)))
     return found
+
+
+def kind_of(hint: Any) -> tuple[type, Range | None, tuple[Any, ...]]:
+    """Type, range and choices of a setting; raises `TypeError` where a type makes no flag."""
+    parts = [part for part in get_args(hint) if part is not NoneType]
+    if NoneType in get_args(hint) and len(parts) == 1:  # an optional one is a union of it and None
+        hint = parts[0]
+    if get_origin(hint) is Literal:
+        choices = get_args(hint)
+        if {*map(type, choices)} in ({str}, {int}, {float}):
+            return type(choices[0]), None, choices
+    bare, *extras = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    if bare not in ANY:
+        raise TypeError(hint)
+    return bare, next((extra for extra in extras if isinstance(extra, Range)), ANY[bare]), ()
 
 
 def hints_of(function: Callable, named: set[str]) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def choose_device(name: str) -> str:
     if name == "auto":
         name = "gpu" if gpus else "cpu"
     kind, _colon, number = name.partition(":")
-    if name not in ("cpu", "gpu") and not (kind == "gpu" and number.isdecimal()):
+    if name not in ("cpu", "gpu") and not (kind == "gpu" and number.isdecimal() and len(number) < 10):
         raise UserError(f"--device {name}: expected auto, cpu, gpu or gpu:N")
     if kind == "gpu" and int(number or 0) >= gpus:
         raise UserError(
@@ -101,7 +101,7 @@ def check_image(family: str, game: Game, flags: argparse.Namespace) -> None:
     if own != game.image[0] and "channels" in flags.settings:
         raise UserError(f"--channels {game.image[0]}: the images of {flags.dataset} have {own}; leave the flag out")
     if own != game.image[0]:
-        takers = [script(name) for name in families() if name != family and takes(builder(name), own)]
+        takers = [script(name) for name in families() if name != family and takes(name, own)]
         way_out = f"take python {takers[0]}" if takers else "no family here draws such ones yet"
         raise UserError(
             f"--dataset {flags.dataset}: its images have {own} channel{'s' if own > 1 else ''}, {title(family)} draws "
@@ -109,8 +109,12 @@ def check_image(family: str, game: Game, flags: argparse.Namespace) -> None:
         )
 
 
-def takes(build: Callable[..., Game], channels: int) -> bool:
-    """Whether a family draws images of so many channels, by a flag or always."""
+def takes(family: str, channels: int) -> bool:
+    """Whether a family draws images of so many channels, by a flag or always; one that is half written does not."""
+    try:
+        build = builder(family)
+    except Exception:
+        return False
     return image_of(build)[0] == channels or any(setting.name == "channels" for setting in settings_of(build))
 
 

@@ -173,6 +173,18 @@ def test_an_epoch_shows_weights_gradients_and_features(judged):
     assert {*tags["scalars"]} == {"loss/all", "score/all"}
 
 
+def test_links_in_circles_are_followed_once(tmp_path):
+    for name in ("run", "other"):
+        with LogWriter(logdir=str(tmp_path / name)) as writer:
+            writer.add_scalar("a", 1, 1)
+    for name in ("a", "b", "run/up"):
+        (tmp_path / name).symlink_to(tmp_path)
+    (tmp_path / "also").symlink_to(tmp_path / "run")
+    reader = board_command.Runs([str(tmp_path)])
+    reader.load_new_data()
+    assert {*map(str, reader.logs())} == {f"{tmp_path}/run", f"{tmp_path}/other"}
+
+
 def test_gradients_are_those_of_the_last_step(tmp_path):
     """Seen in each turn before its optimizer moves anything; not looked at in other steps."""
     game, seen = make_gan("dcgan"), []

@@ -230,6 +230,7 @@ def test_help_says_what_each_flag_does_and_its_default(monkeypatch, name):
         (["--nonsense"], "--nonsense"),
         (["--device", "tpu"], "--device tpu: expected auto, cpu, gpu or gpu:N"),
         (["--device", "gpu:99"], "use --device cpu"),
+        (["--device", "gpu:99999999999"], "expected auto, cpu, gpu or gpu:N"),
         (["--data-dir", "/no/such/folder"], "--data-dir: no folder /no/such/folder"),
         (["--output-dir", "/dev/null/x"], "--output-dir /dev/null/x: Not a directory; name another folder"),
         (["--output-dir", "/dev/null"], "--output-dir /dev/null: File exists; name another folder"),
@@ -240,6 +241,14 @@ def test_a_bad_flag_is_one_line_and_status_2(tmp_path, monkeypatch, say, flags, 
     dataset = [] if "--data-dir" in flags else ["--dataset", "digits"]
     check_refused(say(train, "dcgan", "--max-steps", "1", *dataset, *flags), words)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("flag", ["--data-dir", "--output-dir"])
+def test_a_link_to_itself_is_one_line_and_status_2(tmp_path, say, flag):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for path in ("loop", "loop/below"):
+        said = say(train, "dcgan", "--dataset", "folder", flag, tmp_path / path)
+        check_refused(said, f"{flag}: {tmp_path / path}: a link that leads to itself; remove it")
 
 
 def test_a_damaged_data_file_leaves_the_earlier_run_in_place(half, mnist_dir, say):

@@ -23,6 +23,11 @@ import pytest
 from visualdl import LogReader
 
 
+def table_of(said: str) -> list[str]:
+    """The lines of the table."""
+    return [line for line in said.splitlines() if line.startswith("|")]
+
+
 @pytest.mark.parametrize("dataset", ["mnist", "digits"])
 def test_the_judges_are_what_their_record_says(dataset):
     record = load_record(dataset)
@@ -178,13 +183,14 @@ def test_the_command(run_dir, tmp_path):
     called = ["-m", "commands.evaluate", run_dir, "--samples", 300]
     done = call(*called, cwd=tmp_path, PYTHONPATH=str(ROOT))
     assert (done.returncode, done.stderr) == (0, "")
-    rows = list(csv.reader(done.stdout.splitlines(), delimiter="|"))
+    rows = list(csv.reader(table_of(done.stdout), delimiter="|"))
+    assert done.stdout.endswith("\nunseen: by the judge; a training on digits sees all of them\n")
     names = [row[1].strip() for row in rows[2:]]
     assert names == [f"{run_dir} raw", f"{run_dir} EMA", f"{run_dir} best", "real, unseen", "real, only 1s", "noise"]
 
 
 def test_the_table_and_the_json_agree(run_dir, say):
-    rows = list(csv.reader(say(evaluate.main, run_dir, "--samples", 300).out.splitlines(), delimiter="|"))
+    rows = list(csv.reader(table_of(say(evaluate.main, run_dir, "--samples", 300).out), delimiter="|"))
     found = json.loads(say(evaluate.main, run_dir, "--samples", 300, "--json").out)
     assert (found["dataset"], found["samples"], found["yardsticks"]) == ("digits", 300, {})
     assert len(rows) == 2 + len(found["rows"])

@@ -170,6 +170,18 @@ def test_links_are_followed_and_loops_end(mine, tmp_path):
     names = read_folder(mine, 3, 32)[1]
     assert "dogs/one.png" in names
     assert len(names) == 8  # each folder once
+    (mine / "all").symlink_to(mine)
+    assert read_folder(mine, 3, 32)[1] == names  # the one that it begins with, too
+
+
+def test_pictures_that_were_replaced_by_ones_of_that_size_and_time_are_read(tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for grey in (10, 200):
+        Image.new("L", (8, 8), grey).save(tmp_path / "new.bmp")
+        os.utime(tmp_path / "new.bmp", (1e9, 1e9))  # as `unzip` and `cp -p` do
+        (tmp_path / "new.bmp").replace(folder / "a.bmp")
+        assert (read_folder(folder, 1, 32)[0] == grey).all()
 
 
 def test_what_is_too_large_for_the_memory_is_mapped(mine, cache, monkeypatch):

@@ -134,8 +134,11 @@ def test_what_is_drawn_by_hand_is_found(monkeypatch):
     for pixels in (None, "x", [1, 2], [[0] * play.PAD] * 3, [300] * play.PAD**2, [None] * play.PAD**2, {}):
         with pytest.raises(UserError, match="no drawing"):
             runs.mimic("zoo/pretrained/cgan", pixels)
-    with pytest.raises(UserError, match="nothing is drawn"):
-        runs.mimic("zoo/pretrained/cgan", [0] * play.PAD**2)
+    specks = np.zeros(play.PAD**2, int)
+    specks[[0, -1]] = 1
+    for nothing in (0 * specks, specks):
+        with pytest.raises(UserError, match="nothing is drawn"):
+            runs.mimic("zoo/pretrained/cgan", nothing.tolist())
     with pytest.raises(UserError, match="no such run"):
         runs.mimic("../cgan", seven())
 
@@ -158,6 +161,12 @@ def test_a_folder_that_may_not_be_seen_hides_no_other(folder, monkeypatch):
 
     monkeypatch.setattr(Path, "iterdir", denied)
     assert list(play_runs.Runs([folder]).found()) == ["work/group/mine"]
+
+
+def test_a_link_to_itself_hides_no_run(tmp_path):
+    shutil.copytree(ROOT / "dcgan/pretrained", tmp_path / "work/dcgan")
+    (tmp_path / "work/dcgan/loop").symlink_to(tmp_path / "work/dcgan/loop")
+    assert len(play_runs.Runs([tmp_path / "work"]).found()) == 1
 
 
 def test_bad_input(tmp_path, say, monkeypatch):

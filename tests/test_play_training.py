@@ -27,6 +27,7 @@ NOTHING = dict.fromkeys(NUMBERS)
         ("lsgan", "folder", NOTHING, "no such model or data set"),
         ("lsgan", "digits", {"output_dir": 1}, "output_dir: expected a number"),
         ("lsgan", "digits", {"seed": "1 --resume"}, "seed: expected a number"),
+        ("lsgan", "digits", {"seed": "1"}, "seed: expected a number"),
     ],
 )
 def test_what_the_page_may_not_ask_for(tmp_path, family, dataset, numbers, words):
@@ -44,7 +45,7 @@ def test_what_is_typed():
 def test_one_at_a_time_and_a_stop_saves(tmp_path):
     with contextlib.closing(Training(tmp_path / "play")) as training:
         assert (training.said(), training.last_grid()) == ("", None)
-        training.start("lsgan", "digits", {**NOTHING, "max_steps": 100_000, "seed": 7})
+        training.start("lsgan", "digits", {**NOTHING, "max_steps": 100_000.0, "seed": 2**63 - 1})
         with pytest.raises(UserError, match="one training is going on"):
             training.start("dcgan", "digits", NOTHING)
         assert wait_until(lambda: training.last_grid() is not None, 120), training.said()
@@ -53,8 +54,10 @@ def test_one_at_a_time_and_a_stop_saves(tmp_path):
         time.sleep(0.5)
         training.stop()
     assert training.said().endswith("[lsgan: stopped]")
+    training.log_of(training.run).unlink()
+    assert training.said() == "[lsgan: stopped]"
     assert (training.run / "generator.params").exists()
-    assert load_config(training.run)["flags"]["seed"] == 7
+    assert load_config(training.run)["flags"]["seed"] == 2**63 - 1
 
 
 @needs_gradio

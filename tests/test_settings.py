@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, get_type_hints
 
 from commands import compare, evaluate, sample
+from common.errors import UserError
 from common.run.families import builder, families
 from common.run.flags import parse_flags
 from common.settings import Count, Decay, OptionalRate, Rate, Weight, settings_of
@@ -120,6 +121,44 @@ def test_what_cannot_be_is_refused(capsys, flags, words):
     assert said.count("\n") == 1
 
 
+class Bare:
+    """A family as one writes it who has not seen the types of `common/settings.py`.
+
+    Args:
+        wide: such as 50%
+    """
+
+    def __init__(self, wide: int = 64, share: float = 0.5, few: OptionalRate = None, plain=7) -> None: ...
+
+
+def test_types_without_a_range_are_flags_too(capsys):
+    def bare(*flags: str) -> dict:
+        return parse_flags("dcgan", Bare, [*flags]).settings
+
+    assert bare() == {"wide": 64, "share": 0.5, "few": None, "plain": 7}
+    typed = "--wide", "-3", "--share", "1e300", "--few", "0.5", "--plain", "8"
+    assert bare(*typed) == {"wide": -3, "share": 1e300, "few": 0.5, "plain": 8}
+    assert here(lambda given: bare(*given), "--share", "nan") == 2
+    assert here(lambda given: bare(*given), "--help") == 0
+    assert "such as 50% (default: 64)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", [str, Literal[True, False], Literal["a", 1], tuple[int, int]])
+def test_a_type_that_makes_no_flag_is_named(kind):
+    def build(kind=None) -> Family: ...
+
+    build.__annotations__ = {"kind": kind}
+    with pytest.raises(UserError, match="its argument kind has no type that makes a flag: int, float, bool"):
+        parse_flags("dcgan", build, [])
+
+
+def test_an_argument_named_as_a_flag_of_every_training_is_said():
+    def build(seed: Count = 1) -> Family: ...
+
+    with pytest.raises(UserError, match="--seed is a flag of every training"):
+        parse_flags("dcgan", build, [])
+
+
 class Child(Family):
     """Names one argument of its own, and one otherwise than the class that it is derived from.
 
@@ -185,6 +224,7 @@ def test_a_strangers_config_is_refused_in_one_line(tmp_path, say, family, settin
     [
         ("flags", []), ("flags", "learning_rate"), ("flags", 3), ("flags", None),
         ("dataset", 5), ("dataset", "../mnist"), ("dataset", ["mnist"]), ("dataset", None),
+        ("checksum", [1]), ("scores", [0, 10**400]),
         ("scores", "01"), ("scores", [0, 1, 2]), ("scores", ["0", 1]), ("scores", {"0": 1}),
     ],
 )  # fmt: skip

@@ -64,7 +64,9 @@ def read_folder(
     if not found:
         raise UserError(f"--data-dir {folder}: no pictures there; name a folder of {', '.join(FORMATS)} files")
     names = [name for name, _path, _state in found]
-    listing = "\n".join(f"{name} {state.st_size} {state.st_mtime_ns}" for name, _path, state in found)
+    # What unpacks or copies files may give them any time of their last change, but not that of their inode's.
+    times = [(state.st_size, state.st_mtime_ns, state.st_ctime_ns) for _name, _path, state in found]
+    listing = "\n".join(f"{name} {size} {mtime} {ctime}" for name, (size, mtime, ctime) in zip(names, times))
     key = hashlib.sha256(os.fsencode(f"{VERSION} {channels} {size} {background} {pad}\n{listing}")).hexdigest()[:16]
     place = hashlib.sha256(os.fsencode(f"{folder.resolve()} {channels} {size} {background} {pad}")).hexdigest()[:8]
     kept = cache_folder() / f"folder-{place}-{key}.npy"
@@ -112,7 +114,8 @@ def some_md5(images: np.ndarray) -> str:
 def files_below(folder: Path) -> Iterator[tuple[str, str, os.stat_result]]:
     """Name, path and state of every file in a folder and below. Links are followed, each folder is visited once, and
     what a training wrote is left out. The path is text: to make a `Path` takes as long as all else."""
-    visited, waiting, count = set(), [(str(folder), "")], 0
+    top = folder.stat()
+    visited, waiting, count = {(top.st_dev, top.st_ino)}, [(str(folder), "")], 0
     while waiting:
         place, prefix = waiting.pop()
         with os.scandir(place) as scanned:

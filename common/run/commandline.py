@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import functools
 import signal
 import sys
@@ -121,9 +122,15 @@ def user_path(text: str) -> Path:
     if not text.strip():  # a variable of the shell that is not set; `Path` takes it for the folder we are in
         raise argparse.ArgumentTypeError("an empty name; this folder is .")
     try:
-        return home.expanded(text)
+        path = home.expanded(text)
     except RuntimeError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+    try:
+        path.stat()
+    except (OSError, ValueError) as error:  # whatever else it is, those who open it say
+        if getattr(error, "errno", None) == errno.ELOOP:
+            raise argparse.ArgumentTypeError(f"{text}: a link that leads to itself; remove it") from None
+    return path
 
 
 def colour(text: str) -> str:

@@ -65,9 +65,16 @@ def parse_flags(family: str, build: Callable, arguments: list[str] | None = None
     add("--device", default="auto", help="auto, cpu, gpu or gpu:N")
     add("--sync-batchnorm", action="store_true", help="several GPUs: BatchNorm's statistics over all parts of a batch")
     add("--threads", type=whole_number(1), help="CPU threads of each process (default: all cores)")
-    settings = settings_of(build)
+    try:
+        settings = settings_of(build)
+    except TypeError as error:
+        raise UserError(str(error)) from None
     own = parser.add_argument_group(f"settings of {title(family)}")
     for setting in settings:
+        if flag_of(setting.name) in parser._option_string_actions:
+            raise UserError(
+                f"{prog}: {flag_of(setting.name)} is a flag of every training; give its argument another name"
+            )
         add_setting(own, setting)
 
     flags = parser.parse_args(arguments)
@@ -104,7 +111,7 @@ def chosen_for(dataset: str, settings: list[Setting]) -> dict[str, Any]:
 
 def add_setting(parser: argparse._ArgumentGroup, setting: Setting) -> None:
     """Make a flag of a setting."""
-    options = {"default": setting.default, "help": setting.help or "see the file's docstring"}
+    options = {"default": setting.default, "help": setting.help.replace("%", "%%") or "see the file's docstring"}
     if setting.choices:
         options |= {"choices": setting.choices, "type": setting.type}
     elif setting.type is bool:

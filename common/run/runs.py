@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ def load_config(run_dir: Path) -> dict[str, Any]:
     right = {
         "flags": isinstance(config.get("flags", {}), dict),
         "dataset": config.get("dataset", "mnist") in DATASETS,
+        "checksum": isinstance(config.get("checksum"), (str, type(None))),
         "scores": are_scores(scores),
         "classes": are_classes(config.get("classes", [])),
     }
@@ -53,8 +55,12 @@ def load_config(run_dir: Path) -> dict[str, Any]:
 
 def are_scores(found: object) -> bool:
     """Whether this is what D is taught to answer for fake and for real images, or None."""
-    pair = isinstance(found, list) and len(found) == 2 and {*map(type, found)} <= {int, float}
-    return found is None or (pair and bool(np.isfinite(found).all()))
+    return found is None or (isinstance(found, list) and len(found) == 2 and all(map(is_number, found)))
+
+
+def is_number(found: object) -> bool:
+    """Whether this is a number that a float can hold, not NaN, and no Boolean."""
+    return type(found) in (int, float) and abs(found) <= sys.float_info.max
 
 
 def are_classes(found: object) -> bool:
@@ -127,7 +133,7 @@ def is_judged(metrics: object) -> bool:
     if not isinstance(metrics, dict) or "frechet" not in metrics:
         return False
     values = [metrics[name] for name in COLUMNS if name in metrics]
-    return all(type(value) in (int, float) and np.isfinite(value) for value in values)
+    return all(map(is_number, values))
 
 
 def load_troubles(run_dir: Path) -> list[dict[str, Any]]:
@@ -155,7 +161,7 @@ def best_weights(run_dir: Path) -> str:
     return "generator_best.params" if (run_dir / "generator_best.params").is_file() else "generator.params"
 
 
-def load_game(run_dir: Path, weights: str = "generator.params") -> Game:
+def load_game(run_dir: str | Path, weights: str = "generator.params") -> Game:
     """The game of a run with its trained generator, ready to `sample`; its other networks are loaded where they are
     there.
 
@@ -166,6 +172,7 @@ def load_game(run_dir: Path, weights: str = "generator.params") -> Game:
     Raises:
         UserError: the folder is no run's, or its weights are missing, damaged, unsafe or another network's.
     """
+    run_dir = Path(run_dir)
     config = load_config(run_dir)
     build = builder(config["family"])
     kept = dict(config.get("flags", {}))
