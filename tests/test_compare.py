@@ -217,6 +217,7 @@ def test_lines_of_metrics_that_are_none_are_left_out(runs, tmp_path, judged, say
         {**last, "raw": []},
         {**last, "raw": {"frechet": 1.0, "kernel": None}},
         {**last, "raw": raw},
+        {**last, "raw": {**last["raw"], "frechet": 10**400}},
         {**last, "ema": None},
     ]
     broken += [{**last, "step": "9"}, {**last, "epoch": None}, {"step": 9, "trouble": [], "advice": ""}]

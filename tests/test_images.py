@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import struct
 from pathlib import Path
+from typing import Callable
 
 from commands import evaluate
 from common import data, train
@@ -177,6 +178,18 @@ def test_a_family_that_takes_it_is_named(tmp_path, capsys):
     given = arguments(tmp_path / "run", "--dataset", "digits")
     assert train.run("colour_toy", colour_toy.build, given) == BAD_INPUT
     assert "its images have 1 channel, COLOUR-TOY draws images of 3; take python dcgan" in capsys.readouterr().err
+
+
+def test_a_family_that_is_half_written_is_not(tmp_path, capsys, monkeypatch):
+    def builder(family: str) -> Callable:
+        if family == "dcgan":
+            raise SyntaxError
+        return families.builder(family)
+
+    monkeypatch.setattr(train, "builder", builder)
+    given = arguments(tmp_path / "run", "--dataset", "digits")
+    assert train.run("colour_toy", colour_toy.build, given) == BAD_INPUT
+    assert "take python lsgan" in capsys.readouterr().err
 
 
 def test_an_unknown_data_set_names_those_that_exist(tmp_path, capsys):
