@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from common.errors import UserError
 from common.game import Batch, Game
 from common.rng import LATENT, random_numbers
+from common.run.recorder import rows_of
 
 import numpy as np
 import paddle
@@ -230,3 +232,9 @@ def test_a_part_of_another_network_is_applied_and_left_in_its_mode():
     Game().apply(nn.Sequential(whole[0], nn.BatchNorm1D(3)), x)
     assert not any(layer.training for layer in whole)
     np.testing.assert_array_equal(Game().apply(whole, x), before)
+
+
+@pytest.mark.parametrize("make", [lambda: 1.5, lambda: paddle.ones([1])])
+def test_an_update_that_returns_what_is_no_mean_is_told_so(make):
+    with pytest.raises(UserError, match=r"update returned loss_x = .*: expected a tensor without dimensions"):
+        rows_of([({"step": 0}, {"loss_d": paddle.ones([]), "loss_x": make()})])
