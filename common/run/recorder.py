@@ -234,7 +234,7 @@ def rows_of(steps: list[tuple[dict, dict[str, Tensor]]]) -> list[dict[str, float
     names = list(steps[0][1])
     for name, value in steps[0][1].items():
         if not isinstance(value, Tensor) or value.ndim:
-            given = f"a tensor of shape {value.shape}" if isinstance(value, Tensor) else repr(value)
+            given = f"a tensor of shape {list(value.shape)}" if isinstance(value, Tensor) else repr(value)
             raise UserError(f"update returned {given} as {name}: expected a tensor without dimensions, such as a mean")
     table = paddle.stack([values[name] for _, values in steps for name in names]).numpy().reshape(-1, len(names))
     return [{**at, **dict(zip(names, values))} for (at, _), values in zip(steps, table)]
