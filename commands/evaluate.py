@@ -11,7 +11,7 @@ from common.errors import DONE, UserError
 from common.game import Game, Yardstick
 from common.judging.judge import load_record
 from common.judging.metrics import psnr, ssim
-from common.judging.reference import Reference, floor_and_ceiling
+from common.judging.reference import Reference, floor_and_ceiling, some
 from common.judging.tables import aligned, table
 from common.run.commandline import MOST_IMAGES, Parser, command, seed_number, user_path, whole_number
 from common.run.flags import DATA_DIR_HELP
@@ -20,7 +20,7 @@ from common.run.runs import load_config, load_game, own_pictures
 import numpy as np
 
 WEIGHTS = {"generator.params": "raw", "generator_ema.params": "EMA", "generator_best.params": "best"}
-RECONSTRUCTED = 1000  # unseen images
+RECONSTRUCTED = 2000  # unseen images, drawn at random: MNIST's first ones are harder than the rest
 
 
 def judge_runs(
@@ -93,7 +93,8 @@ def reconstructions(game: Game, reference: Reference) -> dict[str, Yardstick]:
     image, whatever there is to draw. Nothing for a family without `reconstruct`."""
     if not game.reconstructs or reference.unseen is None:
         return {}
-    originals, *_, drawn = game.reconstruct(reference.unseen_at(game.image[1])[:RECONSTRUCTED])
+    unseen = reference.unseen_at(game.image[1])
+    originals, *_, drawn = game.reconstruct(unseen[some(len(unseen), RECONSTRUCTED)])
     # Grey ones that a grid shows in colour, since something on the way is, have the same in each channel.
     originals, drawn = (images[:, : reference.unseen.shape[1]] for images in (originals, drawn))
     mean = np.broadcast_to(originals.mean(axis=0), originals.shape)

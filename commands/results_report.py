@@ -89,8 +89,9 @@ def equal_updates(recipes: dict[str, list[dict]], anchors: dict[str, dict]) -> l
         "critics see five batches in each; WGAN-GP's batches have 32 images. StackGAN: 2,000 updates of its first "
         "stage, 3,000 of its second. Two domains: 64 images of each.) Averaged weights (EMA), where there are some. A "
         "dash: the family draws nothing from noise. In brackets the floor of a yardstick: what is reached where "
-        "nothing was learnt. Minutes on one thread, judgements included. CIFAR-10 has a judge of its own: its "
-        "distances cannot be compared with the others.",
+        "nothing was learnt. Yardsticks on unseen images: by 1,000 or 2,000 drawn at random, of most runs still by the "
+        "first ones, which are harder. Minutes on one thread, judgements included. CIFAR-10 has a judge of its own: "
+        "its distances cannot be compared with the others.",
         "",
         f"| | seeds (pictures) | {' | '.join(SHOWN[key][0] for key in FEW)} | its own yardstick (floor) "
         "| minutes | command | |",

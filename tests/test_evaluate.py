@@ -7,6 +7,7 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 from commands import evaluate
 from common import data
@@ -88,6 +89,20 @@ def test_floor_and_ceiling(device):
     itself = reference.compare(reference.seen)
     assert itself["frechet"] == pytest.approx(0, abs=1e-3)
     assert (itself["precision"], itself["recall"], itself["class_distance"], itself["nearest"]) == (1, 1, 0, 0)
+
+
+def test_what_is_reconstructed_is_drawn_at_random(monkeypatch):
+    """The first images of MNIST's test part are by other writers than most, and harder."""
+    images, _, checksum = data.load_labelled("digits", "train")
+    reference = Reference("digits", images, checksum, data.load_labelled("digits", "test")[0])
+    given = []
+    game = SimpleNamespace(image=(1, 32, 32), reconstructs=True)
+    game.reconstruct = lambda images: given.append(images) or [images, images]
+    monkeypatch.setattr(evaluate, "RECONSTRUCTED", 20)
+    evaluate.reconstructions(game, reference)
+    places = [int(np.flatnonzero((reference.unseen == image).all(axis=(1, 2, 3)))[0]) for image in given[0]]
+    assert len({*places}) == 20
+    assert max(places) > 100
 
 
 def test_a_set_like_mnist_without_1s_has_another_class_in_their_place():

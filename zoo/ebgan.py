@@ -34,7 +34,7 @@ if __name__ == "__main__":
 from common.ema import EMA
 from common.game import Batch, Game, Yardstick, adams
 from common.init import weights_init
-from common.judging.reference import Reference
+from common.judging.reference import Reference, some
 from common.layers import Generator, score_layers
 from common.machine.convolutions import Conv2D
 from common.settings import Decay, Range, Rate, Weight
@@ -129,7 +129,8 @@ class EBGAN(Game):
 
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
         """Whether the energy knows which strokes belong together."""
-        pair = np.split(reference.unseen[: min(MEASURED, len(reference.unseen) // 2 * 2)], 2)
+        count = len(reference.unseen)
+        pair = np.split(reference.unseen[some(count, min(MEASURED, count // 2 * 2))], 2)
         mixed = [np.concatenate([a[..., :16], b[..., 16:]], axis=3) for a, b in (pair, pair[::-1])]
         shares = [float((sum(map(e, pair)) < sum(map(e, mixed))).mean()) for e in (self.energies, waves)]
         meaning = f"share of {len(pair[0]):,} pairs of unseen digits that have more energy with right halves exchanged"

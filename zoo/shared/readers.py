@@ -6,7 +6,7 @@ from typing import Callable
 
 from common.game import Game
 from common.judging.judge import Judge
-from common.judging.reference import Reference
+from common.judging.reference import Reference, some
 from zoo.shared.domains import Images, unseen_of
 
 import numpy as np
@@ -18,7 +18,8 @@ Reader = Callable[[Images], np.ndarray]
 def unseen_pictures(reference: Reference, domains: str) -> tuple[tuple[Images, np.ndarray], ...]:
     """Pictures of A that no training saw, and what they are in B; each with the digits that are on them. These are what
     the judge reads in A, in place of labels: it is 99.3% right."""
-    a = reference.unseen[::2][:MEASURED]
+    a = reference.unseen[::2]
+    a = a[some(len(a), MEASURED)]
     digits = reference.see(a).classes
     b, others = unseen_of(domains, a, digits)
     return (a, digits), (b[:MEASURED], others[:MEASURED])
