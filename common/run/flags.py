@@ -71,11 +71,11 @@ def parse_flags(family: str, build: Callable, arguments: list[str] | None = None
         raise UserError(str(error)) from None
     own = parser.add_argument_group(f"settings of {title(family)}")
     for setting in settings:
-        if flag_of(setting.name) in parser._option_string_actions:
-            raise UserError(
-                f"{prog}: {flag_of(setting.name)} is a flag of every training; give its argument another name"
-            )
-        add_setting(own, setting)
+        try:
+            add_setting(own, setting)
+        except argparse.ArgumentError:
+            taken = f"{flag_of(setting.name)} is a flag of every training"
+            raise UserError(f"{prog}: {taken}; give its argument another name") from None
 
     flags = parser.parse_args(arguments)
     parser.set_defaults(**by_itself(flags, settings))
