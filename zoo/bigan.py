@@ -10,10 +10,10 @@ The formulas (Donahue et al. 2016, arXiv 1605.09782, equation 3), in logits s = 
     G and E  min  E sp(s(x, E(x))) + E sp(-s(G(z), z))        the same, the two sorts of pairs swapped; in one step
 
 What differs from the paper: D has no BatchNorm, which hides how bright a batch is, and moves before G and E, not with
-them; weights and rate do not decay. Three changes make G(E(x)) the same digit as x (`docs/search.md`): a penalty on D's
-slope at real pairs, five times the paper's step size, and E also learns to read z from G(z), which moves E alone. (The
-paper's latent regressor does so in place of the game.) The game alone: `--penalty 0 --regress 0
---learning-rate 0.0002`.
+them; weights do not decay, nor does the rate without `--linear-decay`. Three changes make G(E(x)) the same digit as x
+(`docs/search.md`): a penalty on D's slope at real pairs, five times the paper's step size, and E also learns to read z
+from G(z), which moves E alone. (The paper's latent regressor does so in place of the game.) The game alone:
+`--penalty 0 --regress 0 --learning-rate 0.0002`.
 
 What to look at. The grid has rows of originals, below each their reconstructions: at best other pictures of the digits.
 `commands.evaluate` measures that, and how well codes tell digits apart: a *random* encoder's do it nearly as well.
