@@ -79,7 +79,10 @@ class Runs(LogReader):
         """The files in each folder, each folder once: VisualDL follows links, also in circles."""
         self.walks, seen = {}, set()
         for folder, folders, files in os.walk(self.logdir[0], followlinks=True):
-            state = Path(folder).stat()
+            try:
+                state = Path(folder).stat()
+            except OSError:  # just moved
+                continue
             if (state.st_dev, state.st_ino) in seen:
                 folders.clear()
                 continue

@@ -15,7 +15,7 @@ The formulas, s for D's raw score, σ the sigmoid:
 What differs from the notes: D's update and G's each draw noise of their own, where the notes use one z for both;
 Paddle's initialisation, D's first weights larger than PyTorch's. And two changes bring the Fréchet distance from 45 to
 2.0 (`docs/search.md`): a penalty on D's slope at real images, for which max-pooling is taken in single steps
-(`common/penalty.py`), and with it a larger step size. The notes' own game, which name no step size:
+(`common/penalty.py`), and with it a larger step size. The notes, which name no step size, have neither:
 `--penalty 0 --learning-rate 0.0003`.
 
 What to look at. The notes' own game draws each digit well (its precision and recall were better than DCGAN's), but not
