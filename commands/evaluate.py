@@ -20,7 +20,7 @@ from common.run.runs import load_config, load_game, own_pictures
 import numpy as np
 
 WEIGHTS = {"generator.params": "raw", "generator_ema.params": "EMA", "generator_best.params": "best"}
-RECONSTRUCTED = 2000  # unseen images, drawn at random: MNIST's first ones are harder than the rest
+RECONSTRUCTED = 2000  # unseen images, drawn at random: the first half of MNIST's is harder than the second
 
 
 def judge_runs(

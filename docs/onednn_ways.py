@@ -2,26 +2,25 @@
 
 For convolutions of DCGAN and one of the judge's it prints the ways that a training chooses from, and below them the
 quickest of all: each implementation that oneDNN has, for each of the nine orders in which it can be asked to see images
-and maps. `common/machine/primitives.py` and `docs/performance.md` have figures of it. One thread; seconds on the
-processor are counted, and the least of some rounds is taken.
+and maps. `common/machine/primitives.py` and `docs/performance.md` have figures of it. One thread; they take
+turns, and the least of each one's seconds on the processor counts.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 import sys
-import time
 from collections.abc import Iterator
 from ctypes import c_void_p
-from functools import partial
 from pathlib import Path
-from typing import Callable
+from types import SimpleNamespace
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common.errors import DONE, UserError
-from common.machine import onednn
+from common.machine import choice, onednn
 from common.machine.convolutions import use_threads
 from common.machine.library import OneDNNError, Primitive
 from common.machine.primitives import OPERANDS, Convolution, Operand, Shape
@@ -69,19 +68,9 @@ def others(result: Operand, shape: Shape) -> Iterator[tuple[str, Primitive]]:
                 yield f"{name}, channels of {order}", Convolution(onednn.library, result, shape, name, seen)
 
 
-def milliseconds(compute: Callable[[], object], rounds: int) -> float:
-    """The least of some rounds; the first is a warm-up."""
-    taken = []
-    for _ in range(1 + rounds):
-        began = time.process_time()
-        compute()
-        taken.append(time.process_time() - began)
-    return 1000 * min(taken[1:])
-
-
 def show(operations: int, took: float, way: str) -> None:
-    """Print a line for a way that `took` so many milliseconds."""
-    print(f"  {took:7.2f} ms {operations / 1e6 / took:6.1f} Gflop/s  {way}", flush=True)
+    """Print a line for a way that `took` so many seconds."""
+    print(f"  {1e3 * took:7.2f} ms {operations / 1e9 / took:6.1f} Gflop/s  {way}", flush=True)
 
 
 @command
@@ -109,17 +98,16 @@ def main(arguments: list[str] | None = None) -> int:
         operations = 2 * np.prod(shape.weights) * np.prod(shape.maps) / shape.maps[1]
         for result in OPERANDS:
             print(f"{result} of {name}: {operations / 1e9:.2f} billion operations")
-            mine = [(f"ours: {name}", make()) for name, make in onednn.ways(result, shape).items()]
-            ours, theirs = (
-                {name: milliseconds(partial(way.run, addresses), flags.rounds) for name, way in ways}
-                for ways in (mine, others(result, shape))
-            )
-            for way in [*ours, *sorted(theirs, key=theirs.get)[: flags.most]]:
-                show(operations, {**ours, **theirs}[way], way)
+            ours = {f"ours: {name}": make() for name, make in onednn.ways(result, shape).items()}
+            took = choice.least_seconds({**ours, **dict(others(result, shape))}, addresses, flags.rounds, math.inf)
+            theirs = sorted(took.keys() - ours, key=took.get)[: flags.most]
+            for way in [*ours, *theirs]:
+                show(operations, took[way], way)
     square = paddle.to_tensor(rng.standard_normal((SQUARE, SQUARE), dtype=np.float32))
     print("what this processor can do, in a product of two large matrices")
-    product = f"paddle.matmul, {SQUARE}x{SQUARE}"
-    show(2 * SQUARE**3, milliseconds(lambda: paddle.matmul(square, square), flags.rounds), product)
+    product = SimpleNamespace(run=lambda addresses: paddle.matmul(square, square))
+    name = f"paddle.matmul, {SQUARE}x{SQUARE}"
+    show(2 * SQUARE**3, choice.least_seconds({name: product}, [], flags.rounds)[name], name)
     return DONE
 
 

@@ -92,7 +92,7 @@ def test_floor_and_ceiling(device):
 
 
 def test_what_is_reconstructed_is_drawn_at_random(monkeypatch):
-    """The first images of MNIST's test part are by other writers than most, and harder."""
+    """The first half of MNIST's test images are harder than the second."""
     images, _, checksum = data.load_labelled("digits", "train")
     reference = Reference("digits", images, checksum, data.load_labelled("digits", "test")[0])
     given = []

@@ -138,7 +138,7 @@ def floor_and_ceiling(reference: Reference, samples: int) -> dict[str, dict]:
     pictures none are unseen, and a half of them takes that place; of these, and where there are hardly any of class 1,
     it is the most frequent class.
 
-    The real ones are `samples` drawn at random: the first half of MNIST's test images are easier to read than the
+    The real ones are `samples` drawn at random: the first half of MNIST's test images are harder to read than the
     second. Kept in the cache under all that the figures depend on, these formulas among it.
     """
     unseen, seen = reference.unseen, reference.seen

@@ -66,18 +66,24 @@ def settled(path: Path, names: list[str], choose: Callable[[], str]) -> str:
 
 
 def measured(ways: dict[str, Callable[[], Primitive]], addresses: Sequence[int]) -> str:
-    """The name of the quickest way. They take turns, and the least of each one's seconds on the processor counts: other
-    programs may be at work."""
-    made = {name: make() for name, make in ways.items()}
+    """The name of the quickest way."""
+    least = least_seconds({name: make() for name, make in ways.items()}, addresses)
+    first, winner = next(iter(least)), min(least, key=least.get)
+    return winner if least[winner] < MARGIN * least[first] else first
+
+
+def least_seconds(
+    made: dict[str, Primitive], addresses: Sequence[int], rounds: int = ROUNDS, enough: float = ENOUGH
+) -> dict[str, float]:
+    """What each primitive takes. They take turns, and the least of each one's seconds on the processor counts: other
+    programs may be at work. No more than three rounds once they took `enough` seconds."""
     seconds = {name: [] for name in made}
     began = time.process_time()
-    for number in range(1 + ROUNDS):
-        if number > 3 and time.process_time() - began > ENOUGH:
+    for number in range(1 + rounds):
+        if number > 3 and time.process_time() - began > enough:
             break
         for name, primitive in made.items():
             started = time.process_time()
             primitive.run(addresses)
             seconds[name].append(time.process_time() - started)
-    least = {name: min(each[1:]) for name, each in seconds.items()}  # the first is a warm-up
-    first, winner = next(iter(least)), min(least, key=least.get)
-    return winner if least[winner] < MARGIN * least[first] else first
+    return {name: min(each[1:]) for name, each in seconds.items()}  # the first is a warm-up
