@@ -26,7 +26,7 @@ except ImportError:  # Windows, where `grade.py` says that it does not work
     resource = None
 
 ROOT = Path(__file__).resolve().parents[1]
-MEMORY = 6 * 2**30  # bytes of address space, of which Paddle and MNIST take 2
+MEMORY = 4 * 2**30  # bytes of address space beyond what the server has: with CUDA's libraries that is a lot already
 LARGEST_FILE = 16 * 2**20
 LONGEST_ANSWER = 2**20
 GRACE = 120.0  # seconds for the server itself to start: it imports Paddle and reads MNIST
@@ -71,6 +71,8 @@ class Sandbox:
         # The names of `HOME` and of folders for caches lead into the box: all else is read-only, or not theirs.
         self._environment = {
             "PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONIOENCODING": "utf-8",
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),  # of packages beside Python's own, as on AI Studio
+            "CUDA_VISIBLE_DEVICES": "",  # the tasks compute on the CPU
             **{name: str(self.box) for name in ("HOME", "TMPDIR", "MPLCONFIGDIR", "XDG_CACHE_HOME")}, **environment,
         }  # fmt: skip
 
@@ -173,9 +175,17 @@ def confine(folder: Path, seconds: float) -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(nothing, standard)
-    for name, limit in {"AS": MEMORY, "FSIZE": LARGEST_FILE, "CORE": 0}.items():
+    for name, limit in {"AS": address_space() + MEMORY, "FSIZE": LARGEST_FILE, "CORE": 0}.items():
         resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (limit, limit))
     resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds) + 1))  # SIGXCPU, then SIGKILL
+
+
+def address_space() -> int:
+    """Bytes of address space this process has; where Linux does not say, what Paddle and MNIST take."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except OSError:
+        return 2 * 2**30
 
 
 def guard(folder: Path, refused: list[str]) -> Callable[[str, tuple], None]:

@@ -67,6 +67,7 @@ QUIET = 0.1  # more cores than this busy with other programs spoil the figures
 def in_child(folder: Path, *arguments: object, launched: bool = False) -> dict:
     """The result of `commands/benchmark_baselines.py ARGUMENTS` in a process of its own."""
     environment = {name: value for name, value in os.environ.items() if name not in CLEARED}
+    environment["CUDA_VISIBLE_DEVICES"] = ""  # every row on the CPU
     script = ROOT / "commands/benchmark_baselines.py"
     called = [sys.executable, "-W", "ignore", *(LAUNCH if launched else ()), str(script)]
     called += map(str, arguments)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from common.game import Game, on_device
+from common.game import Game, evaluating, on_device
 
 import numpy as np
 import paddle
@@ -57,24 +57,23 @@ def invert(
         return (network(latent()) - target).square().mean(axis=[1, 2, 3])
 
     optimizer = Adam(RATE, parameters=[noise])
-    training, trained = network.training, [p for p in network.parameters() if not p.stop_gradient]
-    network.eval()
+    trained = [p for p in network.parameters() if not p.stop_gradient]
     for parameter in trained:
         parameter.stop_gradient = True
     try:
-        at_random = float(errors()[:count].mean())
-        for _ in range(steps):
-            errors().sum().backward()
-            optimizer.step()
-            optimizer.clear_grad()
+        with evaluating(network):
+            at_random = float(errors()[:count].mean())
+            for _ in range(steps):
+                errors().sum().backward()
+                optimizer.step()
+                optimizer.clear_grad()
+                with paddle.no_grad():
+                    paddle.assign(held(noise, game.noise), output=noise)
             with paddle.no_grad():
-                noise.set_value(held(noise, game.noise))
-        with paddle.no_grad():
-            found = errors().numpy()
-            best = int(found.argmin())
-            return Nearest(network(latent()).numpy()[best], latent().numpy()[best], float(found[best]), at_random)
+                found = errors().numpy()
+                best = int(found.argmin())
+                return Nearest(network(latent()).numpy()[best], latent().numpy()[best], float(found[best]), at_random)
     finally:
-        network.training = training
         for parameter in trained:
             parameter.stop_gradient = False
 

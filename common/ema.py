@@ -45,7 +45,7 @@ class EMA:
         They are measured instead, as for stochastic weight averaging (Izmailov et al. 2018, arXiv 1803.05407,
         section 3.2): the plain mean over the batches.
         """
-        kinds = nn.BatchNorm1D, nn.BatchNorm2D, nn.SyncBatchNorm
+        kinds = nn.BatchNorm1D, nn.BatchNorm2D  # never SyncBatchNorm: only the first process measures
         norms = [layer for layer in self.network.sublayers() if isinstance(layer, kinds)]
         momenta = [norm._momentum for norm in norms]
         self.network.train()

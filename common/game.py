@@ -30,6 +30,19 @@ def on_device(array: np.ndarray) -> Tensor:
     return tensor
 
 
+@contextlib.contextmanager
+def evaluating(network: nn.Layer) -> Iterator[None]:
+    """All of `network` in evaluation inside, and as it was afterwards: each layer, since some may be parts of others,
+    such as the judge."""
+    modes = [(layer, layer.training) for layer in network.sublayers(include_self=True)]
+    network.eval()
+    try:
+        yield
+    finally:
+        for layer, training in modes:
+            layer.training = training
+
+
 class Batch:
     """What one update is made of: real images, their labels, and random numbers.
 
@@ -54,20 +67,24 @@ class Batch:
         self.data, self.chosen, self.rng, self.step, self.share = data, chosen, rng, step, share
 
     @cached_property
-    def _mine(self) -> Tensor:
-        return on_device(self.chosen[self.share(len(self.chosen))])
+    def _mine(self) -> np.ndarray:
+        return self.chosen[self.share(len(self.chosen))]
+
+    @cached_property
+    def _index(self) -> Tensor:
+        return on_device(self._mine)
 
     @cached_property
     def images(self) -> Tensor:
         """`[n, C, H, W]` in [-1, 1]."""
         if isinstance(self.data[0], np.ndarray):  # uint8: picked here, since Paddle's `index_select` has no such kernel
-            return on_device(as_float(self.data[0][self.chosen[self.share(len(self.chosen))]]))
-        return paddle.index_select(self.data[0], self._mine)
+            return on_device(as_float(self.data[0][self._mine]))
+        return paddle.index_select(self.data[0], self._index)
 
     @cached_property
     def labels(self) -> Tensor:
         """`[n]`, int64; for a family that says `labelled`."""
-        return paddle.index_select(self.data[1], self._mine)
+        return paddle.index_select(self.data[1], self._index)
 
     def split(self, parts: int) -> list[Batch]:
         """This batch in `parts` even ones, for a player that moves as many times in one update."""
@@ -77,8 +94,12 @@ class Batch:
 
     def draw(self, make: Callable[[np.random.Generator, int], np.ndarray]) -> Tensor:
         """This process's share of the random numbers that `make(rng, count)` gives for the whole batch."""
+        return on_device(np.ascontiguousarray(self.drawn(make)))
+
+    def drawn(self, make: Callable[[np.random.Generator, int], np.ndarray]) -> np.ndarray:
+        """The same as an array."""
         count = len(self.chosen)
-        return on_device(np.ascontiguousarray(make(self.rng, count)[self.share(count)]))
+        return make(self.rng, count)[self.share(count)]
 
 
 class Yardstick(NamedTuple):
@@ -200,14 +221,9 @@ class Game:
 
         BatchNorm uses its running statistics: a row depends on itself alone, and it leaves no trace in the training.
         """
-        modes = [(layer, layer.training) for layer in network.sublayers(include_self=True)]
-        network.eval()
         parts = [x[start : start + AT_ONCE] for start in range(0, len(x), AT_ONCE)]
-        try:
+        with evaluating(network):
             made = [network(on_device(part) if isinstance(part, np.ndarray) else part).numpy() for part in parts]
-        finally:
-            for layer, training in modes:  # each its own: `network` may be made of parts of others, such as the judge
-                layer.training = training
         return np.concatenate(made)
 
     def show(self, batch: Batch) -> np.ndarray:

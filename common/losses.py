@@ -32,7 +32,9 @@ def to_targets(criterion: Callable[[Tensor, Tensor], Tensor], target: float = 1.
     al. 2016, arXiv 1611.04076, equation 2."""
 
     def pull(scores: Tensor, to: float) -> Tensor:
-        return criterion(scores, paddle.full_like(scores, to))
+        targets = paddle.full_like(scores, to)
+        # Paddle's BCE raises at NaN, on a GPU beyond repair. The loop sees it in the scores, and ends the run in order.
+        return criterion(paddle.where(paddle.isnan(scores), targets, scores), targets)
 
     undecided, wrong = paddle.full([1, 1, 1, 1], 0.5), paddle.zeros([1, 1, 1, 1])
     chance = (pull(undecided, target) + pull(undecided, 0.0)).item()

@@ -28,6 +28,8 @@ def steepness(discriminator: nn.Layer | list[Callable[[Tensor], Tensor]], images
         if isinstance(layer, (nn.BatchNorm2D, nn.SyncBatchNorm)):
             scores = normalised(layer, scores)
         elif isinstance(layer, nn.MaxPool2D):
+            if (layer.ksize, layer.stride or 2, layer.padding) != (2, 2, 0):
+                raise ValueError("the penalty knows one kind of max-pooling: nn.MaxPool2D(2)")
             scores = pooled(scores)
         elif isinstance(layer, nn.Flatten):
             scores = scores.reshape([len(scores), -1])  # the same; Paddle's flatten has no second derivative

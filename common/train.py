@@ -45,9 +45,9 @@ def run(family: str, build: Callable[..., Game], arguments: list[str] | None = N
     """
     flags = parse_flags(family, build, arguments)
     convolutions.use_threads(flags.threads)
-    device = choose_device(flags.device)
+    choose_device(flags.device)
     try:
-        rank, world = processes.start()
+        rank, world = processes.start(flags.device)
     except ValueError as error:
         raise UserError(str(error)) from error
     paddle.seed(flags.seed)
@@ -61,7 +61,7 @@ def run(family: str, build: Callable[..., Game], arguments: list[str] | None = N
     game.classes = len(dataset.classes) or game.classes
     if not processes.all_equal(int(dataset.checksum.partition(":")[2][:15], 16)):
         raise UserError(f"--dataset {flags.dataset}: the processes found different data: {dataset.name} here")
-    config = config_of(family, game, dataset, flags, device, world)
+    config = config_of(family, game, dataset, flags, world)
     config["identity"] = identity(config, settings_of(build))
     check_batches(game, dataset, flags, config)
     if flags.sync_batchnorm:
@@ -70,8 +70,8 @@ def run(family: str, build: Callable[..., Game], arguments: list[str] | None = N
     return (train if rank == 0 else train_unrecorded)(game, dataset, flags, config)
 
 
-def choose_device(name: str) -> str:
-    """Point Paddle at `auto`, `cpu`, `gpu` or `gpu:N`; return what that came to, as `cpu` or `gpu:0`.
+def choose_device(name: str) -> None:
+    """Point Paddle at `auto`, `cpu`, `gpu` or `gpu:N`.
 
     Raises:
         UserError: there is no such device here.
@@ -92,7 +92,6 @@ def choose_device(name: str) -> str:
             )
         )
     paddle.set_device(name)
-    return paddle.get_device()
 
 
 def check_image(family: str, game: Game, flags: argparse.Namespace) -> None:
@@ -118,7 +117,7 @@ def takes(family: str, channels: int) -> bool:
     return image_of(build)[0] == channels or any(setting.name == "channels" for setting in settings_of(build))
 
 
-def config_of(family: str, game: Game, dataset: Dataset, flags: argparse.Namespace, device: str, world: int) -> dict:
+def config_of(family: str, game: Game, dataset: Dataset, flags: argparse.Namespace, world: int) -> dict:
     """What `config.json` says of a run."""
     given = {**vars(flags), **flags.settings}
     del given["settings"]
@@ -132,7 +131,7 @@ def config_of(family: str, game: Game, dataset: Dataset, flags: argparse.Namespa
         "note": dataset.note,
         "classes": dataset.classes,
         "versions": {"python": sys.version.split()[0], "paddle": paddle.__version__, "numpy": np.__version__},
-        "device": device,
+        "device": paddle.get_device(),
         "threads": f"{cpu.description()}, {convolutions.library_name()}",
         "processes": world,
         "parameters": {

@@ -46,6 +46,8 @@ def test_a_label_is_kept(cgan):
 
 def test_the_network_is_as_it_was(cgan):
     network = cgan.networks["generator"]
+    network.train()
+    network.sublayers()[-1].eval()
     before = {name: value.numpy().copy() for name, value in network.state_dict().items()}
     layers = [layer.training for layer in network.sublayers(include_self=True)]
     frozen = [parameter.stop_gradient for parameter in network.parameters()]

@@ -192,3 +192,8 @@ def test_the_average_forgets_as_slowly_as_the_flag_says():
         game.ema.update(100_000)
         moved[decay] = float(1 - (weight - mine).mean())
     assert moved == {0.9: pytest.approx(0.1, rel=1e-2), 0.999: pytest.approx(0.001, rel=0.1)}
+
+
+def test_other_kinds_of_pooling_are_refused():
+    with pytest.raises(ValueError, match=r"one kind of max-pooling: nn.MaxPool2D\(2\)"):
+        steepness([nn.MaxPool2D(3)], images())

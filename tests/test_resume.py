@@ -13,6 +13,7 @@ from common.errors import UserError
 from common.gan import GAN
 from common.machine import choice, cpu
 from common.run import checkpoint
+from common.run.runs import load_losses
 from common.train import run
 from tests import toy
 from tests.conftest import check_refused, here, idx_images, train
@@ -174,6 +175,22 @@ def test_a_breakdown_ends_with_3_and_keeps_what_was_good(tmp_path, monkeypatch):
     assert found["step"] == 57
     with (folder / "losses.csv").open() as file:
         assert np.isnan(float(list(csv.DictReader(file))[99]["loss_g"]))
+
+
+def test_scores_that_are_no_numbers_are_a_breakdown_though_bce_takes_none(tmp_path, monkeypatch):
+    step, calls = GAN.step, []
+
+    def breaks(self, *arguments):
+        if calls:
+            weight = self.discriminator.parameters()[0]
+            weight.set_value(weight * float("nan"))
+        calls.append(1)
+        return step(self, *arguments)
+
+    monkeypatch.setattr(GAN, "step", breaks)
+    few = ["--dataset", "digits", "--batch-size", 4, "--eval-every", 0, "--max-steps", 40]
+    assert train("dcgan", *few, "--output-dir", tmp_path / "run") == 3
+    assert np.isnan(load_losses(tmp_path / "run")["score_real"][1])
 
 
 def test_weights_that_break_down_before_the_losses_are_not_saved(half, monkeypatch, say):

@@ -80,6 +80,18 @@ def test_the_kernel_keeps_all_else_read_only(tmp_path):
     assert len([name for name in processes if name.isdigit()]) <= 3, seen
 
 
+def test_packages_may_stand_beside_pythons_own(tmp_path, monkeypatch):
+    """As on AI Studio, in a folder that `$PYTHONPATH` names."""
+    box, packages = tmp_path / "box", tmp_path / "external-libraries"
+    box.mkdir()
+    packages.mkdir()
+    (packages / "beside.py").write_text((ROOT / "tests/echo.py").read_text())
+    monkeypatch.syspath_prepend(packages)
+    with closing(Sandbox(["beside"], box, 20, {})) as sandbox:
+        task = {"folder": str(box)}
+        assert sandbox.ask("echo", **task) == {**task, "refused": []}
+
+
 def test_a_server_that_dies_is_started_again(tmp_path):
     with closing(Sandbox(["tests.echo"], tmp_path, 20, {})) as sandbox:
         task = {"folder": str(tmp_path), "say": "你好"}

@@ -37,13 +37,16 @@ def work(folder: Path) -> dict[str, str]:
     }
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def largest_file() -> Iterator[None]:
-    """Files may grow to 1,000 bytes, as on a disk that is full then."""
+    """Files may grow to 1,000 bytes inside, as on a disk that is full then. No fixture: pytest itself writes to a file
+    between a test and its end, where its output goes to one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_no_show_of_a_run_can_be_written(half, undisturbed, say):
@@ -114,7 +117,8 @@ def test_a_judgement_fails(tmp_path, judged, monkeypatch, say):
     assert (tmp_path / "metrics.jsonl").read_text().count("frechet") == 2  # raw and EMA of one
 
 
-def test_a_file_grows_by_whole_pieces(tmp_path, largest_file):
+@largest_file()
+def test_a_file_grows_by_whole_pieces(tmp_path):
     path = tmp_path / "file"
     append(path, bytes(600))
     with pytest.raises(OSError, match="File too large") as caught:
@@ -125,7 +129,8 @@ def test_a_file_grows_by_whole_pieces(tmp_path, largest_file):
     assert path.stat().st_size == 1000
 
 
-def test_of_files_that_belong_together_none_changes_where_one_cannot_be_written(tmp_path, largest_file, monkeypatch):
+@largest_file()
+def test_of_files_that_belong_together_none_changes_where_one_cannot_be_written(tmp_path, monkeypatch):
     """As a generator and its card, on a disk that is full in between."""
     small, large = tmp_path / "README.md", tmp_path / "generator.params"
     write_all({small: b"old", large: b"old"})
@@ -143,7 +148,8 @@ def test_of_files_that_belong_together_none_changes_where_one_cannot_be_written(
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == {small: b"new", large: bytes(1000)}
 
 
-def test_a_folder_that_was_made_for_files_that_cannot_be_written_goes(tmp_path, largest_file):
+@largest_file()
+def test_a_folder_that_was_made_for_files_that_cannot_be_written_goes(tmp_path):
     with pytest.raises(OSError, match="File too large"):
         write_all({tmp_path / "new/README.md": b"new", tmp_path / "new/generator.params": bytes(1001)})
     assert [*tmp_path.iterdir()] == []
@@ -165,7 +171,8 @@ def test_a_second_ctrl_c_in_the_midst_of_paddle_is_a_ctrl_c(capsys):
     assert capsys.readouterr().err.endswith("\ninterrupted\n")
 
 
-def test_losses_that_cannot_be_written_are_an_error_with_a_name(tmp_path, largest_file):
+@largest_file()
+def test_losses_that_cannot_be_written_are_an_error_with_a_name(tmp_path):
     logs, steps = Logs(tmp_path, {}), range(200)
 
     def write() -> None:

@@ -8,6 +8,7 @@ from common.game import Batch
 from common.losses import non_saturating
 from docs import zoo_plots
 from docs.zoo_plots import F
+from tests.conftest import batch_of_noise
 from zoo.cifar_gan import CIFARGAN
 from zoo.ebgan import EBGAN, repelling, waves
 from zoo.f_gan import DIVERGENCES, loss_of
@@ -208,6 +209,11 @@ def cifar_penalties(slope: float, updates: int) -> list[float]:
     rng = np.random.default_rng(0)
     images = paddle.to_tensor(rng.uniform(-1, 1, (4, 3, 32, 32)).astype(np.float32))
     return [float(game.update(Batch((images, None), np.arange(4), rng))["penalty"]) for _ in range(updates)]
+
+
+def test_cifar_gans_penalty_of_weight_0_is_not_computed():
+    game = CIFARGAN(penalty=0)
+    assert "penalty" not in game.update(batch_of_noise(game, 2, 0))
 
 
 def test_cifar_gans_penalty_pulls_the_slope_to_what_is_asked():

@@ -87,6 +87,8 @@ class CIFARGAN(GAN):
 
     def penalties(self, batch: Batch, real: Tensor, fakes: Tensor) -> dict[str, Tensor]:
         """The gradient penalty, weighted by λ."""
+        if self.penalty == 0:
+            return {}
         alpha = batch.draw(uniform)
         penalty = self.penalty * gradient_penalty(self.discriminator, real, fakes, alpha, slope=self.slope)
         penalty.backward()

@@ -48,7 +48,7 @@ def clip_weights(critic: nn.Layer, limit: float) -> None:
     """Cut every trained weight back to [-limit, limit]; BatchNorm's statistics are none."""
     for parameter in critic.parameters():
         if not parameter.stop_gradient:
-            parameter.set_value(parameter.clip(-limit, limit))
+            parameter.clip_(-limit, limit)
 
 
 def rms_prop(network: nn.Layer, learning_rate: float) -> RMSProp:

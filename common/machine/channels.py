@@ -12,10 +12,15 @@ import paddle
 from paddle import Tensor
 
 
+def on_cpu(x: Tensor) -> bool:
+    """Whether products with ones are the quicker way for `x`."""
+    return x.place.is_cpu_place()
+
+
 def per_channel(values: Tensor, shape: list[int]) -> Tensor:
     """`values [C]`, or of any shape with C numbers, as `shape`, that is `[N, C, H, W]`: one number for each channel."""
     images, channels, height, width = shape
-    if not values.place.is_cpu_place():
+    if not on_cpu(values):
         return values.reshape([1, channels, 1, 1]).expand(shape)
     rows = paddle.ones([images, 1], values.dtype) @ values.reshape([1, channels])
     return (rows.reshape([images * channels, 1]) @ paddle.ones([1, height * width], values.dtype)).reshape(shape)
@@ -24,7 +29,7 @@ def per_channel(values: Tensor, shape: list[int]) -> Tensor:
 def channel_mean(x: Tensor) -> Tensor:
     """The mean of each channel of `x [N, C, H, W]`: `[C]`."""
     images, channels, height, width = x.shape
-    if not x.place.is_cpu_place():
+    if not on_cpu(x):
         return x.mean(axis=[0, 2, 3])
     rows = x.reshape([images * channels, height * width]) @ paddle.ones([height * width, 1], x.dtype)
     total = paddle.ones([1, images], x.dtype) @ rows.reshape([images, channels])

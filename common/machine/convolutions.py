@@ -35,8 +35,9 @@ use_threads(None)
 
 
 def library_name() -> str:
-    """What computes the convolutions on a CPU, for a header: "oneDNN 3.6.2" or "Paddle's convolutions"."""
-    return f"oneDNN {onednn.library.version}" if onednn.library else "Paddle's convolutions"
+    """What computes the convolutions, for a header: "oneDNN 3.6.2" or "Paddle's convolutions"."""
+    ours = onednn.library and paddle.get_device() == "cpu"
+    return f"oneDNN {onednn.library.version}" if ours else "Paddle's convolutions"
 
 
 def pair(given: Any) -> tuple[int, int] | None:

@@ -93,6 +93,8 @@ def relu_gradient(x: Tensor, slope: float, grad: Tensor, result: Tensor) -> None
 
 def machine() -> str:
     """All besides its shape that a convolution's way, and so the last bits of its result, may depend on."""
+    if paddle.get_device() != "cpu":
+        return f"{paddle.device.cuda.get_device_name()}, Paddle's convolutions"
     threads = f"{cpu.threads} thread{'s' if cpu.threads > 1 else ''}"
     if library is None:
         return f"{cpu.processor()}, Paddle's convolutions, {threads}"

@@ -17,11 +17,15 @@ from paddle import Tensor
 VOTE_EVERY = 4  # steps between questions whether to stop; the launcher kills what has not ended 4 s after its signal
 
 
-def start() -> tuple[int, int]:
-    """Join the other processes, if any; returns this one's rank and how many there are.
+def start(device: str = "auto") -> tuple[int, int]:
+    """Join the other processes, if any, on the device that the launcher gives to this one; returns its rank and how
+    many there are.
+
+    Args:
+        device: the one asked for; `auto` if none was.
 
     Raises:
-        ValueError: the environment says that there are some, and not how to reach them.
+        ValueError: the environment says that there are some, and not how to reach them; or it is another device.
     """
     if launched_processes() == 1:
         return 0, 1
@@ -32,6 +36,9 @@ def start() -> tuple[int, int]:
             f"$PADDLE_TRAINERS_NUM is {launched_processes()}, but {' '.join(str(error).split())} "
             "For one process: unset PADDLE_TRAINERS_NUM; for several: python -m paddle.distributed.launch"
         ) from error
+    given = paddle.get_device()
+    if device != "auto" and not given.startswith(device):
+        raise ValueError(f"--device {device}: the launcher gives this process {given}; leave the flag out")
     return paddle.distributed.get_rank(), paddle.distributed.get_world_size()
 
 
@@ -59,7 +66,7 @@ def average_gradients(parameters: list[Tensor]) -> None:
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     means = mean_over_processes(paddle.concat([gradient.flatten() for gradient in gradients]))
     for gradient, mean in zip(gradients, means.split([gradient.size for gradient in gradients])):
-        gradient.set_value(mean.reshape(gradient.shape))
+        paddle.assign(mean.reshape(gradient.shape), output=gradient)
 
 
 def averaged(values: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,6 +1,6 @@
 """The resume checkpoint: everything a run needs to go on as if it had never stopped.
 
-The random numbers are not in it: they are functions of the seed and the step (see `common.train`).
+The random numbers are not in it: they are functions of the seed and the step (see `common.rng`).
 """
 
 from __future__ import annotations

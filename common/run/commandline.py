@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import errno
 import functools
+import re
 import signal
 import sys
 import threading
@@ -69,8 +70,10 @@ def command(main: Callable[..., int] | None = None, *, prints: bool = True) -> C
         except UserError as error:
             message = str(error)
         except MemoryError:
-            message = _("not enough memory; fewer images at once need less")
+            message = _("not enough memory; take fewer images at once, or end what else holds it, such as a notebook on the same GPU")
         except OSError as error:
+            if error.errno is None and re.search(r"^\s*\(External\)|ExternalError:", str(error)):
+                raise  # Paddle's word for a fault of CUDA and its libraries
             # A full disk, a missing permission, a folder that is a file: the system's own words name the file.
             message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         except KeyboardInterrupt:

@@ -31,7 +31,7 @@ from tqdm import tqdm
 EMA_BATCHES, EMA_BATCH = 10, 100  # of latent vectors, from which the average's BatchNorm statistics are measured
 SHOWN = artifacts.GRID_COLUMNS**2  # pictures in a sample grid
 POINTS = 500  # real and generated images each whose features VisualDL shows
-READ_EVERY = 20  # steps between looks at the losses: on a GPU each look waits for all the work queued before it
+READ_EVERY = 20  # steps between looks at the losses: on a GPU each one read waits for the work before it
 
 
 class Recorder:

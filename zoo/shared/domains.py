@@ -66,7 +66,7 @@ def one_each(rng: np.random.Generator, count: int) -> np.ndarray:
 def two_domains(batch: Batch, name: str) -> tuple[Tensor, Tensor]:
     """Images of A, and of B made of others: the two halves of a batch, so that no pair is among them."""
     half, other = batch.split(2)
-    return half.images, on_device(DOMAINS[name](other.images.numpy(), other.draw(one_each).numpy()))
+    return half.images, on_device(DOMAINS[name](other.images.numpy(), other.drawn(one_each)))
 
 
 def unseen_of(name: str, images: Images, digits: np.ndarray, part: str = "test") -> tuple[Images, np.ndarray]:

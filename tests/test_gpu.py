@@ -1,0 +1,74 @@
+"""What is otherwise on a GPU, as far as a machine without one can show it."""
+
+from __future__ import annotations
+
+from common.machine import channels, convolutions, onednn, processes
+from common.run.commandline import command
+from common.run.families import builder
+from tests.conftest import batch_of_noise
+
+import numpy as np
+import paddle
+import pytest
+
+# With penalties, of which the second derivative is asked for, through BatchNorm, pooling and biases.
+CASES = [("dcgan", {"penalty": 1.0}), ("dcgan_maxpool", {}), ("wgan_gp", {"critic_steps": 1})]
+
+
+@pytest.mark.parametrize(("name", "settings"), CASES, ids=[name for name, _ in CASES])
+def test_paddles_own_operations_compute_the_same(name, settings, monkeypatch):
+    rows = []
+    for ours in (True, False):
+        if not ours:
+            monkeypatch.setattr(onednn, "library", None)
+            monkeypatch.setattr(channels, "on_cpu", lambda _: False)
+        paddle.seed(0)
+        game = builder(name)(**settings)
+        rows.append({column: value.item() for column, value in game.update(batch_of_noise(game, 8, 0)).items()})
+    assert rows[0]["penalty"] > 0
+    assert rows[1] == pytest.approx(rows[0], rel=5e-3)
+
+
+def test_a_run_on_a_gpu_names_it_and_not_the_processor(monkeypatch):
+    """What its last bits depend on, in the checkpoint and in the header."""
+    monkeypatch.setattr(paddle, "get_device", lambda: "gpu:0")
+    monkeypatch.setattr(paddle.device.cuda, "get_device_name", lambda: "Tesla V100")
+    assert onednn.machine() == "Tesla V100, Paddle's convolutions"
+    assert convolutions.library_name() == "Paddle's convolutions"
+
+
+@pytest.mark.parametrize("words", ["(External) CUDA error(719), unspecified launch failure.", "ExternalError: CUDNN"])
+def test_a_fault_of_cuda_shows_where(words):
+    """Paddle makes an `OSError` of it, and one of these is else the system's word for what a user can mend."""
+
+    def fails() -> None:
+        raise OSError(words)
+
+    with pytest.raises(OSError, match="CUD"):
+        command(fails)()
+
+
+@pytest.mark.parametrize(
+    ("asked", "fits"), [("auto", True), ("gpu", True), ("gpu:1", True), ("gpu:0", False), ("cpu", False)]
+)
+def test_the_launcher_chooses_the_device(asked, fits, monkeypatch):
+    monkeypatch.setattr(processes, "launched_processes", lambda: 2)
+    monkeypatch.setattr(paddle.distributed, "init_parallel_env", lambda: None)
+    monkeypatch.setattr(paddle, "get_device", lambda: "gpu:1")
+    if fits:
+        assert processes.start(asked) == (0, 1)
+        return
+    with pytest.raises(
+        ValueError, match=f"--device {asked}: the launcher gives this process gpu:1; leave the flag out"
+    ):
+        processes.start(asked)
+
+
+def test_clipped_weights_go_on_being_trained():
+    """In place: on a GPU a copy by way of the host would wait for all the work before it."""
+    game = builder("wgan")(critic_steps=1)
+    for step in range(2):
+        game.update(batch_of_noise(game, 4, step))
+    weights = [p for p in game.critic.parameters() if not p.stop_gradient]
+    assert len(weights) == 8
+    assert max(np.abs(p.numpy()).max() for p in weights) == np.float32(0.01)
