@@ -118,4 +118,4 @@ def test_too_little_memory_is_one_line(capsys):
         raise MemoryError("Unable to allocate 1.2 TiB")
 
     assert here(main) == 2
-    assert capsys.readouterr().err == "error: not enough memory; take fewer images at once, or end what else holds it, such as a notebook on the same GPU\n"
+    assert capsys.readouterr().err.startswith("error: not enough memory; take fewer images at once")

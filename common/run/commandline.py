@@ -70,7 +70,9 @@ def command(main: Callable[..., int] | None = None, *, prints: bool = True) -> C
         except UserError as error:
             message = str(error)
         except MemoryError:
-            message = _("not enough memory; take fewer images at once, or end what else holds it, such as a notebook on the same GPU")
+            message = _(
+                "not enough memory; take fewer images at once, or end what holds it, such as a notebook on that GPU"
+            )
         except OSError as error:
             if error.errno is None and re.search(r"^\s*\(External\)|ExternalError:", str(error)):
                 raise  # Paddle's word for a fault of CUDA and its libraries
