@@ -67,7 +67,7 @@ class WGAN(Game):
 
     scores = None  # the critic has no scale
 
-    def __init__(self, learning_rate: Rate = 5e-5, critic_steps: Count = 5, clip: Weight = 0.01) -> None:
+    def __init__(self, learning_rate: Rate = 5e-4, critic_steps: Count = 2, clip: Weight = 0.01) -> None:
         self.generator, self.critic = Generator(), nn.Sequential(*score_layers())
         self.networks = {"generator": self.generator, "critic": self.critic}
         for network in self.networks.values():
