@@ -118,7 +118,7 @@ def say_who_copied(handed: list[Handed]) -> None:
                 found[key[0], ", ".join(sorted(others))] += 1
         one.by_hand += [
             f"{what} as in {others}" if what.startswith("the same") else f"{count:,} {what} as in {others}"
-            for (what, others), count in found.items()
+            for (what, others), count in sorted(found.items())
         ]
 
 

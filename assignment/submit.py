@@ -133,7 +133,8 @@ def pack(out: Path, files: dict[str, bytes], who: Student, folder: str) -> None:
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     manifest = {**who._asdict(), "folder": folder, "files": sums}
     with atomic(out) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        now = max(time.localtime()[:6], (1980, 1, 1, 0, 0, 0))  # a zip knows no time before; a clock may be wrong
+        # A zip knows no time before 1980 and none after 2107; a clock may be wrong.
+        now = min(max(time.localtime()[:6], (1980, 1, 1, 0, 0, 0)), (2107, 12, 31, 23, 59, 58))
         texts = {MANIFEST: json.dumps(manifest, ensure_ascii=False, indent=1), **files}
         for name, content in texts.items():
             archive.writestr(zipfile.ZipInfo(name, now), content, zipfile.ZIP_DEFLATED)

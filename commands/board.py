@@ -6,8 +6,9 @@ import contextlib
 import os
 import socket
 import sys
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 from common.errors import BAD_INPUT, DONE, UserError
 from common.run.board import records
@@ -122,6 +123,24 @@ def embeddings(reader: Runs) -> list[dict[str, Any]]:
     return found
 
 
+def answering(create: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """`create` for an application that answers while a connection is silent, such as one that a browser opens ahead:
+    each has a thread, but one at a time asks the reader of the logs. VisualDL's own waits for each connection's end."""
+
+    def create_app(arguments: Any) -> Any:
+        made, turn = create(arguments), threading.Lock()
+        answer, run = made.wsgi_app, made.run
+
+        def one_at_a_time(environ: dict, start_response: Callable) -> Any:
+            with turn:
+                return answer(environ, start_response)
+
+        made.wsgi_app, made.run = one_at_a_time, lambda **given: run(**{**given, "threaded": True})
+        return made
+
+    return create_app
+
+
 @command
 def main(arguments: list[str] | None = None) -> int:
     """Serve VisualDL on the runs in a folder: to this machine only, with telemetry off. Runs that go on are followed;
@@ -147,9 +166,10 @@ def main(arguments: list[str] | None = None) -> int:
             probe.bind((flags.host, flags.port))
             probe.listen()
         except (OSError, OverflowError) as error:  # VisualDL would wait for ever
-            raise UserError(f"--host {flags.host} --port {flags.port}: {error}; give another --port") from error
+            other = "--host" if isinstance(error, socket.gaierror) else "--port"
+            raise UserError(f"--host {flags.host} --port {flags.port}: {error}; give another {other}") from error
 
-    api.LogReader, lib.get_embeddings_list = Runs, embeddings
+    api.LogReader, lib.get_embeddings_list, app.create_app = Runs, embeddings, answering(app.create_app)
     sys.argv[1:] = ["--logdir", str(flags.folder), "--host", flags.host, "--port", str(flags.port)]
     sys.argv += ["--language", flags.language, "--disable-telemetry"]
     app.main()

@@ -269,14 +269,16 @@ def in_browser(page: Path, trained: list[Trained]) -> list[np.ndarray]:
     Raises:
         UserError: the page draws nothing.
     """
-    with tempfile.TemporaryDirectory() as profile:
+    profile = tempfile.mkdtemp(prefix="export-")
+    try:
         root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []  # it has none for root
         flags = ["--headless", *root, "--disable-gpu", "--no-first-run", f"--user-data-dir={profile}", "--dump-dom"]
         call = [CHROMIUM, *flags, f"{page.as_uri()}#check=0"]
-        try:
-            done = subprocess.run(call, capture_output=True, timeout=PATIENCE, check=False)
-        except subprocess.TimeoutExpired as error:
-            raise UserError(f"not kept: {CHROMIUM} did not show the page in {PATIENCE} seconds") from error
+        done = subprocess.run(call, capture_output=True, timeout=PATIENCE, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise UserError(f"not kept: {CHROMIUM} did not show the page in {PATIENCE} seconds") from error
+    finally:
+        shutil.rmtree(profile, ignore_errors=True)  # Chromium's children may still write to it
     found = ANSWER.search(done.stdout.decode(errors="replace"))
     if not found:
         raise UserError(f"not kept: {CHROMIUM} ended with {done.returncode}, and the page drew nothing in it")

@@ -9,6 +9,7 @@ import os
 import time
 from pathlib import Path
 
+from common.errors import UserError
 from common.files import atomic
 from common.files.atomic import part_of
 from common.run import artifacts
@@ -60,7 +61,7 @@ def test_what_cannot_be_written_is_named_and_no_part_of_it(tmp_path, monkeypatch
             artifacts.save_json(tmp_path / "a.json", {})
     (tmp_path / "losses.csv").touch()
     monkeypatch.setattr(Path, "rename", refuses)  # of what an earlier run wrote
-    with pytest.raises(OSError, match=r"/losses\.csv'$"):
+    with pytest.raises(UserError, match=r"/losses\.csv: Read-only file system"):
         artifacts.begin(tmp_path, {}, new=True)
 
 
@@ -141,6 +142,24 @@ def test_an_earlier_run_is_moved_aside_and_nothing_else(tmp_path):
         assert artifacts.set_aside(tmp_path) == tmp_path / f"earlier-{turn}"
         assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {"notes.txt"}
         assert (tmp_path / f"earlier-{turn}" / "samples" / "0000_0000.png").read_text() == str(turn)
+
+
+def test_an_earlier_run_of_which_one_file_stays_stays_whole(tmp_path, monkeypatch):
+    """As where `samples` is another user's."""
+    (tmp_path / "samples").mkdir()
+    for name in ("config.json", "generator.params", "losses.csv"):
+        (tmp_path / name).touch()
+    before, rename = sorted(tmp_path.rglob("*")), Path.rename
+
+    def refuses(self, target: Path) -> Path:
+        if self.name == "samples":
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuses)
+    with pytest.raises(UserError, match=r"samples: Permission denied, .* cannot be set aside; give another --output"):
+        artifacts.set_aside(tmp_path)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_logs(tmp_path):

@@ -145,7 +145,10 @@ def test_bad_input(runs, tmp_path, monkeypatch, say, flags, words):
 def test_empty_losses_are_said(runs, tmp_path, say):
     run = Path(shutil.copytree(runs / "short", tmp_path / "new"))
     for content, words in (
-        ("", "not a table of losses"),
+        ("", "no losses in it yet"),
+        ("step,epoch,ba", "no losses in it yet"),
+        ("", "no losses in it yet"),
+        ("step,epoch,ba", "no losses in it yet"),
         ("step,epoch,batch,loss_d,loss_g\n", "no losses in it yet"),
     ):
         (run / "losses.csv").write_text(content)

@@ -395,3 +395,16 @@ def test_both_pages_have_one_look():
         re.search(rf"{re.escape(ends[0])}.*?{re.escape(ends[1])}", page.read_text("utf-8"), re.S)[0] for page in pages
     }
     assert len(looks) == 1
+
+
+def test_a_profile_that_cannot_be_removed_hides_no_ctrl_c(tmp_path, monkeypatch):
+    """Chromium's children may still write to it."""
+
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(export, "CHROMIUM", "chromium")
+    monkeypatch.setattr(export.subprocess, "run", stopped)
+    monkeypatch.setattr(export.os, "rmdir", lambda *_, **__: (_ for _ in ()).throw(OSError("Directory not empty")))
+    with pytest.raises(KeyboardInterrupt):
+        export.in_browser(tmp_path / "page.html", [])

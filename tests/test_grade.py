@@ -8,7 +8,7 @@ from pathlib import Path
 
 from assignment import grade
 from assignment.check import import_train
-from assignment.handed import Handed
+from assignment.handed import Handed, say_who_copied
 from assignment.student import pool
 from tests.conftest import check_refused
 from tests.students import ANNA, STEPS, a_class, hand_in
@@ -80,6 +80,17 @@ def test_a_class_of_twelve(graded):
     assert "the same answer 1 as in copied.zip" in table["right"]["reasons"]
     assert (table["right"]["layers"], table["right"]["criterion"]) == ("-", "nn.MSELoss()")
     assert table["right"]["questions"] == ", ".join(map(str, ANNA.questions(len(pool("en")))))
+
+
+def test_what_two_have_in_common_is_said_in_one_order(tmp_path):
+    """Whatever the seed of Python's hashes is."""
+    pair = [Handed(tmp_path / name) for name in ("anna.zip", "lei.zip")]
+    for one in pair:
+        one.who = ANNA
+        one.rows = {f"run {number}": [{"loss_d": 1.0}] for number in range(8)}
+    say_who_copied(pair)
+    assert len(pair[0].by_hand) == 9
+    assert pair[0].by_hand[:-1] == sorted(pair[0].by_hand[:-1])
 
 
 def test_a_folder_of_the_submissions_name_in_the_repository_is_not_run_in_its_place(tmp_path, monkeypatch):

@@ -103,6 +103,11 @@ def test_a_python_without_paddle_is_told_the_way_out(monkeypatch, version):
     assert install.main(["--check"]).endswith("deactivate; make train BASE_PYTHON=python3.12")
 
 
+@pytest.mark.parametrize("given", [["--help"], ["--target"], ["--target", "x", "--quiet"], ["nowhere.txt"]])
+def test_what_is_no_list_is_one_line(given):
+    assert install.main(given).startswith(f"{' '.join(given)}: expected python commands/install.py [--target FOLDER]")
+
+
 needs_make = pytest.mark.skipif(not shutil.which("make"), reason="needs make")
 PYTHON = '#!/bin/sh\nprintf "%s|%s\\n" "$GAN_RESUME" "$*"\n'  # says what it is asked to run
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import tempfile
 import threading
+from pathlib import Path
 
 from common.files import locks
-from tests.conftest import train
+from tests.conftest import check_refused, train
 from tests.runs import TOY
 
 import pytest
@@ -80,3 +82,12 @@ def test_a_file_system_without_locks_is_said_and_the_training_goes_on(tmp_path, 
     assert said.status == 0
     assert said.err.count("no locks on this file system; start no second run in this folder") == 1
     assert said.err.count("\n") == 1
+
+
+def test_a_folder_where_nothing_can_be_written_is_named(tmp_path, monkeypatch, say):
+    def refuses(dir: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", f"{dir}/tmpuj96y3cl")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuses)
+    said = say(train, "toy", *TOY, "--max-steps", 1, "--output-dir", tmp_path / "run")
+    check_refused(said, f"{tmp_path / 'run'}: Permission denied; give another --output-dir")

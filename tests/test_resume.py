@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import gzip
 import hashlib
 import io
@@ -155,6 +156,20 @@ def test_an_output_folder_that_cannot_be(tmp_path, output, monkeypatch, say):
     (tmp_path / "file").write_text("x")
     monkeypatch.chdir(tmp_path)
     check_refused(say(train, "toy", *FLAGS, output), output)
+
+
+def test_a_checkpoint_that_cannot_be_read_is_not_called_damaged(half, monkeypatch, say):
+    """It may be sound, and newer than the one before it."""
+    read = Path.read_bytes
+
+    def refuses(self) -> bytes:
+        if self.name == "checkpoint.params":
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return read(self)
+
+    monkeypatch.setattr(Path, "read_bytes", refuses)
+    said = say(train, "toy", *TOY, "--max-steps", STEPS, "--resume", "--output-dir", half)
+    check_refused(said, "checkpoint.params: Permission denied; make it readable")
 
 
 def test_a_breakdown_ends_with_3_and_keeps_what_was_good(tmp_path, monkeypatch):

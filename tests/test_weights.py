@@ -275,6 +275,7 @@ def test_check_against_the_network_names_the_tensor(tmp_path):
     refuse(r"gen.9.weight is float32 \[2\], expected float32 \[64, 1, 4, 4\]", gen_dot_9_dot_weight=np.zeros(2, "f4"))
     refuse("gen.9.weight is float64", gen_dot_9_dot_weight=np.zeros(shape, np.float64))
     refuse("gen.9.weight has values that are not finite", gen_dot_9_dot_weight=np.full(shape, np.nan, np.float32))
+    refuse("gen.1._variance has values below 0", gen_dot_1_dot__variance=np.full(256, -1, np.float32))
     refuse("gen.9.weight is a str", gen_dot_9_dot_weight="x")
     save_params(path, make_gan("dcgan").networks["discriminator"].state_dict())
     with pytest.raises(UserError, match="not weights of this Generator"):

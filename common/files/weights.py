@@ -104,4 +104,6 @@ def load_into(network: Any, path: Path, state: dict[str, Any] | None = None) -> 
             )
         if not np.isfinite(value).all():
             raise UserError(f"{path}: {name} has values that are not finite; the run that wrote it had broken down")
+        if name.endswith("._variance") and (value < 0).any():
+            raise UserError(f"{path}: {name} has values below 0, so the file is damaged; replace it by an intact copy")
     network.set_state_dict(state)

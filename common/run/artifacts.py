@@ -155,12 +155,15 @@ def begin(folder: Path, config: dict[str, Any], new: bool) -> Path | None:
 
 
 def set_aside(folder: Path) -> Path | None:
-    """Move an earlier run's files in `folder` to `folder/earlier-N`, so that a new run overwrites nothing.
+    """Move an earlier run's files in `folder` to `folder/earlier-N`, so that a new run overwrites nothing: all or none.
 
     Returns:
         Where they went, None where there was no earlier run.
+
+    Raises:
+        UserError: one of them cannot be moved.
     """
-    found = [path for pattern in RUN_FILES for path in folder.glob(pattern)]
+    found = [path for pattern in reversed(RUN_FILES) for path in folder.glob(pattern)]  # what --resume needs comes last
     if not found:
         return None
     number = 1
@@ -168,8 +171,16 @@ def set_aside(folder: Path) -> Path | None:
         number += 1
     aside = folder / f"earlier-{number}"
     aside.mkdir()
-    for path in found:
-        path.rename(aside / path.name)
+    for place, path in enumerate(found):
+        try:
+            path.rename(aside / path.name)
+        except OSError as error:
+            for moved in found[:place]:
+                (aside / moved.name).rename(moved)
+            aside.rmdir()
+            raise UserError(
+                f"{path}: {error.strerror}, so the run in {folder} cannot be set aside; give another --output-dir"
+            ) from error
     return aside
 
 
@@ -187,6 +198,8 @@ def locked(folder: Path) -> Iterator[None]:
             raise UserError(
                 _("{folder}: another run writes here; wait for it or give another --output-dir", folder=folder)
             ) from None
+        except OSError as error:
+            raise UserError(f"{folder}: {error.strerror}; give another --output-dir") from error
         if not held:
             print(f"note: {folder}: no locks on this file system; start no second run in this folder", file=sys.stderr)
         yield

@@ -75,6 +75,11 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Any], Path, str] | None:
                 raise UserError(f"{path}: refused, it does not hold what a training keeps")
             return parsed, path, problem
         except UserError as error:
+            cause = error.__cause__
+            if isinstance(cause, OSError) and not isinstance(cause, IsADirectoryError):  # it may be sound
+                raise UserError(
+                    f"{path}: {cause.strerror}; make it readable, or copy the run to where it is"
+                ) from cause
             problem = problem or str(error)
     if problem:
         raise UserError(f"{problem}; no sound checkpoint is left here, start anew without --resume")

@@ -39,7 +39,8 @@ def parse_losses(content: bytes) -> tuple[list[str], list[list[float]]]:
     delimiter = next((one for one in ";\t" if one in first), ",")
     whole = io.StringIO(text[: text.rfind("\n") + 1], newline="")
     try:
-        header, *lines = csv.reader(whole, delimiter=delimiter)
+        begun = not whole.getvalue() and ",".join(PLACE).startswith(first[:16])
+        header, *lines = [[*PLACE]] if begun else csv.reader(whole, delimiter=delimiter)
     except csv.Error as error:
         raise ValueError(str(error)) from error
     if not set(PLACE) <= set(header):
