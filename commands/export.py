@@ -210,7 +210,7 @@ def to_html(trained: list[Trained], folder: Path) -> str:
     content = page.replace("@DATA@", data, 1).encode()
     if len(content) > MAX_BYTES:
         raise UserError(
-            f"not kept: a page of {len(content) / 2**20:.1f} MB, at most {MAX_BYTES >> 20} are right: name fewer runs"
+            f"not kept: a page of {len(content) / 2**20:.1f} MB, at most {MAX_BYTES >> 20}: name fewer or smaller runs"
         )
     path = folder / "generator.html"
     path.write_bytes(content)

@@ -230,7 +230,7 @@ def train(game: Game, dataset: Dataset, flags: argparse.Namespace, config: dict)
             print(_("nothing to do: {steps:,} steps are done; a larger --epochs or --max-steps goes on", steps=start))
             return DONE
 
-        recorder = Recorder(game, dataset, flags, config["identity"], steps_per_epoch, total, saved)
+        recorder = Recorder(game, dataset, flags, config, steps_per_epoch, total, saved)
         status, saved_at = DONE, time.monotonic()
         for step, epoch, batch, values in training_steps(game, dataset, flags, start):
             last, epoch_ends = step == total - 1, batch == steps_per_epoch - 1

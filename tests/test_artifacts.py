@@ -13,6 +13,10 @@ from common.errors import UserError
 from common.files import atomic
 from common.files.atomic import part_of
 from common.run import artifacts
+from common.run.recorder import Recorder
+from common.run.runs import load_config, load_losses
+from tests.conftest import train
+from tests.runs import TOY
 
 import numpy as np
 import pytest
@@ -103,6 +107,22 @@ def test_losses_that_are_deleted_while_it_trains_begin_anew(tmp_path):
         lines = (tmp_path / "losses.csv").read_text().splitlines()
         assert lines == ["step,epoch,batch,loss_d", f"{step},0,{step},1.0"]
         (tmp_path / "losses.csv").unlink()
+
+
+def test_a_folder_that_another_one_takes_the_place_of_becomes_a_whole_run(tmp_path, monkeypatch):
+    """But for the losses of before."""
+    draw, run = Recorder.draw_samples, tmp_path / "run"
+
+    def moves(self, step: int, *rest: object, **named: object) -> None:
+        draw(self, step, *rest, **named)
+        if step == 20:
+            run.rename(tmp_path / "moved")
+            run.mkdir()
+
+    monkeypatch.setattr(Recorder, "draw_samples", moves)
+    assert train("toy", *TOY, "--max-steps", 41, "--sample-every", 20, "--output-dir", run) == 0
+    assert load_config(run) == load_config(tmp_path / "moved")
+    assert load_losses(run)["step"].tolist() == [*range(21, 41)]
 
 
 def test_grid_shows_the_full_range():

@@ -41,7 +41,7 @@ class Recorder:
         game: what is trained.
         dataset: what it is trained on.
         flags: of the command line.
-        identity: what `--resume` compares, kept in the checkpoint.
+        config: what `config.json` says. The checkpoint keeps its `identity`, which `--resume` compares.
         steps_per_epoch, total: steps, all of them counted from the run's start.
         saved: the checkpoint that is resumed, None for a new run.
     """
@@ -51,12 +51,12 @@ class Recorder:
         game: Game,
         dataset: Dataset,
         flags: argparse.Namespace,
-        identity: dict[str, Any],
+        config: dict[str, Any],
         steps_per_epoch: int,
         total: int,
         saved: dict[str, Any] | None,
     ) -> None:
-        self.game, self.dataset, self.flags, self.identity = game, dataset, flags, identity
+        self.game, self.dataset, self.flags, self.config = game, dataset, flags, config
         self.folder, start = flags.output_dir, saved["step"] if saved else 0
         given = {**vars(flags), **flags.settings}
         del given["settings"]
@@ -164,8 +164,10 @@ class Recorder:
             artifacts.save_params(self.folder / f"{name}.params", network.state_dict())
         saved = {"step": step + 1, "logs": self.logs.flush(), "sample_every": self.flags.sample_every}
         saved |= {"troubles": sorted(self.health.ongoing), "spreads": self.health.spreads}
-        saved |= {"identity": self.identity, "computed by": onednn.choices()}
+        saved |= {"identity": self.config["identity"], "computed by": onednn.choices()}
         checkpoint.save(self.folder, self.game, saved)
+        if not (self.folder / "config.json").exists():  # another folder was put in its place
+            artifacts.save_json(self.folder / "config.json", self.config)
 
     def close(self) -> None:
         """End the bar and join the grids to a GIF."""
