@@ -72,6 +72,7 @@ class Sandbox:
         self._environment = {
             "PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONIOENCODING": "utf-8",
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),  # of packages beside Python's own, as on AI Studio
+            "LD_LIBRARY_PATH": os.environ.get("LD_LIBRARY_PATH", ""),  # of CUDA, without which its Paddle does not load
             "CUDA_VISIBLE_DEVICES": "",  # the tasks compute on the CPU
             **{name: str(self.box) for name in ("HOME", "TMPDIR", "MPLCONFIGDIR", "XDG_CACHE_HOME")}, **environment,
         }  # fmt: skip

@@ -58,12 +58,10 @@ class Recorder:
     ) -> None:
         self.game, self.dataset, self.flags, self.config = game, dataset, flags, config
         self.folder, start = flags.output_dir, saved["step"] if saved else 0
-        given = {**vars(flags), **flags.settings}
-        del given["settings"]
         lengths = saved and put_back(self.folder, start, saved["logs"])
         judged = ["metric/frechet", "metric/frechet EMA"][: 1 + bool(game.ema)]
         judged = judged if flags.eval_every and "generator" in game.networks else []
-        self.logs = artifacts.Logs(self.folder, given, lengths, judged)
+        self.logs = artifacts.Logs(self.folder, config["flags"], lengths, judged)
         self.histograms = Histograms(game, self.logs.board, steps_per_epoch)
         self.shows, said, self.best = self.logs.shows, [], np.inf
         if saved:
