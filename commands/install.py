@@ -39,9 +39,10 @@ def main(arguments: list[str]) -> str:
     if arguments[:1] == ["--target"] and len(arguments) > 1:
         files, target = arguments[2:], str(Path(arguments[1]).absolute())
         sys.path.insert(0, target)  # what is there counts, and comes first, as $PYTHONPATH will have it
-    if any(name.startswith("-") or not (ROOT / name).is_file() for name in files if files != ["--check"]):
+    looks_only = files == ["--check"]
+    if not looks_only and not all((ROOT / name).is_file() for name in files):
         return f"{' '.join(arguments)}: expected python commands/install.py [--target FOLDER] [FILE ...], or --check"
-    wanted = [] if files == ["--check"] else base() + [line for file in files for line in lines(ROOT / file)]
+    wanted = [] if looks_only else base() + [line for file in files for line in lines(ROOT / file)]
     missing = [requirement for requirement in wanted if not is_met(requirement)]
     if not missing:
         return ""

@@ -147,8 +147,6 @@ def test_empty_losses_are_said(runs, tmp_path, say):
     for content, words in (
         ("", "no losses in it yet"),
         ("step,epoch,ba", "no losses in it yet"),
-        ("", "no losses in it yet"),
-        ("step,epoch,ba", "no losses in it yet"),
         ("step,epoch,batch,loss_d,loss_g\n", "no losses in it yet"),
     ):
         (run / "losses.csv").write_text(content)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import itertools
 import json
 import os
 import re
@@ -166,10 +167,7 @@ def set_aside(folder: Path) -> Path | None:
     found = [path for pattern in reversed(RUN_FILES) for path in folder.glob(pattern)]  # what --resume needs comes last
     if not found:
         return None
-    number = 1
-    while (folder / f"earlier-{number}").exists():
-        number += 1
-    aside = folder / f"earlier-{number}"
+    aside = next(path for n in itertools.count(1) if not (path := folder / f"earlier-{n}").exists())
     aside.mkdir()
     for place, path in enumerate(found):
         try:
