@@ -39,19 +39,31 @@ def run(*command):
 
 assert run("assignment/starter.py", MINE, "--number", NUMBER, "--name", NAME) == 0'''
 
-TRAIN = """from assignment.student import flags, read_card
+TRAIN_DCGAN = """from assignment.student import flags, read_card
 
 WORK = Path(os.environ.get("NOTEBOOK_WORK", root / "work" / "homework"))
+WORK.mkdir(parents=True, exist_ok=True)
+SAID = WORK / "dcgan.txt"
 
 
-def train(script, name):
+def training(script, name):
     steps = ["--max-steps", os.environ["NOTEBOOK_STEPS"]] if "NOTEBOOK_STEPS" in os.environ else []
-    given = [*flags(read_card(root / MINE)), *steps, "--resume", "--output-dir", WORK / name]
-    assert run(script, *given) == 0, "the last lines above say what is wrong. 上面最后几行说明了原因。"
+    return [script, *flags(read_card(root / MINE)), *steps, "--resume", "--output-dir", WORK / name]
 
 
-train("dcgan/train.py", "dcgan")
-train(f"{MINE}/train.py", MINE)"""
+if "dcgan" not in globals() or dcgan.poll() is not None:
+    started = [sys.executable, *map(str, training("dcgan/train.py", "dcgan"))]
+    with SAID.open("w") as said:
+        dcgan = subprocess.Popen(started, cwd=root, stdout=said, stderr=subprocess.STDOUT)
+print(SAID)"""
+
+TRAIN_MINE = """WRONG = "the last lines above say what is wrong. 上面最后几行说明了原因。"
+assert run("assignment/check.py", MINE) == 0, "first sections 3 to 5. 请先完成第 3 到 5 节。"
+
+dcgan.terminate()  # it saves, and goes on here, where you see it
+dcgan.wait()
+assert run(*training("dcgan/train.py", "dcgan")) == 0, WRONG
+assert run(*training(f"{MINE}/train.py", MINE)) == 0, WRONG"""
 
 PICTURE = """from IPython.display import Image
 
@@ -99,44 +111,50 @@ take some 20 minutes on 2 cores of an AMD EPYC, twice as long on a slower proces
 两行代码，两次训练（各 {STEPS:,} 步），五道题，最后得到一个 zip，交上去就行。两次训练在 2 核 AMD EPYC 上共约 20 分钟，
 较慢的处理器约需两倍时间；中途停下，下次会接着训练。
 
-Run the cells from top to bottom. After a restart, run the first four code cells again.
+Run the cells from top to bottom. After a restart, run the first five code cells again.
 
-从上到下依次运行。重启之后，先重新运行前四个代码单元格。"""),
+从上到下依次运行。重启之后，先重新运行前五个代码单元格。"""),
         *(("code", source) for source in setup),
         ("markdown", """## 1. Who you are · 填写学号和姓名
 
 Your seed and two of the questions come from your number. · 随机种子和两道题由学号决定。"""),
         ("code", WHO),
-        ("markdown", """## 2. The first line: the discriminator · 第一处：判别器
+        ("markdown", """## 2. DCGAN trains in the background · 在后台训练 DCGAN
+
+The cell ends at once; the file that it names says how far the training is. It runs on the CPU, where your teacher can
+make the first steps again. Go on with section 3 meanwhile.
+
+这个单元格会立即结束，训练进度写在它打印的文件里。请用 CPU 训练，老师会在 CPU 上复现最初几步。不用等，接着做第 3 节。"""),
+        ("code", TRAIN_DCGAN),
+        ("markdown", """## 3. The first line: the discriminator · 第一处：判别器
 
 Fill in the blank `____`, or delete its line. Then run the cell: it writes `my_lsgan/model.py`.
 
 把 `____` 换成你的答案，或者删掉这一行。运行单元格，会写入 `my_lsgan/model.py`。"""),
         ("code", '%%writefile "{root}/{MINE}/model.py"\n' + blanked("model.py")),
-        ("markdown", """## 3. The second line: the loss · 第二处：损失函数"""),
+        ("markdown", """## 4. The second line: the loss · 第二处：损失函数"""),
         ("code", '%%writefile "{root}/{MINE}/train.py"\n' + blanked("train.py")),
-        ("markdown", """## 4. The self-check · 自查
+        ("markdown", """## 5. The self-check · 自查
 
 `ok` or `not yet`, and what to do next. Change the cells above and run them again until all are `ok`.
 
 每项显示 `ok` 或 `not yet`（还没完成，后面是提示）。修改上面的单元格并重新运行，直到全部 `ok`。"""),
         ("code", 'run("assignment/check.py", MINE)'),
-        ("markdown", """## 5. Train both · 训练两个模型
+        ("markdown", """## 6. Train LSGAN · 训练 LSGAN
 
-The same seed and the same flags: only your two lines differ. They run on the CPU, where your
-teacher can make the first steps again.
+First what is left of DCGAN, then yours. The same seed and the same flags: only your two lines differ.
 
-种子和参数都相同，不同的只有你改的两行。请用 CPU 训练，老师会在 CPU 上复现最初几步。"""),
-        ("code", TRAIN),
+先训练完 DCGAN，再训练你的模型。种子和参数都相同，不同的只有你改的两行。"""),
+        ("code", TRAIN_MINE),
         ("code", PICTURE),
-        ("markdown", """## 6. The report · 实验报告
+        ("markdown", """## 7. The report · 实验报告
 
 Read the questions, write your answers between the triple quotes of the second cell, run it.
 
 先运行第一个单元格看题目，再在第二个单元格的三引号之间作答，然后运行。"""),
         ("code", QUESTIONS_CELL),
         ("code", REPORT_CELL),
-        ("markdown", """## 7. Hand in · 打包提交
+        ("markdown", """## 8. Hand in · 打包提交
 
 It says what is still missing, and the zip's name. Download that from the file list on the left and hand it in.
 

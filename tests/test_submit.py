@@ -28,10 +28,12 @@ from assignment.student import (
     troubles,
 )
 from common.errors import UserError
+from common.run.runs import load_losses
 from tests.conftest import ROOT, call, check_refused
 from tests.students import ANNA, ANSWERS, change, files_of, hand_in
 
 import nbformat
+import numpy as np
 import pytest
 from nbclient import NotebookClient
 
@@ -78,6 +80,18 @@ def test_what_is_missing_is_said_and_the_rest_is_packed(handed_in, tmp_path, say
         )
     (mine / "student.json").write_text("[]")
     check_refused(say(submit.main, mine, *runs), "starter.py")
+
+
+def test_a_run_that_began_as_dcgan_is_said(handed_in, tmp_path, say):
+    """Trained before the two lines were written, and gone on with after it by `--resume`."""
+    runs = {"--dcgan": handed_in / "dcgan", "--lsgan": shutil.copytree(handed_in / "lsgan", tmp_path / "lsgan")}
+    losses = [load_losses(folder) for folder in runs.values()]
+    assert not submit.begin_alike(*losses)
+    assert not submit.begin_alike(losses[0], {"loss_x": np.ones(3)})
+    shutil.copy(runs["--dcgan"] / "losses.csv", runs["--lsgan"])
+    given = [part for pair in runs.items() for part in pair]
+    said = say(submit.main, handed_in / "my_lsgan", *given, "--out", tmp_path / "a.zip")
+    assert "its first losses are DCGAN's" in said.out
 
 
 def test_the_starter_adds_only_what_is_missing(tmp_path, say):
@@ -199,6 +213,9 @@ def test_the_notebook_from_the_setup_to_the_zip(given_out, tmp_path, monkeypatch
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     text = "\n".join(cell.source for cell in cells)
     assert text.count("____") == len(BLANKS) == 2
+    # A lesson starts DCGAN first. Of the student's folder nothing trains before its two lines are written and checked.
+    order = ["training(\"dcgan/train.py\"", "____", "assignment/check.py", "training(f\"{MINE}/train.py\""]
+    assert sorted(order, key=text.index) == order
     assert not [word for word in ("MSELoss", "lsgan.model import") if word in text.replace("my_lsgan.model", "")]
     for cell in cells:
         cell.source = cell.source.replace('NUMBER = ""', 'NUMBER = "20230001"').replace('NAME = ""', 'NAME = "王小明"')
