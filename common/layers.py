@@ -23,7 +23,8 @@ def score_layers(in_channels: int = 1, size: int = 32) -> list[nn.Layer]:
     """The convolutions of the discriminator: `[N, in_channels, size, size]` to one unbounded score an image,
     `[N, 1, 1, 1]`.
 
-    No BatchNorm on the first layer, as in the paper: it would hide from D how real and fake differ in brightness.
+    No BatchNorm on the first layer, as in the paper: with it on all layers its authors saw samples oscillate
+    (Radford et al. 2015, arXiv 1511.06434, section 3).
 
     Args:
         in_channels: of the images.
