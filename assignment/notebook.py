@@ -124,7 +124,8 @@ Your seed and two of the questions come from your number. · 随机种子和两�
 The cell ends at once; the file that it names says how far the training is. It runs on the CPU, where your teacher can
 make the first steps again. Go on with section 3 meanwhile.
 
-这个单元格会立即结束，训练进度写在它打印的文件里。请用 CPU 训练，老师会在 CPU 上复现最初几步。不用等，接着做第 3 节。"""),
+这个单元格会立即结束，训练进度写在它打印的文件里。请用 CPU 训练，老师会在 CPU 上复现最初几步。
+不用等，接着做第 3 节。"""),
         ("code", TRAIN_DCGAN),
         ("markdown", """## 3. The first line: the discriminator · 第一处：判别器
 

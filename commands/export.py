@@ -233,8 +233,8 @@ def model(trained: Trained) -> tuple[dict[str, Any], Trained, str]:
     game, run_dir = trained.game, trained.run_dir
     noise = np.random.default_rng(0).standard_normal((COUNT, game.latent_dim, 1, 1), dtype=np.float32)
     classes = CLASSES if game.condition == "digit" else 0  # numbers of a label; of one's own there may be fewer labels
-    labels = np.eye(CLASSES, dtype=np.float32)[np.arange(COUNT) % game.classes][:, :classes, None, None]
-    if not np.array_equal(trained.latent, np.concatenate([noise, labels], axis=1)):
+    hot = np.eye(CLASSES, dtype=np.float32)[np.arange(COUNT) % game.classes][:, :classes, None, None]
+    if not np.array_equal(trained.latent, np.concatenate([noise, hot], axis=1)):
         raise UserError(f"{run_dir}: the page feeds normal noise and a label only, not so {trained.config['family']}")
     for precision in PRECISIONS:
         layers = leaves(copy.deepcopy(trained.network))

@@ -39,8 +39,20 @@ def by_recipe(results: dict, equal: bool) -> dict[str, list[dict]]:
 
 
 def by_epochs(recipes: dict[str, list[dict]]) -> dict[str, list[dict]]:
-    """Those of the recipes that came to the end of an epoch: the others have no curves."""
-    return {recipe: members for recipe, members in recipes.items() if members[0]["by epoch"]["epoch"]}
+    """Those of the recipes of which an epoch was judged in every run, with these epochs alone: a full disk, say, may
+    have cost a run a judgement."""
+    found = {}
+    for recipe, members in recipes.items():
+        curves = [run["by epoch"] for run in members]
+        everywhere = set.intersection(*({*curve["epoch"]} for curve in curves))
+        kept = [[place for place, epoch in enumerate(curve["epoch"]) if epoch in everywhere] for curve in curves]
+        cut = [
+            {name: [values[place] for place in places] if values else [] for name, values in curve.items()}
+            for curve, places in zip(curves, kept)
+        ]
+        if everywhere:
+            found[recipe] = [{**run, "by epoch": curve} for run, curve in zip(members, cut)]
+    return found
 
 
 def heading(recipe: str) -> str:

@@ -27,9 +27,9 @@ class Loss(NamedTuple):
 
 
 def to_targets(criterion: Callable[[Tensor, Tensor], Tensor], target: float = 1.0) -> Loss:
-    """The pair of a criterion of (scores, targets), such as `nn.BCELoss()`: D pulls its scores of real images to
-    `target` and those of fakes to 0, G those of fakes to 1. Goodfellow et al. 2014, arXiv 1406.2661, section 3; Mao et
-    al. 2016, arXiv 1611.04076, equation 2."""
+    """The pair of a criterion of (scores, targets) to which ½ is undecided, such as `nn.BCELoss()`: D pulls its
+    scores of real images to `target` and those of fakes to 0, G those of fakes to 1. Goodfellow et al. 2014, arXiv
+    1406.2661, section 3; Mao et al. 2016, arXiv 1611.04076, equation 2."""
 
     def pull(scores: Tensor, to: float) -> Tensor:
         targets = paddle.full_like(scores, to)

@@ -1,7 +1,8 @@
 """The random numbers of a run.
 
-Every one is a function of the seed, its stream and its place there, not of what was drawn before it: a run can stop and
-go on anywhere, and what one part of the program draws cannot shift what another part sees.
+Every one, but those of the first weights, is a function of the seed, its stream and its place there, not of what was
+drawn before it: a run can stop and go on anywhere, and what one part of the program draws cannot shift what another
+part sees.
 """
 
 from __future__ import annotations

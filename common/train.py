@@ -175,7 +175,8 @@ def training_steps(
 ) -> Iterator[tuple[int, int, int, dict]]:
     """Make the steps from `start` to the end; after each, its number, its epoch, its batch there and its values.
 
-    Every image is seen once an epoch. Where there are several processes, each takes its part of every batch.
+    Every image is seen once an epoch, but for those that `length` leaves out. Of several processes, each takes its part
+    of every batch.
     """
     count, taken = len(dataset.images), flags.batch_size * game.batches
     steps_per_epoch, total = length(count, game.batches, flags)

@@ -188,9 +188,8 @@ def test_links_in_circles_are_followed_once(tmp_path):
 def test_gradients_are_those_of_the_last_step(tmp_path):
     """Seen in each turn before its optimizer moves anything; not looked at in other steps."""
     game, seen = make_gan("dcgan"), []
-    histograms = Histograms(
-        game, SimpleNamespace(histogram=lambda tag, values, step: seen.append((tag, step, values))), 3
-    )
+    board = SimpleNamespace(histogram=lambda tag, values, step: seen.append((tag, step, values)))
+    histograms = Histograms(game, board, steps_per_epoch=3, start=0)
     for step in range(3):
         assert bool(game.observe) == (step == 2)
         game.update(batch_of(step))
@@ -207,6 +206,8 @@ def test_gradients_are_those_of_the_last_step(tmp_path):
     assert np.array_equal(weights["weights/generator"], moved)
     assert all(np.abs(weights[f"gradients/{name}"]).max() > 0 for name in game.networks)
     assert game.observe is None
+    Histograms(game, board, steps_per_epoch=3, start=5)  # gone on with at an epoch's last step
+    assert game.observe
 
 
 def test_the_server_shows_every_run_under_its_own_name(tmp_path):

@@ -265,6 +265,15 @@ def test_two_at_once_both_get_the_file(mirror, tmp_path, monkeypatch, has_locks)
     assert not list(tmp_path.glob("*.part"))
 
 
+def test_what_killed_downloads_left_is_gone_on_with(mirror, tmp_path):
+    """Each had a part of its own; the longest counts, and none stays."""
+    for name, size in (("0a", 9), ("1b", 500), ("2c", 40)):
+        (tmp_path / f"{NAME}.{name}.part").write_bytes(Mirror.content[:size])
+    fetch(mirror.url, tmp_path / NAME, hashlib.md5(Mirror.content).hexdigest(), timeout=5)
+    assert mirror.requests == ["bytes=500-"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".download.lock", NAME]
+
+
 def test_what_a_failed_download_left_is_gone_on_with(mirror, tmp_path):
     mirror.mode = "always cut"
     with pytest.raises(UserError, match="cut off after"):

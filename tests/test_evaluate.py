@@ -16,6 +16,8 @@ from common.files import finding
 from common.judging import metrics
 from common.judging.judge import FOLDER, classify, load_judge, load_record
 from common.judging.reference import Reference, floor_and_ceiling
+from common.run.artifacts import save_params
+from common.run.families import builder
 from tests.conftest import ROOT, call, check_refused, train
 from tests.runs import JUDGED
 
@@ -219,3 +221,14 @@ def test_runs_on_other_data_are_not_compared(judged, tmp_path, say):
     other = Path(shutil.copytree(judged, tmp_path / "other"))
     (other / "config.json").write_text((judged / "config.json").read_text().replace(': "digits"', ': "mnist"'))
     check_refused(say(evaluate.main, judged, other), "these runs saw different data (digits, mnist)")
+
+
+def test_real_images_go_the_way_of_the_drawn_ones(tmp_path):
+    """Digits of 28 pixels are enlarged from 8 and then to the judge's 32; real ones straight to 32 were 0.5 apart."""
+    runs = [tmp_path / family for family in ("fc_gan", "dcgan")]
+    for run_dir in runs:
+        run_dir.mkdir()
+        save_params(run_dir / "generator.params", builder(run_dir.name)().networks["generator"].state_dict())
+        (run_dir / "config.json").write_text(json.dumps({"family": run_dir.name, "flags": {}, "dataset": "digits"}))
+    assert evaluate.reference_of(runs[:1]).shape == (1, 28, 28)
+    assert evaluate.reference_of(runs).shape == (1, 32, 32)  # one table, one reference

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from commands import results
 from commands.results_recipes import everything
-from commands.results_report import EQUAL, draw_curves, report, spread_of
+from commands.results_report import EQUAL, by_epochs, draw_curves, report, spread_of
 from commands.results_summary import won
 from common.judging.tables import COLUMNS
 from common.run.families import families
@@ -357,6 +357,16 @@ def test_a_critics_losses_which_have_no_logarithm_are_not_plotted():
     figure = draw_curves({"runs": {"wgan_gp-epochs-2-0": {**run, "by epoch": by_epoch}}})
     figure.savefig(io.BytesIO())
     assert [len(axes.lines) for axes in figure.axes] == [1, 0, 0]
+
+
+def test_seeds_are_compared_at_the_epochs_that_all_were_judged_at():
+    """A full disk may cost a run a judgement."""
+    curve = {"epoch": [1, 2], "raw": [9.0, 8.0], "ema": [], "loss_d": [3.0, 2.0]}
+    short = {"epoch": [2], "raw": [7.0], "ema": [], "loss_d": [1.0]}
+    both = by_epochs({"a": [{"by epoch": curve}, {"by epoch": short}], "b": [{"by epoch": {"epoch": []}}]})
+    assert both == {"a": [{"by epoch": {**short, "raw": [8.0], "loss_d": [2.0]}}, {"by epoch": short}]}
+    runs = {str(seed): {"recipe": "dcgan", "seed": seed, "by epoch": by} for seed, by in enumerate((curve, short))}
+    assert [line.get_xdata().tolist() for line in draw_curves({"runs": runs}).axes[0].lines] == [[2]]
 
 
 def test_runs_that_ended_within_their_first_epoch_are_reported_without_curves(tmp_path):

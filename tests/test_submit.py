@@ -214,7 +214,7 @@ def test_the_notebook_from_the_setup_to_the_zip(given_out, tmp_path, monkeypatch
     text = "\n".join(cell.source for cell in cells)
     assert text.count("____") == len(BLANKS) == 2
     # A lesson starts DCGAN first. Of the student's folder nothing trains before its two lines are written and checked.
-    order = ["training(\"dcgan/train.py\"", "____", "assignment/check.py", "training(f\"{MINE}/train.py\""]
+    order = ['training("dcgan/train.py"', "____", "assignment/check.py", 'training(f"{MINE}/train.py"']
     assert sorted(order, key=text.index) == order
     assert not [word for word in ("MSELoss", "lsgan.model import") if word in text.replace("my_lsgan.model", "")]
     for cell in cells:

@@ -98,7 +98,7 @@ class CIFARGAN(GAN):
         """How near the pictures are, and how near they were before any training."""
         latent = self.latent(np.random.default_rng(0), MEASURED)
         paddle.seed(0)
-        trained, untrained = (reference.judge_images(game.sample(latent))["frechet"] for game in (self, CIFARGAN()))
+        trained, untrained = (reference.distance(reference.see(game.sample(latent))) for game in (self, CIFARGAN()))
         meaning = f"Fréchet distance of {MEASURED:,} samples; the floor is G before training, real images are above"
         return {"pictures": Yardstick(trained, untrained, meaning)}
 

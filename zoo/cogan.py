@@ -40,11 +40,11 @@ from common.train import run
 from zoo.shared.domains import two_domains, unseen_of
 from zoo.shared.grids import in_turn
 from zoo.shared.readers import MEASURED, same, two_judges
-from zoo.shared.rows import mean_scores, row
+from zoo.shared.rows import answers, row
 
 import numpy as np
+import paddle
 from paddle import Tensor, nn
-from paddle.nn.functional import sigmoid
 
 
 class Generators(nn.Layer):
@@ -116,7 +116,7 @@ class CoGAN(GAN):
         with self.turn("generator"):
             loss_g = sum(non_saturating.generator(score) for score in self.discriminator(self.generator.pair(z_g)))
             loss_g.backward()
-        scores = mean_scores([*map(sigmoid, real)], [*map(sigmoid, fake)])
+        scores = answers(paddle.concat(real), paddle.concat(fake))
         # As the scores, the mean over the domains: the health watch compares it with one discriminator's.
         return row(loss_d=loss_d / 2, loss_g=loss_g / 2, penalty=penalty / 2, **scores)
 

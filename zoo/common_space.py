@@ -51,7 +51,7 @@ from zoo.shared.domains import two_domains
 from zoo.shared.layers import dense, patches
 from zoo.shared.likeness import LIKENESS, l2
 from zoo.shared.readers import unseen_pictures
-from zoo.shared.rows import mean_scores, row
+from zoo.shared.rows import row
 from zoo.shared.translation import Translation
 
 import numpy as np
@@ -164,7 +164,8 @@ class CommonSpace(Translation):
                 guessed = [self.guess(code.detach()) for code in (code_a, code_b)]
                 losses["loss_code"] = non_saturating.discriminator(*guessed)
             sum(losses.values()).backward()
-        return row(**losses, loss_g=loss_g, rebuilt=rebuilt, constraint=constraint, **mean_scores(real, fake))
+        scores = {"score_real": paddle.concat(real), "score_fake": paddle.concat(fake)}
+        return row(**losses, loss_g=loss_g, rebuilt=rebuilt, constraint=constraint, **scores)
 
     def constrain(self, pictures: Pair, codes: Pair, fakes: Pair) -> Tensor:
         """C, from pictures of A and of B, their codes, and the translations into A and into B."""

@@ -44,7 +44,7 @@ from common.train import run
 from zoo.shared.domains import two_domains
 from zoo.shared.layers import Residual, convolution, patches
 from zoo.shared.likeness import LIKENESS
-from zoo.shared.rows import mean_scores, row
+from zoo.shared.rows import row
 from zoo.shared.translation import Translation
 
 import paddle
@@ -120,7 +120,8 @@ class CycleGAN(Translation):
             real, fake = [self.d_a(a), self.d_b(b)], [self.d_a(fake_a.detach()), self.d_b(fake_b.detach())]
             loss_d = sum(least_squares.discriminator(*scores) for scores in zip(real, fake))
             loss_d.backward()
-        return row(loss_d=loss_d, loss_g=loss_g, cycle=cycle, identity=same, **mean_scores(real, fake))
+        scores = {"score_real": paddle.concat(real), "score_fake": paddle.concat(fake)}  # `row` takes their means
+        return row(loss_d=loss_d, loss_g=loss_g, cycle=cycle, identity=same, **scores)
 
 
 build = CycleGAN

@@ -34,7 +34,6 @@ from common.data import CLASSES
 from common.ema import EMA
 from common.game import Batch, Yardstick, adams
 from common.init import weights_init
-from common.judging import metrics
 from common.judging.reference import Reference, some
 from common.layers import LATENT_DIM, Generator, score_layers
 from common.losses import non_saturating
@@ -125,8 +124,8 @@ class StackGAN(Conditional):
             loss_g = non_saturating.generator(discriminator(drawn()))
             loss_g.backward()
 
-        stage = paddle.full([], float(stage))
-        return row(loss_d=loss_d, loss_g=loss_g, penalty=penalty, **answers(real, fake), stage=stage)
+        losses = {"loss_d": loss_d, "loss_g": loss_g, "penalty": penalty}
+        return row(**losses, **answers(real, fake), stage=paddle.full([], float(stage)))
 
     def begin(self, z: np.ndarray) -> np.ndarray:
         """What stage I draws from latent vectors `[N, 110, 1, 1]`, enlarged: `[N, 1, 32, 32]`."""
@@ -139,17 +138,14 @@ class StackGAN(Conditional):
 
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
         """Whether stage II draws detail that 16x16 pixels do not have, and the digit that it is asked for."""
-
-        def frechet(images: np.ndarray) -> float:
-            return metrics.frechet_distance(*reference.moments, *metrics.moments(reference.see(images).features))
-
         z, real = self.latent(np.random.default_rng(0), MEASURED), reference.unseen
         real = real[some(len(real), MEASURED)]
-        floor = frechet(enlarged(avg_pool2d(paddle.to_tensor(real), 2).numpy()))
+        small = enlarged(avg_pool2d(paddle.to_tensor(real), 2).numpy())
+        floor, one, two = (reference.distance(reference.see(x)) for x in (small, self.begin(z), self.sample(z)))
         what = f"Fréchet distance of {MEASURED:,}; floor: {len(real):,} real unseen images made 16x16 and enlarged"
         return {
-            "stage I": Yardstick(frechet(self.begin(z)), floor, f"{what} like these"),
-            "stage II": Yardstick(frechet(self.sample(z)), floor, f"{what}; less means more detail"),
+            "stage I": Yardstick(one, floor, f"{what} like these"),
+            "stage II": Yardstick(two, floor, f"{what}; less means more detail"),
             **super().measure(reference, run_dir),
         }
 

@@ -48,12 +48,11 @@ from common.penalty import lazily, steepness
 from common.settings import Rate, Weight
 from common.train import run
 from zoo.shared.grids import in_turn
-from zoo.shared.rows import row
+from zoo.shared.rows import answers, row
 
 import numpy as np
 import paddle
 from paddle import Tensor, nn
-from paddle.nn.functional import sigmoid
 
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -129,8 +128,9 @@ class VAEGAN(Game):
 
         with self.turn("discriminator"):
             code, _ = self.encode(x, noise)
-            scores = [self.look(one)[1] for one in (x, *self.decode(code, drawn))]
-            loss_d = sum(non_saturating.discriminator(scores[0], fake) for fake in scores[1:]) / 2
+            real, *fakes = (self.look(one)[1] for one in (x, *self.decode(code, drawn)))
+            fake = paddle.concat(fakes)
+            loss_d = non_saturating.discriminator(real, fake)
             loss_d.backward()
             penalty = lazily(lambda: steepness([*self.middle, *self.end], x), self.penalty, batch.step)
 
@@ -144,13 +144,11 @@ class VAEGAN(Game):
             copies, made = self.decode(code.detach(), drawn)
             (features, verdict), (_, other_verdict) = self.look(copies), self.look(made)
             wrong = error(features, wanted)
-            verdicts = non_saturating.generator(verdict) + non_saturating.generator(other_verdict)
-            loss_g = self.gamma * wrong + verdicts / 2
+            loss_g = self.gamma * wrong + non_saturating.generator(paddle.concat([verdict, other_verdict]))
             loss_g.backward()
 
         losses = {"loss_d": loss_d, "loss_e": loss_e, "loss_g": loss_g, "wrong": wrong, "divergence": kl}
-        answer, *answers = (sigmoid(one).mean() for one in scores)
-        return row(**losses, penalty=penalty, score_real=answer, score_fake=sum(answers) / 2)
+        return row(**losses, penalty=penalty, **answers(real, fake))
 
     def latent_of(self, images: np.ndarray) -> np.ndarray:
         """The mean codes, `[N, 100, 1, 1]`."""

@@ -47,17 +47,23 @@ def fetch(url: str, path: Path, md5: str, timeout: float = TIMEOUT, limit: int =
         UserError: every try failed; `path` is untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with locks.locked(path.with_name(".download.lock"), f"waiting: another process downloads to {path.parent}"):
+    waiting = f"waiting: another process downloads to {path.parent}"
+    with locks.locked(path.with_name(".download.lock"), waiting) as alone:
         if not path.is_file() or file_md5(path) != md5:  # else another process has brought it
-            _fetch(url, path, md5, timeout, limit)
+            _fetch(url, path, md5, timeout, limit, alone)
 
 
-def _fetch(url: str, path: Path, md5: str, timeout: float, limit: int) -> None:
-    """Download `url` to `path`; what came of it before the last try failed is kept as `path.part`."""
+def _fetch(url: str, path: Path, md5: str, timeout: float, limit: int, alone: bool) -> None:
+    """Download `url` to `path`; what came of it before the last try failed is kept as `path.part`.
+
+    Where `alone`, no other process is at it, and what killed ones left counts, too: the longest is gone on with.
+    """
     left = path.with_name(f"{path.name}.part")
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
-    with contextlib.suppress(FileNotFoundError):  # there is none, or another process was quicker
-        left.replace(part)
+    found = sorted(path.parent.glob(f"{path.name}.*part"), key=lambda one: one.stat().st_size) if alone else [left]
+    for one in found:  # each takes the place of the one before
+        with contextlib.suppress(FileNotFoundError):  # there is none, or another process was quicker
+            one.replace(part)
     try:
         _try(url, part, path, md5, timeout, limit)
     finally:

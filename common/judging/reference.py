@@ -99,7 +99,7 @@ class Reference:
         shares = metrics.class_shares(seen.classes)
         kernel, spread = metrics.kernel_distance(self.seen.features, seen.features, rng)
         found = {
-            "frechet": metrics.frechet_distance(*self.moments, *metrics.moments(seen.features)),
+            "frechet": self.distance(seen),
             "kernel": kernel,
             "kernel_spread": spread,
             "score": metrics.classifier_score(seen.probabilities),
@@ -111,6 +111,10 @@ class Reference:
         # Six digits: threads add in no fixed order, and a resumed run's file should be the undisturbed one's.
         rounded = {name: float(f"{value:.6g}") for name, value in found.items()}
         return {**rounded, "classes": shares.round(4).tolist()}
+
+    def distance(self, seen: Judged) -> float:
+        """The Fréchet distance alone."""
+        return metrics.frechet_distance(*self.moments, *metrics.moments(seen.features))
 
     def see(self, images: np.ndarray) -> Judged:
         """What the judge sees in images `[N, C, H, W]`, float32 in [-1, 1] or uint8."""

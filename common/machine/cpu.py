@@ -12,6 +12,7 @@ import sys
 import warnings
 from pathlib import Path
 
+_prepared = 1  # threads, as `prepare` found them
 threads = 1  # of oneDNN's convolutions and of MKL's matrix products; `prepare` and `set_threads` set it
 CPUINFO = Path("/proc/cpuinfo")  # Linux has it
 OFF_SWITCH = "GAN_NO_MKL_SETUP"  # set to 1: leave MKL's choice of code path alone
@@ -118,10 +119,10 @@ def prepare() -> None:
     # VisualDL and Paddle make every library's INFO lines visible; Matplotlib has one about its list of fonts.
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
 
-    global threads
+    global threads, _prepared
     found = os.environ.get("OMP_NUM_THREADS", "")
     found = os.environ.get(USERS, found) if found == "1" else found  # a notebook, say, starts a training
-    threads = wished_threads(found, "paddle" in sys.modules)
+    threads = _prepared = wished_threads(found, "paddle" in sys.modules)
     os.environ[USERS] = found
     # Paddle warns of any OMP_NUM_THREADS but 1, which it sets where it finds none; `use_threads` sets the number later.
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -139,13 +140,13 @@ def wished_threads(variable: str, paddle_is_imported: bool = False) -> int:
 
 
 def set_threads(count: int | None) -> None:
-    """Use `count` threads from here on, at most one a core: more take turns, and thousands never get anywhere. None
-    leaves what `prepare` found."""
+    """Use `count` threads from here on, at most one a core: more take turns, and thousands never get anywhere. None:
+    as many as `prepare` found."""
     global threads
     cores = usable_cores()
     if count and count > cores:
         print(f"note: {count} threads were asked for; there are {cores} cores, so {cores} are used", file=sys.stderr)
-    threads = min(count, cores) if count else threads
+    threads = min(count, cores) if count else _prepared
 
 
 def description() -> str:

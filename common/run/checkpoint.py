@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
+from common.files.atomic import atomic
 from common.files.weights import load_into, parse, read_bounded
 from common.game import Game
 from common.language import _
-from common.run.artifacts import atomic
 
 import numpy as np
 import paddle

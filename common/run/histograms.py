@@ -16,11 +16,13 @@ class Histograms:
         game: what is trained; between two steps its `observe` is set.
         board: where they go.
         steps_per_epoch: of the run.
+        start: the step that comes first.
     """
 
-    def __init__(self, game: Game, board: Board, steps_per_epoch: int) -> None:
+    def __init__(self, game: Game, board: Board, steps_per_epoch: int, start: int) -> None:
         self.game, self.board, self.steps_per_epoch = game, board, steps_per_epoch
         self._gradients: dict[str, np.ndarray] = {}
+        self._before(start)
 
     def after(self, step: int) -> None:
         """Draw them where `step` was an epoch's last one; look at the next one's gradients where that is."""
@@ -31,7 +33,10 @@ class Histograms:
             for name, gradients in self._gradients.items():
                 self.board.histogram(f"gradients/{name}", gradients, step)
             self._gradients = {}
-        self.game.observe = self._look if (step + 2) % self.steps_per_epoch == 0 else None
+        self._before(step + 1)
+
+    def _before(self, step: int) -> None:
+        self.game.observe = self._look if (step + 1) % self.steps_per_epoch == 0 else None
 
     def _look(self) -> None:
         """Keep the gradients that are there: in each turn those of the networks which move in it."""

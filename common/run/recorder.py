@@ -62,7 +62,7 @@ class Recorder:
         judged = ["metric/frechet", "metric/frechet EMA"][: 1 + bool(game.ema)]
         judged = judged if flags.eval_every and "generator" in game.networks else []
         self.logs = artifacts.Logs(self.folder, config["flags"], lengths, judged)
-        self.histograms = Histograms(game, self.logs.board, steps_per_epoch)
+        self.histograms = Histograms(game, self.logs.board, steps_per_epoch, start)
         self.shows, said, self.best = self.logs.shows, [], np.inf
         if saved:
             with self.shows.only("the sample grids"):
@@ -76,7 +76,8 @@ class Recorder:
             self.health.resume(load_rows(self.folder), saved["troubles"], said, spreads)
         self.examiner = Examiner(dataset)
         self._measured_at: int | None = None
-        self.progress = Progress(total - start, len(dataset.images) / steps_per_epoch, flags.epochs, flags.sample_every)
+        taken = min(len(dataset.images) / steps_per_epoch, flags.batch_size * game.batches)  # the rest is left out
+        self.progress = Progress(total - start, taken, flags.epochs, flags.sample_every)
         self._waiting: list[tuple[dict, dict[str, Tensor]]] = []  # steps whose values are still on the device
 
     def log(self, step: int, epoch: int, batch: int, values: dict[str, Tensor], at_once: bool) -> bool:
@@ -211,7 +212,8 @@ class Examiner:
         if self.reference is None:
             name, images, checksum = self.dataset.judge or self.dataset.name, *self.dataset[1:3]
             if name == "digits":  # the judge keeps a quarter unseen
-                images, _labels, checksum = data.load_labelled(name, "train")
+                images = data.load_labelled(name, "train", size=images.shape[-1])[0]
+                checksum = data.load_labelled(name, "train")[2]  # of 32x32, which their judge knows
             try:
                 load_record(name)
                 check_enough(name, images)

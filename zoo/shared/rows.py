@@ -14,9 +14,3 @@ def row(**values: Tensor) -> dict[str, Tensor]:
 def answers(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
     """The columns for a discriminator, from its logits: how surely it takes real images and fakes for real."""
     return {"score_real": sigmoid(real), "score_fake": sigmoid(fake)}
-
-
-def mean_scores(real: list[Tensor], fake: list[Tensor]) -> dict[str, Tensor]:
-    """The columns for two discriminators, from the scores of each: means over both."""
-    sides = {"score_real": real, "score_fake": fake}
-    return {name: sum(score.mean() for score in scores) / 2 for name, scores in sides.items()}
