@@ -3,6 +3,8 @@ this repository without the solution and the answers, in which the starter works
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 import zipfile
 from pathlib import Path
@@ -21,7 +23,8 @@ NOTEBOOK, ARCHIVE = "homework.ipynb", "dcgan-lsgan.zip"
 PACKED = (
     "common/**/*", "commands/*", "dcgan/*", "assignment/*.py",
     "assignment/questions*.md", "assignment/report*.md", "assignment/start.*", "docs/images/saturation.png",
-    "docs/watch.html", "notebooks/requirements.txt", "requirements*.txt", "Makefile", "LICENSE",
+    "docs/images/*dcgan.png", "docs/watch.html", "notebooks/requirements.txt", "requirements*.txt", "Makefile",
+    "LICENSE",
 )  # fmt: skip
 # For the teacher alone: what makes this, what grades.
 KEPT = {
@@ -45,13 +48,30 @@ def main(arguments: list[str] | None = None) -> int:
         atomic(folder / ARCHIVE) as file,
         zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive,
     ):
-        for path in paths:
-            place = path.name if path.name.startswith("start.") else path.relative_to(ROOT)
-            archive.write(path, Path("dcgan-lsgan", place).as_posix())
+        places = {path: path.name if path.name.startswith("start.") else path.relative_to(ROOT) for path in paths}
+        there = {Path(place) for place in places.values()}
+        for path, place in places.items():
+            name = Path("dcgan-lsgan", place).as_posix()
+            content = path.read_bytes()
+            if path.suffix == ".md":
+                content = with_links_to(there, Path(place).parent, content.decode()).encode()
+            entry = zipfile.ZipInfo.from_file(path, name, strict_timestamps=False)
+            archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
         archive.write(folder / NOTEBOOK, f"dcgan-lsgan/{NOTEBOOK}")
     print(f"{folder / NOTEBOOK}: the assignment with blanks, for the browser")
     print(f"{folder / ARCHIVE}: {len(paths) + 1} files, without lsgan/ and the answers")
     return DONE
+
+
+def with_links_to(there: set[Path], folder: Path, text: str) -> str:
+    """A page in `folder` whose links to files that are not `there` are plain words."""
+
+    def kept(link: re.Match[str]) -> str:
+        words, target = link.groups()
+        leads = target.startswith(("http", "#")) or Path(os.path.normpath(folder / target.partition("#")[0])) in there
+        return link[0] if leads else words
+
+    return re.sub(r"(?<!!)\[([^][]*)\]\(([^)\s]+)\)", kept, text)
 
 
 def is_packed(path: Path) -> bool:

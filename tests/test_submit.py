@@ -194,6 +194,9 @@ def test_a_class_gets_no_solution(given_out):
     assert not [path for path in root.rglob("*") if path.name.startswith("answers") or path.name == "lsgan"]
     assert {"start.md", "start.zh-CN.md", "homework.ipynb"} <= {path.name for path in root.iterdir()}
     assert (root / "docs/watch.html").exists()  # a question is about it
+    links = [(page, link) for page in root.rglob("*.md") for link in re.findall(r"\]\(([^)#\s]+)", texts[page])]
+    assert len(links) > 20
+    assert not [link for page, link in links if link[:4] != "http" and not (page.parent / link).exists()]
     assert (given_out / "dcgan-lsgan.zip").stat().st_size < 8_000_000
     inside = {path.relative_to(ROOT) for path in (ROOT / "common").rglob("*.*") if "__pycache__" not in path.parts}
     assert not [path for path in inside if not (root / path).exists()]  # whatever the code reads beside it
