@@ -18,6 +18,7 @@ from assignment.student import MANIFEST, WANTED
 MOST_ENTRIES = 500
 LARGEST = 8 * 2**20  # bytes of one file, unpacked; `losses.csv` of 5,625 steps has 0.8 MB
 LARGEST_CODE = 2**16
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the second is submit.py's; others raise errors of their own
 
 
 class Refused(Exception):  # noqa: N818  it is no error of ours
@@ -72,6 +73,8 @@ def of_zip(path: Path) -> dict[str, bytes]:
             found = {}
             for name in WANTED:
                 entry = entries.get(base + name)
+                if entry and entry.compress_type not in METHODS:
+                    raise Refused(f"{name} is packed by method {entry.compress_type}; pack it by submit.py")
                 if entry:
                     found[name] = checked(name, entry.file_size, lambda entry=entry: read_some(archive, entry))
             return found

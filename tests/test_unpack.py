@@ -73,6 +73,16 @@ def test_what_is_no_zip(content, tmp_path):
         submission(tmp_path / "a.zip")
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_a_zip_packed_in_another_way(method, tmp_path):
+    """Damaged, it would raise what only its own module knows."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", method) as archive:
+        for name, content in FILES.items():
+            archive.writestr(name, content)
+    with pytest.raises(Refused, match=f"packed by method {method}"):
+        submission(tmp_path / "a.zip")
+
+
 def test_a_zip_with_a_password(tmp_path):
     write_zip(tmp_path / "a.zip", FILES)
     content = bytearray((tmp_path / "a.zip").read_bytes())
