@@ -20,7 +20,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from assignment.check import CHECKS, criterion, parameters, scores
-from assignment.handed import Handed, config, data_names, opened, say_who_copied
+from assignment.handed import MOST_ROWS, Handed, config, data_names, opened, say_who_copied
 from assignment.replay import REPLAYED, TOLERANCE, distance
 from assignment.sandbox import Sandbox
 from assignment.student import CODE, RUNS, STEPS, flags, is_answered, pool, troubles
@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
     add(
         "--out", type=user_path, default=Path("grades.csv"), help="the table, UTF-8 with a mark by which Excel knows it"
     )
-    add("--steps", type=whole_number(1), default=STEPS, help="that each run must have")
+    add("--steps", type=whole_number(1, MOST_ROWS), default=STEPS, help="that each run must have")
     add("--replay", type=whole_number(1), default=REPLAYED, help="first steps that are made again")
     add("--seconds", type=whole_number(1), default=180, help="that a submission may take")
     given = parser.parse_args(arguments)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from assignment import grade
 from assignment.check import import_train
-from assignment.handed import Handed, say_who_copied
+from assignment.handed import MOST_ROWS, Handed, losses, say_who_copied
 from assignment.student import pool
 from tests.conftest import check_refused
 from tests.students import ANNA, STEPS, a_class, hand_in
@@ -91,6 +91,13 @@ def test_what_two_have_in_common_is_said_in_one_order(tmp_path):
     say_who_copied(pair)
     assert len(pair[0].by_hand) == 9
     assert pair[0].by_hand[:-1] == sorted(pair[0].by_hand[:-1])
+
+
+def test_losses_are_read_up_to_a_bound():
+    row = {"loss_d": 1.0, "loss_g": 2.0}
+    assert losses(b"step,loss_d,loss_g\r\n1,1.0,2.0\r\n\r\n2,1,2\r\n") == [row, row]
+    assert len(losses(b"loss_d,loss_g\n" + (MOST_ROWS + 9) * b"1,2\n")) == MOST_ROWS
+    assert not any(map(losses, (b"", b"loss_d\n1\n", b"loss_d,loss_g\n1\n", b"loss_d,loss_g\n1,x\n")))
 
 
 def test_a_folder_of_the_submissions_name_in_the_repository_is_not_run_in_its_place(tmp_path, monkeypatch):

@@ -41,6 +41,7 @@ def test_sizes_that_are_too_large(tmp_path):
     write_zip(tmp_path / "a.zip", {**FILES, "report.md": bytes(9 * 2**20)})
     write_zip(tmp_path / "b.zip", {**FILES, "code/model.py": bytes(2**17)})
     write_zip(tmp_path / "c.zip", {**FILES, **{f"{number}.txt": b"" for number in range(501)}})
+    write_zip(tmp_path / "d.zip", {**FILES, "dcgan/losses.csv": bytes(5 * 2**20)})
     for path in tmp_path.iterdir():
         with pytest.raises(Refused, match=r"more than|files in it"):
             submission(path)
