@@ -82,16 +82,19 @@ def main(arguments: list[str] | None = None) -> int:
     datasets = sorted({name for one in handed for name in data_names(one)})
     with tempfile.TemporaryDirectory() as box, closing(sandbox(Path(box), datasets, given.seconds)) as examiner:
         print(f"fence    {examiner.fence}")
-        for one in handed:
-            if one.folder:
-                with tempfile.TemporaryDirectory(dir=box) as folder:
-                    examine(one, examiner, Path(folder), Rules(given.steps, given.replay))
-            print(
-                f"{one.code + one.runs:3} of 50  {one.path.name}: {'; '.join(one.by_hand + one.reasons) or 'all right'}"
-            )
-    with atomic(given.out) as file:
-        file.write(table(handed).encode("utf-8-sig"))
-    print(f"{given.out}: {len(handed)} submissions")
+        done: list[Handed] = []
+        try:
+            for one in handed:
+                mark(one, examiner, box, Rules(given.steps, given.replay))
+                done.append(one)
+                said = "; ".join(one.by_hand + one.reasons) or "all right"
+                print(f"{one.code + one.runs:3} of 50  {printable(f'{one.path.name}: {said}')}")
+        finally:
+            if done:  # and Ctrl-C loses none of them
+                with atomic(given.out) as file:
+                    file.write(table(done).encode("utf-8-sig"))
+                of_all = f" of {len(handed)}" * (len(done) < len(handed))
+                print(f"{given.out}: {len(done)}{of_all} submissions")
     return DONE
 
 
@@ -105,6 +108,19 @@ def sandbox(box: Path, datasets: list[str], seconds: int) -> Sandbox:
         except UserError as error:
             print(f"note     no first steps of MNIST: {error}")
     return Sandbox(["assignment.examine", *datasets], box, seconds, there)
+
+
+def mark(one: Handed, examiner: Sandbox, box: str, rules: Rules) -> None:
+    """Examine a submission in a folder of its own in `box`. What goes wrong there is said of this one and ends no
+    other: an answer from the sandbox may be anything, and so may be what the code leaves in the folder."""
+    if not one.folder:
+        return
+    try:
+        with tempfile.TemporaryDirectory(dir=box) as folder:
+            examine(one, examiner, Path(folder), rules)
+    except Exception as error:
+        one.code = one.runs = 0
+        one.by_hand.append(f"cannot be examined ({type(error).__name__}: {error!s:.80})")
 
 
 def examine(one: Handed, examiner: Sandbox, folder: Path, rules: Rules) -> None:
@@ -185,8 +201,13 @@ def table(handed: list[Handed]) -> str:
 
 def cell(value: object) -> str:
     """A value as Excel shall show it: on one line, and never as a formula."""
-    shown = "".join(letter if letter.isprintable() else " " for letter in str(value))[:2000]
+    shown = printable(value)
     return f"'{shown}" if shown[:1] in ("=", "+", "-", "@") and len(shown) > 1 else shown
+
+
+def printable(value: object) -> str:
+    """A value on one line of bounded length: a student's words move no cursor and begin no line of their own."""
+    return "".join(letter if letter.isprintable() else " " for letter in str(value)[:2000])
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from common.errors import UserError
 LOSSES = ("loss_d", "loss_g")  # what is compared of a run's `losses.csv`
 DATASETS = ("mnist", "digits")  # on which the required runs may be
 MOST_ROWS = 30_000  # of a run that are read: a table of short rows would take a gigabyte and minutes
+LONGEST_NAME = 100  # bytes of the student's folder: file systems allow 255
 COPIED = 40  # letters from which on equal answers are no coincidence
 
 
@@ -52,21 +53,31 @@ def opened(path: Path) -> Handed:
     """Read what was handed in; what is wrong with it stands in its reasons."""
     one = Handed(path)
     try:
-        one.files = submission(path)
+        read(one)
+    except Exception as error:  # whatever was handed in: the others of the class are graded all the same
+        one.files, one.rows, one.folder = {}, {}, ""
+        one.by_hand.append(f"cannot be read ({type(error).__name__}: {error!s:.80})")
+    return one
+
+
+def read(one: Handed) -> None:
+    """What `opened` says, of one of which only the path is known."""
+    try:
+        one.files = submission(one.path)
         manifest = json.loads(one.files[MANIFEST])
         one.who = student(str(manifest["number"]), str(manifest["name"]), str(manifest.get("language")))
         sums, one.folder = dict(manifest["files"]), str(manifest["folder"])
     except Refused as refusal:
         one.by_hand.append(str(refusal))
-        return one
+        return
     except KeyError as error:
         one.by_hand.append(f"no {error.args[0]} in it; submit.py packs it")
-        return one
+        return
     except (ValueError, TypeError, AttributeError, RecursionError, UserError) as error:
         one.by_hand.append(f"{MANIFEST} is damaged ({error!s:.80})")
-        return one
-    if not one.folder.isidentifier():
-        one.by_hand.append(f"the folder's name is {one.folder!r:.40}")
+        return
+    if not one.folder.isidentifier() or len(one.folder.encode()) > LONGEST_NAME:
+        one.by_hand.append(f"the folder's name is {one.folder!r:.40}, no identifier of up to {LONGEST_NAME} bytes")
         one.folder = ""
     changed = [name for name, content in one.files.items() if name != MANIFEST and digest(content) != sums.get(name)]
     one.by_hand += [f"changed after it was packed: {', '.join(changed)}"] * bool(changed)
@@ -77,7 +88,6 @@ def opened(path: Path) -> Handed:
     missing = [n for n in range(1, QUESTIONS + 1) if not is_answered(one.answers.get(n, ""))]
     one.reasons += [f"report: no answer to {', '.join(map(str, missing))}"] * bool(missing)
     one.reasons += [f"no {PICTURE}"] * (PICTURE not in one.files)
-    return one
 
 
 def digest(content: bytes) -> str:

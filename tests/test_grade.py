@@ -6,12 +6,12 @@ import csv
 import shutil
 from pathlib import Path
 
-from assignment import grade
+from assignment import grade, handed
 from assignment.check import import_train
-from assignment.handed import MOST_ROWS, Handed, losses, say_who_copied
+from assignment.handed import MOST_ROWS, Handed, losses, opened, say_who_copied
 from assignment.student import pool
 from tests.conftest import check_refused
-from tests.students import ANNA, STEPS, a_class, hand_in
+from tests.students import ANNA, STEPS, a_class, hand_in, sealed, write_zip
 
 import pytest
 
@@ -98,6 +98,65 @@ def test_losses_are_read_up_to_a_bound():
     assert losses(b"step,loss_d,loss_g\r\n1,1.0,2.0\r\n\r\n2,1,2\r\n") == [row, row]
     assert len(losses(b"loss_d,loss_g\n" + (MOST_ROWS + 9) * b"1,2\n")) == MOST_ROWS
     assert not any(map(losses, (b"", b"loss_d\n1\n", b"loss_d,loss_g\n1\n", b"loss_d,loss_g\n1,x\n")))
+
+
+@pytest.mark.parametrize("folder", ["a" * 300, "判" * 34, "a b", "\ud800"])
+def test_a_folders_name_that_no_file_system_takes(folder, tmp_path):
+    write_zip(tmp_path / "a.zip", sealed({}, ANNA, folder=folder))
+    one = opened(tmp_path / "a.zip")
+    assert (one.folder, "the folder's name is" in one.by_hand[0]) == ("", True)
+
+
+def test_what_nobody_thought_of_is_said_of_one_submission(tmp_path, monkeypatch):
+    write_zip(tmp_path / "a.zip", sealed({}, ANNA))
+    monkeypatch.setattr(handed, "losses", lambda _: 1 / 0)
+    assert opened(tmp_path / "a.zip").by_hand == ["cannot be read (ZeroDivisionError: division by zero)"]
+
+
+@pytest.fixture
+def three(tmp_path, monkeypatch, say):
+    """Grades three submissions by the `examine` that is given, without a sandbox; what was said, and the table."""
+    box = type("Box", (), {"fence": "none", "close": lambda self: None})
+    (tmp_path / "class").mkdir()
+    for name in ("a", "b", "c"):
+        write_zip(tmp_path / f"class/{name}.zip", sealed({"report.md": b""}, ANNA))
+
+    def graded(examine):
+        monkeypatch.setattr(grade, "sandbox", lambda *_: box())
+        monkeypatch.setattr(grade, "examine", examine)
+        said = say(grade.main, tmp_path / "class", "--out", tmp_path / "g.csv")
+        return said, (tmp_path / "g.csv").read_text(encoding="utf-8-sig").splitlines()[1:]
+
+    return graded
+
+
+@pytest.mark.parametrize("error", [OSError(36, "File name too long"), RecursionError("deep"), KeyError("dcgan")])
+def test_no_submission_ends_the_grading_of_the_others(error, three):
+    def examine(one: Handed, *_: object) -> None:
+        one.code = 30
+        if one.path.name == "b.zip":
+            raise error
+
+    said, rows = three(examine)
+    assert (said.status, [row.split(",")[3] for row in rows]) == (0, ["30", "0", "30"])
+    assert ["cannot be examined" in row for row in rows] == [False, True, False]
+
+
+def test_ctrl_c_keeps_what_is_done(three):
+    def examine(one: Handed, *_: object) -> None:
+        if one.path.name == "b.zip":
+            raise KeyboardInterrupt
+
+    said, rows = three(examine)
+    assert (said.status, [row[:5] for row in rows]) == (130, ["a.zip"])
+    assert "g.csv: 1 of 3 submissions" in said.out
+
+
+def test_a_students_words_are_one_line_on_the_terminal(three):
+    said, _ = three(lambda one, *_: one.reasons.append("\x1b[1A\r\n 50 of 50  b.zip: all right\u202e" + "x" * 3000))
+    assert said.out.count("\n") == 5
+    assert max(map(len, said.out.splitlines())) < 2020
+    assert not {"\x1b", "\r", "\u202e"} & set(said.out)
 
 
 def test_a_folder_of_the_submissions_name_in_the_repository_is_not_run_in_its_place(tmp_path, monkeypatch):
