@@ -31,11 +31,15 @@ LARGEST_FILE = 16 * 2**20
 LONGEST_ANSWER = 2**20
 GRACE = 120.0  # seconds for the server itself to start: it imports Paddle and reads MNIST
 WAITING = 4  # times as long a task may last as it may compute: a busy machine is not its fault
-READ_ONLY = """
+# A mount point's spaces and backslashes stand as \040 and \134 in mountinfo; `printf`'s %b reads \0040 and \0134.
+READ_ONLY = r"""
 mount --bind "$0" "$0" || exit 1
-for place in $(cut -d ' ' -f 5 /proc/self/mountinfo); do
+places=$(cut -d ' ' -f 5 /proc/self/mountinfo | sed 's/\\\([0-7]\{3\}\)/\\0\1/g')
+[ "$places" ] || exit 1
+printf '%s\n' "$places" | while IFS= read -r place; do
+    place=$(printf %b "$place")
     [ "$place" = "$0" ] || mount -o remount,bind,ro "$place" || exit 1
-done
+done || exit 1
 exec "$@"
 """
 NAMESPACES = ["unshare", "--map-root-user", "--net", "--pid", "--mount", "--fork", "--kill-child", "--mount-proc"]

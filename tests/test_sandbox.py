@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -78,6 +79,25 @@ def test_the_kernel_keeps_all_else_read_only(tmp_path):
     seen = subprocess.run([*fenced, "ls", "/sys/class/net"], capture_output=True, text=True, check=True).stdout
     processes = subprocess.run([*fenced, "ls", "/proc"], capture_output=True, text=True, check=True).stdout.split()
     assert len([name for name in processes if name.isdigit()]) <= 3, seen
+
+
+def test_a_mount_point_may_have_any_name(tmp_path):
+    """A USB stick's, say, with spaces: the kernel writes them as `\\040`."""
+    box, stick = tmp_path / "my box", tmp_path / "my stick \\0401 判"
+    box.mkdir()
+    stick.mkdir()
+    if not Sandbox(["tests.echo"], box, 20, {})._fenced:
+        pytest.skip("this system allows no namespaces")
+    asked = (
+        "import subprocess, sys; from pathlib import Path; from assignment.sandbox import Sandbox; "
+        "box, stick = map(Path, sys.argv[1:]); made = Sandbox(['tests.echo'], box, 20, {}); print(made.fence); "
+        "[subprocess.run([*made._fenced, 'touch', folder / 'x']) for folder in (box, stick)]; "
+        "print([(folder / 'x').exists() for folder in (box, stick)])"
+    )
+    mounted = 'mount -t tmpfs none "$2" && exec "$0" -c "$3" "$1" "$2"'
+    started = ["unshare", "--map-root-user", "--mount", "sh", "-c", mounted, sys.executable, box, stick, asked]
+    done = subprocess.run(started, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.stdout.splitlines() == ["namespaces and an audit hook", "[True, False]"], done.stderr
 
 
 def test_packages_may_stand_beside_pythons_own(tmp_path, monkeypatch):
