@@ -10,6 +10,7 @@ One server process imports Paddle once, in an environment without the user's var
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -28,6 +29,9 @@ except ImportError:  # Windows, where `grade.py` says that it does not work
 ROOT = Path(__file__).resolve().parents[1]
 MEMORY = 4 * 2**30  # bytes of address space beyond what the server has: with CUDA's libraries that is a lot already
 LARGEST_FILE = 16 * 2**20
+MOST_WRITTEN = 64 * 2**20  # bytes in all: a task that has written more is ended; the assignment's own code writes none
+LOOKED = 0.5  # seconds between two looks at what it wrote
+SMALLEST = 2**12  # bytes that a file or folder counts beside its content
 LONGEST_ANSWER = 2**20
 GRACE = 120.0  # seconds for the server itself to start: it imports Paddle and reads MNIST
 WAITING = 4  # times as long a task may last as it may compute: a busy machine is not its fault
@@ -90,7 +94,7 @@ class Sandbox:
         """What a task returned; where it did not, `{"ended": "why"}`."""
         if self._server is None:
             self._start()
-        request = {"task": task, "seconds": self.seconds, "arguments": arguments}
+        request = {"task": task, "seconds": self.seconds, "arguments": arguments, "box": str(self.box)}
         try:
             self._server.stdin.write(json.dumps(request).encode() + b"\n")
             self._server.stdin.flush()
@@ -121,13 +125,15 @@ def serve(tasks: dict[str, Callable[..., dict]]) -> None:
     """The server: a line of JSON in is a task, a line out is what came of it."""
     for line in sys.stdin.buffer:
         request = json.loads(line)
-        answer = in_a_fork(tasks[request["task"]], request["seconds"], request["arguments"])
+        answer = in_a_fork(tasks[request["task"]], request["seconds"], request["arguments"], request["box"])
         sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")
         sys.stdout.buffer.flush()
 
 
-def in_a_fork(task: Callable[..., dict], seconds: float, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Call `task` in a process of its own, and end that with all that it started once it has computed for `seconds`."""
+def in_a_fork(task: Callable[..., dict], seconds: float, arguments: dict[str, Any], box: str) -> dict[str, Any]:
+    """Call `task` in a process of its own, and end that with all that it started once it has computed for `seconds` or
+    filled `box`."""
+    room = written(box) + MOST_WRITTEN  # what an earlier task left is not this one's
     out, into = os.pipe()
     child = os.fork()
     if child == 0:
@@ -143,12 +149,14 @@ def in_a_fork(task: Callable[..., dict], seconds: float, arguments: dict[str, An
         finally:
             os._exit(0)
     os.close(into)
-    content, deadline = b"", time.monotonic() + WAITING * seconds
-    while len(content) <= LONGEST_ANSWER and select.select([out], [], [], max(0, deadline - time.monotonic()))[0]:
-        piece = os.read(out, 2**16)
-        if not piece:
-            break
-        content += piece
+    content, deadline, full = b"", time.monotonic() + WAITING * seconds, False
+    while len(content) <= LONGEST_ANSWER and time.monotonic() < deadline and not full:
+        if select.select([out], [], [], LOOKED)[0]:
+            piece = os.read(out, 2**16)
+            if not piece:
+                break
+            content += piece
+        full = written(box) > room
     late = time.monotonic() >= deadline
     os.close(out)
     if os.getpid() == 1:  # of a namespace: all that the task started, whatever group it is in
@@ -159,6 +167,8 @@ def in_a_fork(task: Callable[..., dict], seconds: float, arguments: dict[str, An
         except OSError:
             os.kill(child, signal.SIGKILL)  # it did not get as far as to its own group
     _, status = os.waitpid(child, 0)
+    if full:
+        return {"ended": f"it wrote more than {MOST_WRITTEN // 2**20} MiB"}
     try:
         answer = json.loads(content)
         if isinstance(answer, dict):
@@ -171,6 +181,20 @@ def in_a_fork(task: Callable[..., dict], seconds: float, arguments: dict[str, An
     if fatal and fatal != signal.SIGKILL:
         return {"ended": f"it crashed ({signal.Signals(fatal).name}); too much memory ends so, too"}
     return {"ended": "it ended without an answer"}
+
+
+def written(box: str) -> int:
+    """Bytes on the disk below a folder. From outside: `paddle.save` can write without an event for the audit hook."""
+    total, folders = 0, [box]
+    while folders:
+        with contextlib.suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                total += SMALLEST
+                with contextlib.suppress(FileNotFoundError):  # it is gone already
+                    total += entry.stat(follow_symlinks=False).st_blocks * 512
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+    return total
 
 
 def confine(folder: Path, seconds: float) -> None:

@@ -112,6 +112,13 @@ def test_packages_may_stand_beside_pythons_own(tmp_path, monkeypatch):
         assert sandbox.ask("echo", **task) == {**task, "refused": []}
 
 
+def test_many_files_fill_no_disk(tmp_path):
+    """Each of them may be as large as one may be; what is there already is not the next task's."""
+    with closing(Sandbox(["tests.echo"], tmp_path, 2, {})) as sandbox:
+        assert sandbox.ask("fill", folder=str(tmp_path)) == {"ended": "it wrote more than 64 MiB"}
+        assert sandbox.ask("echo", folder=str(tmp_path)) == {"folder": str(tmp_path), "refused": []}
+
+
 def test_a_server_that_dies_is_started_again(tmp_path):
     with closing(Sandbox(["tests.echo"], tmp_path, 20, {})) as sandbox:
         task = {"folder": str(tmp_path), "say": "你好"}
