@@ -7,12 +7,13 @@ the lines that were changed stand in the table, and what changes more than the t
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import os
+import subprocess
 import sys
 import tempfile
-from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,7 +81,10 @@ def main(arguments: list[str] | None = None) -> int:
     handed = [opened(path) for path in paths]
     say_who_copied(handed)
     datasets = sorted({name for one in handed for name in data_names(one)})
-    with tempfile.TemporaryDirectory() as box, closing(sandbox(Path(box), datasets, given.seconds)) as examiner:
+    with (
+        tempfile.TemporaryDirectory() as box,
+        contextlib.closing(sandbox(Path(box), datasets, given.seconds)) as examiner,
+    ):
         print(f"fence    {examiner.fence}")
         done: list[Handed] = []
         try:
@@ -116,11 +120,14 @@ def mark(one: Handed, examiner: Sandbox, box: str, rules: Rules) -> None:
     if not one.folder:
         return
     try:
-        with tempfile.TemporaryDirectory(dir=box) as folder:
-            examine(one, examiner, Path(folder), rules)
+        examine(one, examiner, Path(tempfile.mkdtemp(dir=box)), rules)
     except Exception as error:
         one.code = one.runs = 0
         one.by_hand.append(f"cannot be examined ({type(error).__name__}: {error!s:.80})")
+    # All of the box, since native code may write beside its folder; and not by `shutil.rmtree`, which needs a call and
+    # an open file for each level: a thousand folders in one another would stay, and end the command.
+    with contextlib.suppress(OSError):
+        subprocess.run(["find", box, "-mindepth", "1", "-delete"], stderr=subprocess.DEVNULL, check=False)
 
 
 def examine(one: Handed, examiner: Sandbox, folder: Path, rules: Rules) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
+import tempfile
 from pathlib import Path
 
 from assignment import grade, handed
@@ -150,6 +152,22 @@ def test_ctrl_c_keeps_what_is_done(three):
     said, rows = three(examine)
     assert (said.status, [row[:5] for row in rows]) == (130, ["a.zip"])
     assert "g.csv: 1 of 3 submissions" in said.out
+
+
+def test_folders_in_one_another_are_removed(three, tmp_path, monkeypatch):
+    """More of them than Python calls itself, and what stands beside a submission's own folder."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    seen = []
+
+    def examine(_: Handed, __: object, folder: Path, ___: object) -> None:
+        seen.append(len(list(folder.parent.iterdir())))
+        (folder.parent / "beside").touch()
+        for levels in (500, 1000) if len(seen) == 1 else ():
+            os.makedirs(f"{folder}/{'d/' * levels}")  # noqa: PTH103  `Path.mkdir` calls itself, too
+
+    assert three(examine)[0].status == 0
+    assert (seen, list((tmp_path / "temporary").iterdir())) == ([1, 1, 1], [])
 
 
 def test_a_students_words_are_one_line_on_the_terminal(three):
