@@ -34,6 +34,7 @@ from common.files.atomic import atomic
 from common.run.commandline import Parser, command, user_path, whole_number
 
 TODO, UNCHANGED, AS_REQUIRED, OWN_CURVES = 12, 6, 4, 6  # points: for each TODO; nothing else; each run; its curves
+SECONDS = 180  # of computing for a submission
 COLUMNS = {
     "file": "文件", "number": "学号", "name": "姓名", "points": "自动评分（满分 50）", "code": "代码（30）",
     "runs": "训练（20）", "report": "报告（50，人工）", "by_hand": "需人工复核", "reasons": "说明", "layers": "TODO 1",
@@ -65,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     add("--steps", type=whole_number(1, MOST_ROWS), default=STEPS, help="that each run must have")
     add("--replay", type=whole_number(1), default=REPLAYED, help="first steps that are made again")
-    add("--seconds", type=whole_number(1), default=180, help="that a submission may take")
+    add("--seconds", type=whole_number(1), default=SECONDS, help="that a submission may take")
     given = parser.parse_args(arguments)
     if not given.folder.is_dir():
         raise UserError(f"{given.folder}: no folder; name the one with what was handed in")

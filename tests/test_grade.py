@@ -11,8 +11,9 @@ from pathlib import Path
 from assignment import grade, handed
 from assignment.check import import_train
 from assignment.handed import MOST_ROWS, Handed, losses, opened, say_who_copied
+from assignment.sandbox import MEMORY, MOST_WRITTEN
 from assignment.student import pool
-from tests.conftest import check_refused
+from tests.conftest import ROOT, check_refused
 from tests.students import ANNA, STEPS, a_class, hand_in, sealed, write_zip
 
 import pytest
@@ -195,6 +196,13 @@ def test_a_folder_of_the_submissions_name_in_the_repository_is_not_run_in_its_pl
 
     grade.examine(one, Examiner(), box, None)
     assert seen == [box / "my_lsgan/train.py"]
+
+
+@pytest.mark.parametrize(("page", "second"), [("README.md", "s"), ("README.zh-CN.md", "秒")])
+def test_the_pages_name_the_sandboxs_bounds(page, second):
+    words = (ROOT / "assignment" / page).read_text(encoding="utf-8")
+    bounds = (f"{grade.SECONDS} {second}", f"{MEMORY // 2**30} GiB", f"{MOST_WRITTEN // 2**20} MiB")
+    assert [bound for bound in bounds if bound not in words] == []
 
 
 def test_folders_that_are_no_class(tmp_path, say):
