@@ -98,6 +98,11 @@ def main(arguments: list[str] | None = None) -> int:
     film = bool(flags.interpolate and flags.out and flags.out.suffix == ".gif")
     if flags.out and flags.out.suffix != ".png" and not film:
         raise UserError(f"--out {flags.out}: expected a name that ends in .png")
+    if flags.npy and flags.npy.suffix != ".npy":  # as generator.params, which it would take the place of
+        raise UserError(f"--npy {flags.npy}: expected a name that ends in .npy")
+    for flag, path in (("--out", flags.out), ("--npy", flags.npy)):
+        if path and path.is_dir():
+            raise UserError(f"{flag} {path}: it is a folder; name a file")
     if flags.each and flags.each.exists():
         raise UserError(f"--each {flags.each}: it is there already; name a new folder")
 

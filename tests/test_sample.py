@@ -91,6 +91,7 @@ def test_many_images_are_drawn_in_parts_that_make_the_whole(monkeypatch):
         (["{run}"], "nothing to write"),
         (["{run}", "--out", "no/folder/a.png"], "there is no folder no/folder"),
         (["{run}", "--out", "grid"], "--out grid: expected a name that ends in .png"),
+        (["{run}", "--npy", "{run}/generator.params"], "generator.params: expected a name that ends in .npy"),
         (
             ["nowhere", "--out", "a.png"],
             "nowhere/config.json: No such file or directory; name a folder that a training",
@@ -119,6 +120,12 @@ def test_sample_bad_input(run_dir, tmp_path, monkeypatch, say, flags, words):
     monkeypatch.chdir(tmp_path)
     check_refused(say(sample.main, *(flag.format(run=run_dir) for flag in flags)), words)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_is_no_file_to_write(tmp_path, say):
+    for flag, name in (("--out", "a.png"), ("--npy", "a.npy")):
+        (tmp_path / name).mkdir()
+        check_refused(say(sample.main, "nowhere", flag, tmp_path / name), f"{flag} {tmp_path / name}: it is a folder")
 
 
 def test_the_best_generator_is_the_one_of_the_least_distance(run_dir):
