@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import ipaddress
 import os
 import socket
 import sys
 import threading
+import urllib.parse
 from pathlib import Path
 from typing import Any, Callable
 
@@ -19,9 +22,13 @@ try:
     from visualdl.server import api, app, lib
     from visualdl.server.data_manager import DataManager
     from visualdl.utils.string_util import decode_tag
+    from werkzeug.exceptions import Forbidden, RequestEntityTooLarge  # Flask's, which VisualDL needs
+    from werkzeug.wsgi import get_content_length
 except ModuleNotFoundError:
     print("error: this shows the curves in VisualDL: pip install visualdl", file=sys.stderr)
     sys.exit(BAD_INPUT)
+
+MOST = 16 * 2**20  # bytes of a request: the graph of a network that somebody looks at
 
 
 class Log:
@@ -123,15 +130,35 @@ def embeddings(reader: Runs) -> list[dict[str, Any]]:
     return found
 
 
-def answering(create: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def loopback(host: str) -> bool:
+    """Whether a host, which may have a port, is one that leads to the machine it is used on."""
+    try:
+        name = urllib.parse.urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def answering(create: Callable[[Any], Any], local: bool = True) -> Callable[[Any], Any]:
     """`create` for an application that answers while a connection is silent, such as one that a browser opens ahead:
-    each has a thread, but one at a time asks the reader of the logs. VisualDL's own waits for each connection's end."""
+    each has a thread, but one at a time asks the reader of the logs. VisualDL's own waits for each connection's end.
+
+    Args:
+        create: VisualDL's `create_app`.
+        local: refuse who asks for another host than this machine: a page of the web whose name was made to lead here.
+    """
 
     def create_app(arguments: Any) -> Any:
         made, turn = create(arguments), threading.Lock()
         answer, run = made.wsgi_app, made.run
 
         def one_at_a_time(environ: dict, start_response: Callable) -> Any:
+            if local and not loopback(environ.get("HTTP_HOST", "")):
+                return Forbidden("This is for the machine that it runs on: open 127.0.0.1.")(environ, start_response)
+            length = get_content_length(environ) or 0
+            if length > MOST or "HTTP_TRANSFER_ENCODING" in environ:
+                return RequestEntityTooLarge()(environ, start_response)
+            environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(length))  # which may take as long as it likes
             with turn:
                 return answer(environ, start_response)
 
@@ -169,7 +196,8 @@ def main(arguments: list[str] | None = None) -> int:
             other = "--host" if isinstance(error, socket.gaierror) else "--port"
             raise UserError(f"--host {flags.host} --port {flags.port}: {error}; give another {other}") from error
 
-    api.LogReader, lib.get_embeddings_list, app.create_app = Runs, embeddings, answering(app.create_app)
+    local = loopback(f"[{flags.host}]" if ":" in flags.host else flags.host)
+    api.LogReader, lib.get_embeddings_list, app.create_app = Runs, embeddings, answering(app.create_app, local)
     sys.argv[1:] = ["--logdir", str(flags.folder), "--host", flags.host, "--port", str(flags.port)]
     sys.argv += ["--language", flags.language, "--disable-telemetry"]
     app.main()

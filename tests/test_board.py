@@ -7,6 +7,7 @@ import io
 import json
 import socket
 import struct
+import threading
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -208,6 +209,57 @@ def test_gradients_are_those_of_the_last_step(tmp_path):
     assert game.observe is None
     Histograms(game, board, steps_per_epoch=3, start=5)  # gone on with at an epoch's last step
     assert game.observe
+
+
+def through(environ: dict, local: bool = True) -> tuple[str, Any]:
+    """The status that a request gets, and what VisualDL reads of it."""
+    read, said = [], []
+
+    def answer(environ: dict, start_response: Any) -> list[bytes]:
+        read.append(environ["wsgi.input"].read())
+        start_response("200 OK", [])
+        return []
+
+    made = SimpleNamespace(wsgi_app=answer, run=None)
+    board_command.answering(lambda _: made, local)(None).wsgi_app(environ, lambda status, headers: said.append(status))
+    return said[0][:3], *read
+
+
+@pytest.mark.parametrize(
+    "given", [{"CONTENT_LENGTH": str(10**8)}, {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}]
+)
+def test_a_body_that_may_not_end_is_not_waited_for(given):
+    asked = {"REQUEST_METHOD": "POST", "HTTP_HOST": "127.0.0.1:8040", "wsgi.input": None}
+    assert through({**asked, **given}) == ("413",)
+
+
+def test_a_slow_upload_is_in_nobodys_way():
+    """Another request is answered while its body is read."""
+    ours = {"HTTP_HOST": "[::1]:8040", "CONTENT_LENGTH": "4", "wsgi.input": io.BytesIO(b"ours")}
+    seen = []
+    answer = board_command.answering(
+        lambda _: SimpleNamespace(wsgi_app=lambda environ, _: seen.append(environ["wsgi.input"].read()), run=None)
+    )(None).wsgi_app
+
+    def read(length: int) -> bytes:
+        other = threading.Thread(target=answer, args=(ours, None), daemon=True)
+        other.start()
+        other.join(10)
+        return b"slow"
+
+    answer({**ours, "wsgi.input": SimpleNamespace(read=read)}, None)
+    assert seen == [b"ours", b"slow"]
+
+
+def test_a_page_of_the_web_whose_name_leads_here_sees_no_log():
+    def status(host: str, local: bool = True) -> str:
+        return through({"REQUEST_METHOD": "GET", "HTTP_HOST": host, "wsgi.input": io.BytesIO()}, local)[0]
+
+    for host in ("127.0.0.1:8040", "localhost", "LOCALHOST:1", "[::1]:8040"):
+        assert status(host) == "200"
+    for host in ("evil.example:8040", "127.0.0.1.evil.example", "192.0.2.1", "[", ""):
+        assert status(host) == "403"
+    assert status("192.0.2.1:8040", local=False) == "200"
 
 
 def test_the_server_shows_every_run_under_its_own_name(tmp_path):
