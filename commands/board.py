@@ -192,8 +192,8 @@ def main(arguments: list[str] | None = None) -> int:
             )  # as VisualDL will: after itself it may be at once
             probe.bind((flags.host, flags.port))
             probe.listen()
-        except (OSError, OverflowError) as error:  # VisualDL would wait for ever
-            other = "--host" if isinstance(error, socket.gaierror) else "--port"
+        except (OSError, TypeError, UnicodeError) as error:  # for which VisualDL would wait for ever
+            other = "--port" if isinstance(error, OSError) and not isinstance(error, socket.gaierror) else "--host"
             raise UserError(f"--host {flags.host} --port {flags.port}: {error}; give another {other}") from error
 
     local = loopback(f"[{flags.host}]" if ":" in flags.host else flags.host)

@@ -318,3 +318,4 @@ def test_a_folder_that_is_not_there_and_a_port_that_is_taken(tmp_path, say):
         port = taken.getsockname()[1]
         check_refused(say(board_command.main, tmp_path, "--port", port), f"--port {port}: ")
     check_refused(say(board_command.main, tmp_path, "--port", 99_999), "--port: 99999 is too large")
+    check_refused(say(board_command.main, tmp_path, "--host", "bü..x"), "give another --host")
