@@ -10,13 +10,13 @@ import contextlib
 import functools
 import html
 import importlib.util
-import logging
 import os
 import signal
 import sys
 from typing import Any, Callable
 
 from commands.play_runs import CLOSE, COUNT, NEIGHBOURS, PAD, Runs
+from commands.play_server import check_environment, serve
 from commands.play_training import Training, tab
 from common.errors import DONE, UserError
 from common.run.artifacts import grid, read_grid
@@ -30,10 +30,6 @@ from PIL import Image
 FOLDERS = [ROOT / name for name in ("work", "dcgan/pretrained", "lsgan/pretrained", "zoo/pretrained")]
 TRAINED = ROOT / "work/play"  # what is trained from the page
 WATCH = ROOT / "docs/watch.html"
-LAUNCH = {  # on this machine only, nothing shared, nothing uploaded, no file served but the pictures it drew
-    "server_name": "127.0.0.1", "share": False, "max_file_size": 1, "allowed_paths": [], "enable_monitoring": False,
-    "ssr_mode": False, "footer_links": [], "quiet": True,
-}  # fmt: skip
 FIELD = f"""<div><canvas width="{PAD}" height="{PAD}" style="width: 280px; height: 280px; background: black;
 touch-action: none; cursor: crosshair"></canvas><br><button>Clear · 清空</button></div>"""
 DRAW = """  // with the mouse or a finger; each stroke asks for an answer
@@ -61,7 +57,6 @@ canvas.onpointerup = () => {
     trigger("submit", { pixels: Array.from(bytes).filter((_, index) => index % 4 === 0) });
 };
 """
-FIRST_PORT = 7860  # gradio's
 EVERY = 10  # seconds between looks at runs that are going on
 
 
@@ -262,10 +257,11 @@ def main(arguments: list[str] | None = None) -> int:
     if importlib.util.find_spec("gradio") is None:
         raise UserError("this needs gradio: pip install -r requirements-play.txt")
     os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
+    check_environment()
     import gradio  # only this command needs it, and it reads the environment once
 
     if flags.read_only:
-        serve(app(runs, gradio), flags.port)
+        serve(app(runs, gradio), flags.port, anyone=True)
         return DONE
     for number in {getattr(signal, name, signal.SIGTERM) for name in ("SIGTERM", "SIGHUP")}:
         signal.signal(number, signal.default_int_handler)  # all ends as by Ctrl-C: the training saves
@@ -273,24 +269,6 @@ def main(arguments: list[str] | None = None) -> int:
         runs.folders += [] if any(training.folder.is_relative_to(top) for top in runs.folders) else [training.folder]
         serve(app(runs, gradio, training), flags.port)
     return DONE
-
-
-def serve(page: Any, port: int | None, wait: bool = True) -> None:
-    """Serve gradio's `page`, say where it is, and `wait` for Ctrl-C. Without a `port`: on the first free one.
-
-    Raises:
-        UserError: the port is taken.
-    """
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # gradio asks its own server whether it is there
-    try:
-        _, address, _ = page.launch(**LAUNCH, server_port=port, prevent_thread_lock=True)
-    except (OSError, OverflowError) as error:
-        way_out = "name another, or leave --port out for the first free one"
-        raise UserError(f"--port {port}: something else is there, or it may not be used; {way_out}") from error
-    taken = "" if port or page.server_port == FIRST_PORT else f" (port {FIRST_PORT} is taken)"
-    print(f"the page is at {address}{taken}; Ctrl-C ends it", flush=True)
-    if wait:
-        page.block_thread()
 
 
 if __name__ == "__main__":

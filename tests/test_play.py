@@ -7,6 +7,7 @@ import gc
 import importlib.util
 import io
 import json
+import os
 import re
 import shutil
 import socket
@@ -14,9 +15,10 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Callable
 
-from commands import play, play_runs, sample
+from commands import play, play_runs, play_server, sample
 from common import data
 from common.errors import UserError
 from common.run.runs import load_game
@@ -180,6 +182,19 @@ def test_without_gradio_one_line_says_so(tmp_path, monkeypatch, say):
     check_refused(say(play.main, ROOT / "dcgan/pretrained"), "pip install -r requirements-play.txt")
 
 
+def test_variables_that_gradio_could_not_read(monkeypatch):
+    for name in ("GRADIO_SERVER_PORT", "GRADIO_NUM_PORTS"):
+        monkeypatch.setenv(name, " ")
+        play_server.check_environment()
+        assert name not in os.environ
+        for wrong in ("abc", "0", "-1"):
+            monkeypatch.setenv(name, wrong)
+            with pytest.raises(UserError, match=rf"\${name} is '{wrong}': expected a number, at least 1; or unset"):
+                play_server.check_environment()
+        monkeypatch.setenv(name, "7861")
+        play_server.check_environment()
+
+
 def shown_grid(driver) -> np.ndarray:
     """The pixels of the first picture on the app's page."""
     address = driver.find_elements("css selector", ".grid-container img")[0].get_attribute("src")
@@ -221,15 +236,55 @@ def test_a_taken_port_is_said(monkeypatch, capsys):
             play.serve(page, taken, wait=False)
         second.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         with contextlib.suppress(OSError):  # something else is there: as good
-            second.bind(("127.0.0.1", play.FIRST_PORT))
+            second.bind(("127.0.0.1", play_server.FIRST_PORT))
             second.listen()
         try:
             play.serve(page, None, wait=False)
-            assert f"(port {play.FIRST_PORT} is taken); Ctrl-C ends it" in capsys.readouterr().out
+            assert f"(port {play_server.FIRST_PORT} is taken); Ctrl-C ends it" in capsys.readouterr().out
         finally:
             page.close()
             del page
             gc.collect()
+
+
+@needs_gradio
+@pytest.mark.filterwarnings("ignore")  # gradio's own
+def test_a_page_of_the_web_whose_name_leads_here_starts_nothing(monkeypatch, capsys):
+    """Where something can be started: a page that only shows is served to any name, as AI Studio calls it by its own.
+    And so many drawings wait, not more."""
+    import gradio  # only here
+
+    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
+
+    def status(address: str, host: str) -> int:
+        with contextlib.suppress(urllib.error.HTTPError):
+            return urllib.request.urlopen(urllib.request.Request(address, headers={"Host": host}), timeout=20).status
+        return 400
+
+    for anyone in (False, True):
+        with gradio.Blocks(analytics_enabled=False) as page:
+            pass  # nothing on it
+        play.serve(page, None, anyone, wait=False)
+        try:
+            address = re.search(r"http://[^ ;]*", capsys.readouterr().out)[0]
+            hosts = ("127.0.0.1:7860", "localhost:1", "evil.example:7860", "127.0.0.1.evil.example")
+            assert [status(address, host) for host in hosts] == [200, 200, *[200 if anyone else 400] * 2]
+            assert page._queue.max_size == play_server.WAITING
+        finally:
+            page.close()
+            del page
+            gc.collect()
+
+
+@needs_gradio
+@pytest.mark.filterwarnings("ignore")  # gradio's own
+def test_without_a_free_port_one_line_says_so():
+    def launch(**given: object) -> None:
+        raise OSError("Cannot find empty port in range: 7860-7959")
+
+    page = SimpleNamespace(queue=lambda **given: None, launch=launch)
+    with pytest.raises(UserError, match=r"^no free port from 7860 on: give --port$"):
+        play.serve(page, None)
 
 
 @needs_gradio

@@ -66,7 +66,7 @@ def test_read_only_leaves_the_page_no_way_to_ask_for_one(monkeypatch, say):
     monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
     monkeypatch.setattr(play.signal, "signal", lambda *_: None)
     names = []
-    monkeypatch.setattr(play, "serve", lambda page, port: names.append({fn.name for fn in page.fns.values()}))
+    monkeypatch.setattr(play, "serve", lambda page, port, **_: names.append({fn.name for fn in page.fns.values()}))
     for flags in ([], ["--read-only"]):
         assert say(play.main, ROOT / "dcgan/pretrained", *flags).status == 0
     assert names[0] - names[1] == {"begin", "stop", "look", "figure"}
