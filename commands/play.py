@@ -224,6 +224,13 @@ def app(runs: Runs, gr: Any, training: Training | None = None) -> Any:
     return page
 
 
+def end_as_by_ctrl_c() -> None:
+    """Let SIGTERM and a terminal that goes away end this as Ctrl-C does, so that the training saves."""
+    for number in {getattr(signal, name, signal.SIGTERM) for name in ("SIGTERM", "SIGHUP")}:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` has it
+            signal.signal(number, signal.default_int_handler)
+
+
 @command
 def main(arguments: list[str] | None = None) -> int:
     """Serve a page on 127.0.0.1 to play with runs: samples side by side, curves, the grids over time, the nearest
@@ -263,8 +270,7 @@ def main(arguments: list[str] | None = None) -> int:
     if flags.read_only:
         serve(app(runs, gradio), flags.port, anyone=True)
         return DONE
-    for number in {getattr(signal, name, signal.SIGTERM) for name in ("SIGTERM", "SIGHUP")}:
-        signal.signal(number, signal.default_int_handler)  # all ends as by Ctrl-C: the training saves
+    end_as_by_ctrl_c()
     with contextlib.closing(Training(TRAINED, flags.data_dir)) as training:
         runs.folders += [] if any(training.folder.is_relative_to(top) for top in runs.folders) else [training.folder]
         serve(app(runs, gradio, training), flags.port)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import signal
 import time
 
 from commands import play, play_runs
@@ -58,6 +59,17 @@ def test_one_at_a_time_and_a_stop_saves(tmp_path):
     assert training.said() == "[lsgan: stopped]"
     assert (training.run / "generator.params").exists()
     assert load_config(training.run)["flags"]["seed"] == 2**63 - 1
+
+
+def test_all_ends_as_by_ctrl_c_but_what_nohup_ignores():
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        play.end_as_by_ctrl_c()
+        assert [signal.getsignal(number) for number in before] == [signal.default_int_handler, signal.SIG_IGN]
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @needs_gradio

@@ -171,6 +171,20 @@ def test_a_second_ctrl_c_in_the_midst_of_paddle_is_a_ctrl_c(capsys):
     assert capsys.readouterr().err.endswith("\ninterrupted\n")
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_is_ignored_from_the_start_stays_so(number):
+    """As by `nohup`, or by a script that begins a training with `&`: its own Ctrl-C is not for that."""
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with Interrupt() as interrupt:
+            signal.raise_signal(number)
+            assert not interrupt.asked
+            assert signal.getsignal(number) == signal.SIG_IGN
+        assert signal.getsignal(number) == signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
+
+
 @largest_file()
 def test_losses_that_cannot_be_written_are_an_error_with_a_name(tmp_path):
     logs, steps = Logs(tmp_path, {}), range(200)

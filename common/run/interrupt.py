@@ -19,18 +19,18 @@ class Interrupt:
     """While it is entered, Ctrl-C, SIGTERM and a terminal that goes away ask the loop to stop after the step it is in.
 
     A second Ctrl-C or SIGTERM ends the program at once, except under Paddle's launcher, which sends each twice within a
-    second. Of a terminal's end the kernel and the shell may both tell. Python lets the main thread alone take signals:
-    in another one, as in a web application, they stay as they are.
+    second. Of a terminal's end the kernel and the shell may both tell. What is ignored from the start stays so: `nohup`
+    lets no terminal's end count, and a script that begins this with `&` no Ctrl-C. Python lets the main thread alone
+    take signals: in another one, as in a web application, they stay as they are.
     """
 
     def __enter__(self) -> Interrupt:
         """Take over the signals."""
         self.asked = self.again = False
-        wanted = [signal.SIGINT, signal.SIGTERM]
-        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # not Windows; no `nohup`
-            wanted.append(signal.SIGHUP)
+        known = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows
         here = threading.current_thread() is threading.main_thread()
-        self.before = {number: signal.signal(number, self._ask) for number in wanted if here}
+        wanted = [number for number in known if here and signal.getsignal(number) != signal.SIG_IGN]
+        self.before = {number: signal.signal(number, self._ask) for number in wanted}
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
