@@ -60,17 +60,22 @@ class Training:
                 raise UserError("one training is going on: stop it first, or wait")
             self.folder.mkdir(parents=True, exist_ok=True)
             names = [family, *(f"{family}-{number}" for number in range(2, 10_000))]
-            self.run = next(self.folder / name for name in names if not self.log_of(self.folder / name).exists())
-            with self.log_of(self.run).open("w", encoding="utf-8") as log:
-                self.process = subprocess.Popen(
-                    [*command, "--output-dir", str(self.run)],
-                    cwd=ROOT,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
-                    start_new_session=True,  # the terminal's Ctrl-C is ours; a second signal would end it unsaved
-                )
+            run = next(self.folder / name for name in names if not self.log_of(self.folder / name).exists())
+            try:
+                with self.log_of(run).open("w", encoding="utf-8") as log:
+                    process = subprocess.Popen(
+                        [*command, "--output-dir", str(run)],
+                        cwd=ROOT,
+                        stdin=subprocess.DEVNULL,
+                        stdout=log,
+                        stderr=subprocess.STDOUT,
+                        env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
+                        start_new_session=True,  # the terminal's Ctrl-C is ours; a second signal would end it unsaved
+                    )
+            except OSError:  # no memory for one more, for example: as if it had not been asked for
+                self.log_of(run).unlink(missing_ok=True)
+                raise
+            self.run, self.process = run, process
 
     @staticmethod
     def log_of(run: Path) -> Path:

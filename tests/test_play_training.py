@@ -61,6 +61,17 @@ def test_one_at_a_time_and_a_stop_saves(tmp_path):
     assert load_config(training.run)["flags"]["seed"] == 2**63 - 1
 
 
+def test_one_that_cannot_be_started_leaves_nothing(tmp_path, monkeypatch):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr("commands.play_training.subprocess.Popen", full)
+    training = Training(tmp_path)
+    with pytest.raises(OSError, match="Cannot allocate memory"):
+        training.start("lsgan", "digits", NOTHING)
+    assert (training.said(), training.last_grid(), [*tmp_path.iterdir()]) == ("", None, [])
+
+
 def test_all_ends_as_by_ctrl_c_but_what_nohup_ignores():
     before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
