@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib as _contextlib
 import sys as _sys
 from collections.abc import Iterator as _Iterator
+from importlib.machinery import PathFinder as _PathFinder
 from pathlib import Path as _Path
 
 dependencies = ["paddle", "numpy"]  # read by Paddle; all that begins with _ is hidden from its list
@@ -19,13 +20,16 @@ _ROOT = _Path(__file__).resolve().parent
 
 @_contextlib.contextmanager
 def _our_common() -> _Iterator[None]:
-    """Inside, `common` is this repository's, whatever the program has of this name; afterwards it is the program's."""
+    """Inside, `common` is this repository's, whatever the program has of this name; afterwards it is the program's,
+    where it has one. Else it stays ours: a network is pickled by the place of its class."""
 
     def is_it(name: str) -> bool:
         return f"{name}.".startswith("common.")
 
     before = {name: module for name, module in _sys.modules.items() if is_it(name)}
-    if "common" in before and _ROOT / "common" in map(_Path, getattr(before["common"], "__path__", [])):
+    ours = "common" in before and _ROOT / "common" in map(_Path, getattr(before["common"], "__path__", []))
+    elsewhere = [place for place in _sys.path if _Path(place).resolve() != _ROOT]  # of what it has not imported yet
+    if ours or not (before or _PathFinder.find_spec("common", elsewhere)):
         yield
         return
     for name in before:

@@ -32,6 +32,14 @@ import helpers
 print(helpers.ALSO)
 """
 
+PICKLED = """
+import pickle, sys
+import paddle
+network = paddle.hub.load(sys.argv[1], "dcgan", source="local", pretrained=True)
+again = pickle.loads(pickle.dumps(network))
+assert type(again) is type(network)
+"""
+
 
 def test_the_hub_lists_what_has_weights_here():
     assert paddle.hub.list(str(ROOT), source="local") == sorted(WEIGHTS)
@@ -60,5 +68,16 @@ def test_a_program_of_ones_own_needs_no_more_than_paddle_and_keeps_its_modules(t
     (tmp_path / "program.py").write_text(PROGRAM)
     (tmp_path / "common.py").write_text('MINE = "mine"\n')
     (tmp_path / "helpers.py").write_text("from common import MINE as ALSO\n")
+    done = call("program.py", ROOT, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "mine\n"), done.stderr
+
+
+def test_a_program_without_such_modules_may_pickle_its_network(tmp_path):
+    """A `common` of its own it may also import later."""
+    (tmp_path / "program.py").write_text(PICKLED)
+    done = call("program.py", ROOT, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "common.py").write_text('MINE = "mine"\n')
+    (tmp_path / "program.py").write_text(f"{PICKLED.partition('again')[0]}import common\nprint(common.MINE)\n")
     done = call("program.py", ROOT, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, "mine\n"), done.stderr
