@@ -77,6 +77,9 @@ def main(arguments: list[str] | None = None) -> int:
         raise UserError(f"--out {flags.out}: expected a name that ends in .{flags.format}")
     if not flags.out.absolute().parent.is_dir():
         raise UserError(f"{flags.out}: there is no folder {flags.out.parent}")
+    expected = "folder" if flags.format == "paddle" else "file"
+    if flags.out.exists() and flags.out.is_dir() != (expected == "folder"):
+        raise UserError(f"--out {flags.out}: expected a {expected}; name another")
     missing = [name for name in NEEDED.get(flags.format, ()) if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(f"--format onnx needs {' and '.join(missing)}: pip install -r requirements-export.txt")

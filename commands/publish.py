@@ -115,6 +115,9 @@ def check_card(run_dir: Path, config: dict[str, Any]) -> None:
 
 def check_folder(folder: Path, overwrite: bool) -> None:
     """Raise `UserError` where something is there that would be lost, or stand beside what it has nothing to do with."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise UserError(f"{folder}: {there} is no folder; name a new one")
     found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     others = [name for name in found if name not in PUBLISHED]
     if others:

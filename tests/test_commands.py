@@ -151,6 +151,10 @@ def test_what_comes_next_can_be_copied(tmp_path, monkeypatch, lines_next):
     assert lines_next("dcgan", networks, run) == [drawn, f"cd {ROOT} && python -m commands.board {tmp_path}/work"]
     drawn = f"cd {ROOT} && python -m commands.sample work/a --reconstruct --out grid.png"
     assert lines_next("cyclegan", ("one",), ROOT / "work/a") == [drawn, f"cd {ROOT} && python -m commands.board work"]
+    monkeypatch.chdir(ROOT)
+    drawn = "python -m commands.sample ./-x/run --out grid.png"  # what begins with a dash would be a flag
+    assert lines_next("dcgan", networks, Path("-x/run")) == [drawn, "python -m commands.board ./-x"]
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(last_words.shutil, "which", lambda name: "/another/bin/python")
     monkeypatch.setattr(sys, "executable", "/a/bin/python")
     assert all("&& /a/bin/python -m commands." in line for line in lines_next("dcgan", networks, run))
@@ -409,6 +413,8 @@ def test_what_cannot_be_published_is_said_before_it_is_judged(run_dir, tmp_path,
     check_refused(say(publish.main, run, tmp_path / "new"), "there is no generator to publish")
     (run / "losses.csv").unlink()
     check_refused(say(publish.main, run, tmp_path / "new"), "losses.csv")
+    for target in (run / "config.json", run / "config.json/new/er"):
+        check_refused(say(publish.main, run, target), f"{target}: {run / 'config.json'} is no folder; name a new one")
 
 
 @pytest.mark.parametrize(("family", "dataset"), [("dcgan", "cifar10"), ("cifar_gan", "cifar10"), ("dcgan", "mnist")])

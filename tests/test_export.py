@@ -108,6 +108,13 @@ def test_what_draws_other_pictures_is_not_kept(tmp_path, monkeypatch, form, no_b
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("form", "name", "expected"), [("paddle", "a", "folder"), ("html", "a.html", "file")])
+def test_what_is_in_the_way_is_said_first(tmp_path, say, form, name, expected):
+    (tmp_path / name).touch() if form == "paddle" else (tmp_path / name).mkdir()
+    said = say(export.main, "nowhere", "--format", form, "--out", tmp_path / name)
+    check_refused(said, f"--out {tmp_path / name}: expected a {expected}; name another")
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [

@@ -104,6 +104,7 @@ def test_many_images_are_drawn_in_parts_that_make_the_whole(monkeypatch):
             ["else/work/cgan", "--out", "a.png"],
             "first: python zoo/cgan.py --output-dir else/work/cgan; or take our weights, zoo/pretrained/cgan\n",
         ),
+        (["./-x/work/cgan", "--out", "a.png"], "first: python zoo/cgan.py --output-dir ./-x/work/cgan; or"),
         (["work/lsgan", "--out", "a.png"], "first: python lsgan/train.py; or take our weights, lsgan/pretrained\n"),
         (["{run}", "--weights", "none.params", "--out", "a.png"], "none.params: No such file"),
         (["{run}", "--weights", "discriminator.params", "--out", "a.png"], "not weights of this Generator"),

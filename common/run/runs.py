@@ -16,6 +16,7 @@ from common.judging.tables import COLUMNS
 from common.language import _
 from common.run.families import ROOT, assignment, builder, families, script
 from common.run.logs import PLACE, read_lines, read_losses
+from common.run.words import typed
 from common.settings import Setting, settings_of
 
 import numpy as np
@@ -75,7 +76,7 @@ def way_out(run_dir: Path) -> str:
     if run_dir.parent.name != "work" or family not in families():
         return _("name a folder that a training wrote, such as work/dcgan")
     train = _("train it first: {command}", command=f"python {script(family).as_posix()}")
-    train += "" if run_dir == Path("work", family) else f" --output-dir {run_dir}"
+    train += "" if run_dir == Path("work", family) else f" --output-dir {typed(run_dir, Path.cwd())}"
     weights = script(family).parent / "pretrained" / ("" if family in assignment() else family)
     ours = _("; or take our weights, {folder}", folder=weights.as_posix())
     return train + ours if (ROOT / weights).is_dir() else train

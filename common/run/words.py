@@ -125,4 +125,5 @@ def python(here: Path) -> str:
 def typed(path: Path | str, here: Path) -> str:
     """A path as one types it in the folder `here`: relative to it where it lies in it, else absolute."""
     path = Path.cwd() / path
-    return shlex.quote((path.relative_to(here) if path.is_relative_to(here) else path).as_posix())
+    name = (path.relative_to(here) if path.is_relative_to(here) else path).as_posix()
+    return shlex.quote(f"./{name}" if name.startswith("-") else name)  # which would be a flag
