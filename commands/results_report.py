@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from commands.results_recipes import everything
-from commands.results_summary import CURVE, WON
+from commands.results_summary import CURVE, WON, at_common_epochs
 from common.judging.tables import COLUMNS
 from common.run import families
 from common.run.families import script
@@ -39,19 +39,12 @@ def by_recipe(results: dict, equal: bool) -> dict[str, list[dict]]:
 
 
 def by_epochs(recipes: dict[str, list[dict]]) -> dict[str, list[dict]]:
-    """Those of the recipes of which an epoch was judged in every run, with these epochs alone: a full disk, say, may
-    have cost a run a judgement."""
+    """Those of the recipes of which an epoch was judged in every run, with these epochs alone."""
     found = {}
     for recipe, members in recipes.items():
-        curves = [run["by epoch"] for run in members]
-        everywhere = set.intersection(*({*curve["epoch"]} for curve in curves))
-        kept = [[place for place, epoch in enumerate(curve["epoch"]) if epoch in everywhere] for curve in curves]
-        cut = [
-            {name: [values[place] for place in places] if values else [] for name, values in curve.items()}
-            for curve, places in zip(curves, kept)
-        ]
-        if everywhere:
-            found[recipe] = [{**run, "by epoch": curve} for run, curve in zip(members, cut)]
+        curves = at_common_epochs([run["by epoch"] for run in members])
+        if curves[0]["epoch"]:
+            found[recipe] = [{**run, "by epoch": curve} for run, curve in zip(members, curves)]
     return found
 
 

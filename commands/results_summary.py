@@ -24,6 +24,16 @@ def by_epoch(folder: Path, losses: dict[str, np.ndarray]) -> dict[str, list[floa
     return found
 
 
+def at_common_epochs(curves: list[dict[str, list[float]]]) -> list[dict[str, list[float]]]:
+    """What `by_epoch` gave of some runs, at the epochs that all have: a full disk may cost a run a judgement."""
+    common = set.intersection(*({*curve["epoch"]} for curve in curves))
+    kept = [[place for place, epoch in enumerate(curve["epoch"]) if epoch in common] for curve in curves]
+    return [
+        {name: [values[place] for place in places] if values else [] for name, values in curve.items()}
+        for curve, places in zip(curves, kept)
+    ]
+
+
 def won(losses: dict[str, np.ndarray]) -> dict[str, float | None]:
     """Where D dominates: the first step of the first such block of `CURVE` steps, and the share of all blocks."""
     lead = losses["score_real"] - losses["score_fake"]
