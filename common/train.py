@@ -242,7 +242,7 @@ def train(game: Game, dataset: Dataset, flags: argparse.Namespace, config: dict)
                 status = BROKE_DOWN
                 break
             if draws or epoch_ends:
-                recorder.draw_samples(step, epoch, batch, keep=draws, show=epoch_ends or last)
+                recorder.draw_samples(step, epoch, batch, keep=draws, show=epoch_ends)
             if epoch_ends and flags.eval_every > 0 and (epoch + 1) % flags.eval_every == 0:
                 recorder.judge(step, epoch)
             if saves:

@@ -22,7 +22,7 @@ USED = {
 }
 # Names of Python's own with such a beginning, and modules that Paddle does not document.
 PYTHONS = {"_replace", "_asdict", "_exit", "_fields", "_ArgumentGroup"}
-UNDOCUMENTED = {"paddle.base.core.set_num_threads", "paddle.dataset.common.DATA_HOME"}
+UNDOCUMENTED = {"paddle.base.core.set_num_threads"}
 
 
 def trees() -> list[ast.AST]:

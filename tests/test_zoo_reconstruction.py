@@ -193,10 +193,6 @@ def test_stackgans_floor_is_what_real_images_made_small_have(reference, tmp_path
     assert found["stage II"].figure < found["stage II"].floor / 2
 
 
-def test_stackgan_is_not_judged_before_its_second_stage():
-    assert StackGAN(first_updates=7).judged_from == 7
-
-
 def test_the_stage_is_in_the_losses_and_the_pictures_are_pairs():
     game = StackGAN(first_updates=2)
     rows = [game.update(batch_of(step)) for step in range(4)]
