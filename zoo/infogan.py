@@ -16,7 +16,7 @@ The less is misread, the more the picture must tell about the code: their mutual
 What differs from the paper: DCGAN's networks; a batch's categories come in turn; the numbers weigh a tenth of what they
 do in openai/InfoGAN, ½ Σ (Q_u - u)². As there, Q stands on D's layers and moves in D's turn only. And two changes, by
 which 76 to 82% of unseen digits come into the category of their kind after six epochs (four seeds; 68 to 71% after two:
-`docs/search.md`, Z29, Z32), 60% without: all but the category is quiet, of standard deviation 0.1 as in ClusterGAN
+`docs/search.md`, Z29, Z32, Z33), 60% without: all but the category is quiet, of standard deviation 0.1 as in ClusterGAN
 (Mukherjee et al. 2018, arXiv 1809.03627), where the paper's noise has twenty times the energy of the category, and
 along its two numbers a 4 became a 9; a penalty on D's slope, with D as quick as G. Without:
 `--noise-scale 1 --penalty 0 --learning-rate-d 0.0002`.
