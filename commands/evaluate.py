@@ -78,9 +78,8 @@ def reference_of(run_dirs: list[Path], data_dir: str | None = None) -> Reference
     load_record(dataset)  # says what to do where there is no judge, before anything is read
     sizes = {load_game(run_dir).image[1] for run_dir in run_dirs}  # real images go the way of the drawn ones
     size = sizes.pop() if len(sizes) == 1 else data.IMAGE[1]
-    checksum = data.load_labelled(dataset, "train", data_dir)[2]  # of digits that of 32x32, which their judge knows
-    images, unseen = (data.load_labelled(dataset, part, data_dir, size)[0] for part in ("train", "test"))
-    return Reference(dataset, images, checksum, unseen, data_dir)
+    images, _, checksum = data.load_labelled(dataset, "train", data_dir, size)
+    return Reference(dataset, images, checksum, data.load_labelled(dataset, "test", data_dir, size)[0], data_dir)
 
 
 def reference_of_own(run_dir: Path, checksums: set[str], data_dir: str | None) -> Reference:

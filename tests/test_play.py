@@ -14,9 +14,10 @@ import socket
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Callable
+from typing import Any, Callable
 
 from commands import play, play_runs, play_server, sample
 from common import data
@@ -220,15 +221,25 @@ def served(page, capsys) -> str:
     return re.match(r"the page is at (http://127\.0\.0\.1:\d+/)( \(port 7860 is taken\))?; Ctrl-C ends it", out)[1]
 
 
-@needs_gradio
-@pytest.mark.filterwarnings("ignore")
-def test_a_taken_port_is_said(monkeypatch, capsys):
-    import gradio
+@contextlib.contextmanager
+def empty_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A page of gradio's with nothing on it, closed at the end."""
+    import gradio  # only here
 
     monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
     with gradio.Blocks(analytics_enabled=False) as page:
-        pass  # nothing on it
-    with socket.socket() as first, socket.socket() as second:
+        pass
+    try:
+        yield page
+    finally:
+        page.close()
+        gc.collect()
+
+
+@needs_gradio
+@pytest.mark.filterwarnings("ignore")
+def test_a_taken_port_is_said(monkeypatch, capsys):
+    with empty_page(monkeypatch) as page, socket.socket() as first, socket.socket() as second:
         first.bind(("127.0.0.1", 0))
         first.listen()
         taken = first.getsockname()[1]
@@ -238,13 +249,8 @@ def test_a_taken_port_is_said(monkeypatch, capsys):
         with contextlib.suppress(OSError):  # something else is there: as good
             second.bind(("127.0.0.1", play_server.FIRST_PORT))
             second.listen()
-        try:
-            play.serve(page, None, wait=False)
-            assert f"(port {play_server.FIRST_PORT} is taken); Ctrl-C ends it" in capsys.readouterr().out
-        finally:
-            page.close()
-            del page
-            gc.collect()
+        play.serve(page, None, wait=False)
+        assert f"(port {play_server.FIRST_PORT} is taken); Ctrl-C ends it" in capsys.readouterr().out
 
 
 @needs_gradio
@@ -252,9 +258,6 @@ def test_a_taken_port_is_said(monkeypatch, capsys):
 def test_a_page_of_the_web_whose_name_leads_here_starts_nothing(monkeypatch, capsys):
     """Where something can be started: a page that only shows is served to any name, as AI Studio calls it by its own.
     And so many drawings wait, not more."""
-    import gradio  # only here
-
-    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
 
     def status(address: str, host: str) -> int:
         with contextlib.suppress(urllib.error.HTTPError):
@@ -262,18 +265,12 @@ def test_a_page_of_the_web_whose_name_leads_here_starts_nothing(monkeypatch, cap
         return 400
 
     for anyone in (False, True):
-        with gradio.Blocks(analytics_enabled=False) as page:
-            pass  # nothing on it
-        play.serve(page, None, anyone, wait=False)
-        try:
+        with empty_page(monkeypatch) as page:
+            play.serve(page, None, anyone, wait=False)
             address = re.search(r"http://[^ ;]*", capsys.readouterr().out)[0]
             hosts = ("127.0.0.1:7860", "localhost:1", "evil.example:7860", "127.0.0.1.evil.example")
             assert [status(address, host) for host in hosts] == [200, 200, *[200 if anyone else 400] * 2]
             assert page._queue.max_size == play_server.WAITING
-        finally:
-            page.close()
-            del page
-            gc.collect()
 
 
 @needs_gradio
