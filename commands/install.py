@@ -20,6 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 OLDEST, NEWEST = (3, 9), (3, 13)  # Pythons that Paddle has builds for
+NEWEST_GPU = (3, 12)  # that the package index has one for GPUs for, which ends at Paddle 2.6.2
 
 
 def main(arguments: list[str]) -> str:
@@ -29,11 +30,14 @@ def main(arguments: list[str]) -> str:
     Returns:
         What is wrong, in one line that ends with the way out; "" for nothing.
     """
-    if not OLDEST <= sys.version_info[:2] <= NEWEST:
+    python = sys.version_info[:2]
+    for_gpu = python == NEWEST and not paddle_version() and has_gpu()
+    newest = NEWEST_GPU if for_gpu else NEWEST
+    if not OLDEST <= python <= newest:
         first = "deactivate; " if os.environ.get("VIRTUAL_ENV") else ""
         return (
-            f"Paddle has no build for Python {sys.version_info[0]}.{sys.version_info[1]}; name one from 3.9 to 3.13: "
-            f"{first}make train BASE_PYTHON=python3.12"
+            f"Paddle has no build for {'GPUs and ' if for_gpu else ''}Python {python[0]}.{python[1]}; name one from "
+            f"3.9 to {newest[0]}.{newest[1]}: {first}make train BASE_PYTHON=python3.12"
         )
     files, target = arguments, None
     if arguments[:1] == ["--target"] and len(arguments) > 1:
@@ -88,13 +92,15 @@ def base() -> list[str]:
     """The list for this machine; where there is a Paddle, the rest of the list that fits it: requirements.txt keeps
     NumPy 1, which Paddle 2 needs."""
     paddle = paddle_version()
-    if paddle:
-        old = paddle.startswith("2.")
-    else:  # a GPU?
-        asked = shutil.which("nvidia-smi")
-        old = bool(asked) and subprocess.run([asked], check=False, capture_output=True).returncode == 0
+    old = paddle.startswith("2.") if paddle else has_gpu()
     listed = lines(ROOT / ("requirements.txt" if old else "requirements-cpu.txt"))
     return [line for line in listed if not (paddle and line.startswith("paddlepaddle"))]
+
+
+def has_gpu() -> bool:
+    """Whether the driver of a GPU is there and sees one."""
+    asked = shutil.which("nvidia-smi")
+    return bool(asked) and subprocess.run([asked], check=False, capture_output=True).returncode == 0
 
 
 def paddle_version() -> str:

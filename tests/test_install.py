@@ -103,6 +103,24 @@ def test_a_python_without_paddle_is_told_the_way_out(monkeypatch, version):
     assert install.main(["--check"]).endswith("deactivate; make train BASE_PYTHON=python3.12")
 
 
+@pytest.mark.parametrize(
+    ("version", "paddle", "gpu", "said"),
+    [
+        ((3, 13, 0), "", True, "Paddle has no build for GPUs and Python 3.13; name one from 3.9 to 3.12: "),
+        ((3, 13, 0), "", False, ""),
+        ((3, 13, 0), "3.3.1", True, ""),
+        ((3, 12, 0), "", True, ""),
+    ],
+)
+def test_the_package_index_has_no_gpu_build_for_the_newest_python(monkeypatch, version, paddle, gpu, said):
+    """pip would end with `No matching distribution found for paddlepaddle-gpu`, in an environment made for nothing."""
+    monkeypatch.setattr(sys, "version_info", version)
+    monkeypatch.setattr(install, "paddle_version", lambda: paddle)
+    monkeypatch.setattr(install, "has_gpu", lambda: gpu, raising=False)
+    assert install.main(["--check"]).startswith(said)
+    assert bool(install.main(["--check"])) == bool(said)
+
+
 @pytest.mark.parametrize("given", [["--help"], ["--target"], ["--target", "x", "--quiet"], ["nowhere.txt"]])
 def test_what_is_no_list_is_one_line(given):
     assert install.main(given).startswith(f"{' '.join(given)}: expected python commands/install.py [--target FOLDER]")
