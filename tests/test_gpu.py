@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from common.machine import channels, convolutions, onednn, processes
 from common.run.commandline import command
 from common.run.families import builder
-from tests.conftest import batch_of_noise
+from tests.conftest import ROOT, batch_of_noise
 
+import nbformat
 import numpy as np
 import paddle
 import pytest
@@ -72,3 +75,14 @@ def test_clipped_weights_go_on_being_trained():
     weights = [p for p in game.critic.parameters() if not p.stop_gradient]
     assert len(weights) == 8
     assert max(np.abs(p.numpy()).max() for p in weights) == np.float32(0.01)
+
+
+def test_runs_that_are_to_be_equal_are_a_cpus():
+    """cuDNN need not add in a fixed order, unless `FLAGS_cudnn_deterministic` is set."""
+    found = []
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        exercises = nbformat.read(path, as_version=4).cells[-1].source
+        found += [code for code in re.findall(r"^```$(.*?)^```$", exercises, re.M | re.S) if "\ncmp " in code]
+    commands = [line for code in found for line in code.splitlines() if "train.py" in line]
+    assert len(commands) == 3
+    assert all("--device cpu" in command for command in commands)
