@@ -86,3 +86,11 @@ def test_runs_that_are_to_be_equal_are_a_cpus():
     commands = [line for code in found for line in code.splitlines() if "train.py" in line]
     assert len(commands) == 3
     assert all("--device cpu" in command for command in commands)
+
+
+def test_who_would_lose_the_gpu_is_told_before():
+    """Paddle's BCE checks its scores on the device; what fails there ends all that a process does on the GPU."""
+    exercises = nbformat.read(ROOT / "notebooks/3_dcgan_to_lsgan.ipynb", as_version=4).cells[-1].source
+    (question,) = [text for text in exercises.split("<details>") if "(LsganDiscriminator(), dcgan_criterion)" in text]
+    assert "On a GPU do this one last" in question
+    assert "用 GPU 时请最后再做" in question
