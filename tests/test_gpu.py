@@ -94,3 +94,10 @@ def test_who_would_lose_the_gpu_is_told_before():
     (question,) = [text for text in exercises.split("<details>") if "(LsganDiscriminator(), dcgan_criterion)" in text]
     assert "On a GPU do this one last" in question
     assert "用 GPU 时请最后再做" in question
+
+
+@pytest.mark.parametrize("page", ["docs/running.md", "docs/running.zh-CN.md"])
+def test_a_driver_alone_is_not_enough_and_the_page_says_so(page):
+    """The package index has paddlepaddle-gpu without CUDA's libraries, and `nvidia-smi` comes with the driver."""
+    (row,) = [line for line in (ROOT / page).read_text(encoding="utf-8").splitlines() if "(libcudnn.so)" in line]
+    assert "`--device cpu`" in row
