@@ -70,12 +70,20 @@ def main(arguments: list[str]) -> str:
 def there_already(but: list[str]) -> list[str]:
     """All packages that are installed, at their versions, but for those of the requirements `but`: what `--target` must
     not bring in another version, since pip installs there all that a package needs, whatever is elsewhere."""
-    versions: dict[str, str] = {}
-    for found in distributions():  # of two of one name, the first is imported
-        versions.setdefault(plain(found.metadata["Name"]), found.version.partition("+")[0])
+    # The names alone: a `~umpy-….dist-info`, which pip leaves where it cannot remove a package, says numpy, too.
+    names = {found.metadata.get("Name") or "" for found in distributions()}
+    versions = {plain(name): there.partition("+")[0] for name in names if name and (there := installed(name))}
     for requirement in but:
         versions.pop(plain(name_of(requirement)), None)
     return [f"{name}=={number}" for name, number in sorted(versions.items())]
+
+
+def installed(name: str) -> str:
+    """The version of a package, of several that which is imported; "" where there is none, or its record is damaged."""
+    try:
+        return version(name) or ""
+    except (PackageNotFoundError, KeyError):
+        return ""
 
 
 def name_of(requirement: str) -> str:
@@ -126,10 +134,8 @@ def is_met(requirement: str) -> bool:
     except ModuleNotFoundError:
         return False
     wanted = Requirement(requirement)
-    try:
-        return wanted.specifier.contains(version(wanted.name), prereleases=True)
-    except PackageNotFoundError:
-        return False
+    there = installed(wanted.name)
+    return bool(there) and wanted.specifier.contains(there, prereleases=True)
 
 
 if __name__ == "__main__":

@@ -92,6 +92,19 @@ def test_the_version_of_the_paddle_that_is_here():
     assert install.paddle_version() == paddle.__version__
 
 
+def test_what_pip_could_not_remove_is_no_package(monkeypatch, tmp_path):
+    """`WARNING: Ignoring invalid distribution ~umpy`, says pip; a record without a name is a failed installation's."""
+    for folder, record in (("~umpy-1.0", "Name: numpy\nVersion: 1.0\n"), ("gone-2.0", ""), ("tqdm-1.0", "")):
+        (tmp_path / f"{folder}.dist-info").mkdir()
+        (tmp_path / f"{folder}.dist-info/METADATA").write_text(record)
+    monkeypatch.syspath_prepend(tmp_path)
+    there = install.there_already([])
+    assert f"numpy=={install.version('numpy')}" in there
+    assert not [line for line in there if line.startswith(("gone", "tqdm"))]
+    assert install.is_met("numpy>=1.22")
+    assert not install.is_met("tqdm>=4.62,<5")  # pip mends it
+
+
 @pytest.mark.parametrize("version", [(3, 8, 18), (3, 14, 0)])
 def test_a_python_without_paddle_is_told_the_way_out(monkeypatch, version):
     monkeypatch.setattr(sys, "version_info", version)
