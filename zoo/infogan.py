@@ -14,12 +14,16 @@ category in z and u its two numbers, Q_c and Q_u what Q reads from G(z):
 The less is misread, the more the picture must tell about the code: their mutual information has a lower bound.
 
 What differs from the paper: DCGAN's networks; a batch's categories come in turn; the numbers weigh a tenth of what they
-do in openai/InfoGAN, ½ Σ (Q_u - u)². As there, Q stands on D's layers and moves in D's turn only. And two changes, by
-which 76 to 82% of unseen digits come into the category of their kind after six epochs (four seeds; 68 to 71% after two:
-`docs/search.md`, Z29, Z32, Z33), 60% without: all but the category is quiet, of standard deviation 0.1 as in ClusterGAN
-(Mukherjee et al. 2018, arXiv 1809.03627), where the paper's noise has twenty times the energy of the category, and
-along its two numbers a 4 became a 9; a penalty on D's slope, with D as quick as G. Without:
-`--noise-scale 1 --penalty 0 --learning-rate-d 0.0002`.
+do in openai/InfoGAN, ½ Σ (Q_u - u)². As there, Q stands on D's layers and moves in D's turn only. And three changes:
+
+- All but the category is quiet, of standard deviation 0.1 as in ClusterGAN (Mukherjee et al. 2018, arXiv 1809.03627).
+  The paper's noise has twenty times the energy of the category, and along its two numbers a 4 became a 9.
+- A penalty on D's slope, with D as quick as G.
+- Q reads the category off pictures sheared at random, the numbers off the pictures as they are. Else two categories
+  shared 4 and 9, one the slanted, one the upright ones. So a category cannot mean the slant, and a number can; as in
+  Elastic-InfoGAN (Ojha et al. 2020, arXiv 1910.01112), which has real images changed for this.
+
+Without: `--noise-scale 1 --penalty 0 --learning-rate-d 0.0002 --shear 0`.
 
 What to look at. The grid has a row for each category; along it the first number grows from -1 to 1. `category` falls
 from log 10 = 2.3, `numbers` from 1/3. `commands.evaluate` asks Q about G's digits and real ones.
@@ -52,7 +56,7 @@ import numpy as np
 import paddle
 import scipy  # its parts load where they are used
 from paddle import Tensor, nn
-from paddle.nn.functional import cross_entropy, mse_loss
+from paddle.nn.functional import affine_grid, cross_entropy, grid_sample, mse_loss
 
 NOISE, CATEGORIES, NUMBERS = 62, 10, 2  # in a latent vector, in this order
 
@@ -83,6 +87,7 @@ class InfoGAN(GAN):
         learning_rate: Adam's step size for G
         learning_rate_d: Adam's step size for D and Q
         noise_scale: what G multiplies the noise and the two numbers by; 1 as in the paper
+        shear: Q reads the category off pictures sheared at random, by up to this slope; 0 as in the paper
     """
 
     latent_dim = NOISE
@@ -95,8 +100,10 @@ class InfoGAN(GAN):
         learning_rate_d: Rate = 1e-3,
         beta1: Decay = 0.5,
         noise_scale: Weight = 0.17,
+        shear: Weight = 0.5,
         penalty: Weight = 1.0,
     ) -> None:
+        self.shear = shear
         generator = Quiet(noise_scale).apply(weights_init)
         discriminator = nn.Sequential(*score_layers()).apply(weights_init)
         super().__init__(generator, discriminator, non_saturating, learning_rate, beta1, penalty=penalty)
@@ -105,27 +112,39 @@ class InfoGAN(GAN):
         lookers = nn.LayerList([discriminator, self.reader])
         self.optimizers |= adams({"discriminator": lookers}, learning_rate_d, beta1, 0.999)
 
-    def look(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def look(self, x: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Of images `[N, 1, 32, 32]` D's logits `[N, 1, 1, 1]` and Q's reading `[N, 12]`: logits of c, then u."""
         seen = self.discriminator[:-1](x)
-        return self.discriminator[-1](seen), self.reader(seen)
+        read = self.reader(seen)
+        if self.shear:
+            sheared = grid_sample(x, affine_grid(batch.draw(self.shears), x.shape), padding_mode="border")
+            category = self.reader(self.discriminator[:-1](sheared))[:, :CATEGORIES]
+            read = paddle.concat([category, read[:, CATEGORIES:]], axis=1)
+        return self.discriminator[-1](seen), read
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """D, with Q, tells real from fake and reads the code; then G is to fool D and to be read by Q."""
         z_d, z_g = batch.draw(self.latent), batch.draw(self.latent)
         with self.turn("discriminator"):
-            real, (fake, read) = self.discriminator(batch.images), self.look(self.generator(z_d))
+            real, (fake, read) = self.discriminator(batch.images), self.look(self.generator(z_d), batch)
             category, numbers = misread(read, z_d)
             loss_d = non_saturating.discriminator(real, fake)
             (loss_d + category + 0.1 * numbers).backward()
             penalty = lazily(lambda: steepness(self.discriminator, batch.images), self.penalty, batch.step)
         with self.turn("generator"):
-            fooled, read = self.look(self.generator(z_g))
+            fooled, read = self.look(self.generator(z_g), batch)
             category, numbers = misread(read, z_g)
             loss_g = non_saturating.generator(fooled)
             (loss_g + category + 0.1 * numbers).backward()
         codes = {"category": category, "numbers": numbers}
         return row(loss_d=loss_d, loss_g=loss_g, **codes, penalty=penalty, **answers(real, fake))
+
+    def shears(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Matrices `[count, 2, 3]` for `affine_grid`: each moves a row by a slope, up to `shear` to either side, times
+        its distance from the middle."""
+        matrices = np.eye(2, 3, dtype=np.float32)[None].repeat(count, axis=0)
+        matrices[:, 0, 1] = self.shear * rng.uniform(-1, 1, count)
+        return matrices
 
     def latent(self, rng: np.random.Generator, count: int, label: int | None = None) -> np.ndarray:
         """`[count, 74, 1, 1]`: noise, `label` or the categories in turn, one-hot, and numbers; all else in [-1, 1)."""
