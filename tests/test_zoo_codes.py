@@ -18,7 +18,7 @@ from zoo.shared.codes import known_by_neighbour
 import numpy as np
 import paddle
 import pytest
-from paddle.nn.functional import softplus
+from paddle.nn.functional import affine_grid, grid_sample, softplus
 from PIL import Image
 
 
@@ -117,13 +117,37 @@ def test_infogans_losses_are_those_of_the_page():
     game.optimizers["discriminator"].set_lr(0.0)
     values = game.update(batch)
     z, z_g = again.draw(twin.latent), again.draw(twin.latent)
-    fooled, of_g = twin.look(twin.generator(z_g))
+    real, (fake, _) = twin.discriminator(again.images), twin.look(twin.generator(z), again)
+    assert float(values["loss_d"]) == pytest.approx(float(non_saturating.discriminator(real, fake)), rel=1e-4)
+    fooled, of_g = twin.look(twin.generator(z_g), again)
     assert float(values["loss_g"]) == pytest.approx(float(non_saturating.generator(fooled)), rel=1e-4)
     for name, expected in zip(("category", "numbers"), misread(of_g, z_g)):
         assert float(values[name]) == pytest.approx(float(expected), rel=1e-4)
-    real, (fake, _) = twin.discriminator(again.images), twin.look(twin.generator(z))
-    assert float(values["loss_d"]) == pytest.approx(float(non_saturating.discriminator(real, fake)), rel=1e-4)
     assert list(values) == ["loss_d", "loss_g", "category", "numbers", "penalty", "score_real", "score_fake"]
+
+
+def test_the_category_is_read_off_sheared_pictures_and_the_numbers_off_upright_ones():
+    game, upright = builder("infogan")(shear=0.5), builder("infogan")(shear=0.0)
+    for name, network in upright.networks.items():
+        network.set_state_dict(game.networks[name].state_dict())
+    images = batch_of(0).images
+    (score, read), (score_upright, read_upright) = (one.look(images, batch_of(0)) for one in (game, upright))
+    np.testing.assert_array_equal(score.numpy(), score_upright.numpy())
+    same = np.isclose(read.numpy(), read_upright.numpy(), rtol=1e-4)
+    assert same[:, CATEGORIES:].all()
+    assert not same[:, :CATEGORIES].all(axis=1).any()
+
+
+def test_a_sheared_line_leans_by_up_to_the_slope_that_the_flag_says():
+    line = np.full((1000, 1, 32, 32), -1, np.float32)
+    line[..., 15:17] = 1
+    matrices = paddle.to_tensor(builder("infogan")(shear=0.5).shears(np.random.default_rng(0), 1000))
+    ink = grid_sample(paddle.to_tensor(line), affine_grid(matrices, line.shape), padding_mode="border").numpy() + 1
+    places = (ink * np.arange(32)).sum(axis=(1, 3)) / ink.sum(axis=(1, 3))
+    slopes = (places[:, -1] - places[:, 0]) / 31
+    assert -0.5 <= slopes.min() < -0.49
+    assert 0.49 < slopes.max() <= 0.5
+    assert slopes.mean() == pytest.approx(0, abs=0.03)
 
 
 def test_infogans_grid_varies_the_category_down_and_the_first_number_along(monkeypatch):
