@@ -23,7 +23,7 @@ do in openai/InfoGAN, ½ Σ (Q_u - u)². As there, Q stands on D's layers and mo
   shared 4 and 9, one the slanted, one the upright ones. So a category cannot mean the slant, and a number can; as in
   Elastic-InfoGAN (Ojha et al. 2020, arXiv 1910.01112), which has real images changed for this.
 
-Without: `--noise-scale 1 --penalty 0 --learning-rate-d 0.0002 --shear 0`.
+Without: `--noise-scale 1 --shear 0 --penalty 0 --learning-rate-d 0.0002`.
 
 What to look at. The grid has a row for each category; along it the first number grows from -1 to 1. `category` falls
 from log 10 = 2.3, `numbers` from 1/3. `commands.evaluate` asks Q about G's digits and real ones.
