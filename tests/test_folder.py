@@ -14,6 +14,7 @@ from pathlib import Path
 from common import data
 from common.errors import UserError
 from common.files import folder as folders
+from common.files import pictures
 from common.files.atomic import part_of
 from common.files.folder import read_folder
 from common.files.pictures import read_picture
@@ -279,6 +280,15 @@ def test_another_background_and_padding(tmp_path, channels):
     assert (read_picture(tmp_path / "wide.png", channels, 10, "black") == 200).all()
     red = read_picture(tmp_path / "wide.png", 3, 30, "red", True)
     assert red[:, 0, 0].tolist() == red[:, 15, 0].tolist() == [255, 0, 0]
+
+
+def test_a_panorama_is_not_padded_to_its_width_squared(tmp_path, monkeypatch):
+    """8,000 pixels wide its square would take 192 MB; 20,000 wide, more than a gigabyte, in each process."""
+    Image.new("RGB", (8000, 1), "red").save(tmp_path / "line.png")
+    sides, pad = [], pictures.ImageOps.pad
+    monkeypatch.setattr(pictures.ImageOps, "pad", lambda one, size, **how: sides.extend(size) or pad(one, size, **how))
+    assert read_picture(tmp_path / "line.png", 3, 32, "blue", True)[:, 0, 0].tolist() == [0, 0, 255]
+    assert 3 * max(sides) ** 2 <= pictures.MAX_UNPACKED
 
 
 def refused(place: Path, words: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import struct
 import sys
@@ -19,6 +20,7 @@ from PIL import Image, ImageColor, ImageOps
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM")  # PIL knows many more, some of which start other programs
 MAX_UNPACKED = 128 * 2**20  # bytes of one picture: 44 million pixels in colour
+WIDEST = math.isqrt(MAX_UNPACKED // 3)  # a side of a square in colour that unpacks to as much
 NOT_WANTED = "remove it from the folder"
 ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
 TURNS = {  # how to turn the others
@@ -46,6 +48,7 @@ def read_picture(
             picture.load()
             plain = flat(upright(picture), background).convert("L" if channels == 1 else "RGB")
             if pad:
+                plain.thumbnail((WIDEST, WIDEST), Image.BILINEAR)  # a panorama's square would be its width squared
                 square = ImageOps.pad(plain, (max(plain.size),) * 2, color=background)
             else:
                 side = min(plain.size)
