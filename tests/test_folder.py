@@ -25,7 +25,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 RNG = np.random.default_rng(0)
 
@@ -289,6 +289,15 @@ def test_a_panorama_is_not_padded_to_its_width_squared(tmp_path, monkeypatch):
     monkeypatch.setattr(pictures.ImageOps, "pad", lambda one, size, **how: sides.extend(size) or pad(one, size, **how))
     assert read_picture(tmp_path / "line.png", 3, 32, "blue", True)[:, 0, 0].tolist() == [0, 0, 255]
     assert 3 * max(sides) ** 2 <= pictures.MAX_UNPACKED
+
+
+@pytest.mark.parametrize("kind", ["text", "profile"])
+def test_long_tags_of_a_png_damage_no_pixels(tmp_path, kind):
+    told, long = PngImagePlugin.PngInfo(), 3 * 2**20
+    if kind == "text":
+        told.add_text("workflow", "a" * long, zip=True)
+    picture(32, 32).save(tmp_path / "a.png", pnginfo=told, icc_profile=bytes(long) if kind == "profile" else None)
+    assert (read_picture(tmp_path / "a.png", 3, 32) == np.asarray(picture(32, 32)).transpose(2, 0, 1)).all()
 
 
 def refused(place: Path, words: str) -> None:

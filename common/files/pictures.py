@@ -16,7 +16,7 @@ if __name__ == "__main__":
 from common.errors import BAD_INPUT, DONE, UserError
 
 import numpy as np
-from PIL import Image, ImageColor, ImageOps
+from PIL import Image, ImageColor, ImageOps, PngImagePlugin
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM")  # PIL knows many more, some of which start other programs
 MAX_UNPACKED = 128 * 2**20  # bytes of one picture: 44 million pixels in colour
@@ -32,6 +32,8 @@ TURNS = {  # how to turn the others
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# Of a PNG's texts and colour profile, which nobody reads here: PIL refuses a picture with more than 1 MB of either.
+PngImagePlugin.MAX_TEXT_CHUNK = 64 * 2**20
 BRIGHTEST = 2.0  # that a picture of floats from 0 to 1 is, but for highlights
 
 
