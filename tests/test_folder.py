@@ -345,6 +345,17 @@ def test_each_bad_file_is_named(mine, monkeypatch, name, what, words):
     refused(mine, words)
 
 
+def test_without_memory_no_picture_is_called_damaged(mine, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(pictures, "upright", lambda picture: bytearray(2**62))
+        with pytest.raises(UserError, match="not enough memory to open it"):
+            read_picture(mine / "cats/1.png", 3, 32)
+    reader = tmp_path / "reader.py"
+    reader.write_text("import os; os.kill(os.getpid(), 9)")
+    monkeypatch.setattr(pictures, "__file__", str(reader))
+    refused(mine, "not enough memory to open it")
+
+
 def test_sizes_are_said(tmp_path, mine):
     (mine / "a.png").write_bytes(bomb())
     refused(mine, "more than 128 MB unpacked; make it smaller or remove it")

@@ -34,6 +34,7 @@ ENOUGH_DISK = 100 * 2**20  # bytes that are left free
 SPREAD = 64  # pictures of those that are mapped whose checksum is looked at
 A_DAY = 24 * 3600.0  # seconds: no folder takes so long to read
 ENOUGH = 100  # pictures that are worth a process: it takes as long to start as to read some hundreds of small ones
+KILLED = -9  # by SIGKILL, as the kernel ends a process where the memory is full
 VERSION = 2  # of what this file makes of a picture; another one makes another file in the cache
 
 
@@ -209,6 +210,8 @@ def read_all(paths: list[str], images: np.ndarray, how: tuple[object, ...]) -> N
                 for index in range(start, stop):
                     if reader.stdout.readinto(images[index].reshape(-1)) < images[index].size:
                         said = reader.stderr.read().decode("utf-8", "surrogateescape")
+                        if reader.wait() == KILLED:
+                            raise pictures.no_memory(paths[index])
                         if reader.wait() != BAD_INPUT:  # a decoder's crash ends that process, not this one
                             said = f"{paths[index]}: cannot be decoded; {pictures.NOT_WANTED}"
                         raise UserError(said)

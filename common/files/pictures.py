@@ -63,6 +63,8 @@ def read_picture(
         raise UserError(f"{path}: no picture ({', '.join(FORMATS)}); {way_out}") from error
     except Image.DecompressionBombError as error:
         raise too_large(path, "hundreds of millions of pixels") from error
+    except MemoryError as error:
+        raise no_memory(path) from error
     except Exception as error:  # a damaged picture fails in as many ways as there are formats
         if isinstance(error, OSError) and error.errno:  # the system's word: of a file that may not be read
             mend = "name another" if isinstance(error, FileNotFoundError) else f"make it readable or {way_out}"
@@ -116,6 +118,11 @@ def flat(picture: Image.Image, background: str) -> Image.Image:
 def too_large(path: Path, size: str) -> UserError:
     """What is said of a picture that would fill the memory."""
     return UserError(f"{path}: {size}, more than {MAX_UNPACKED >> 20} MB unpacked; make it smaller or remove it")
+
+
+def no_memory(path: Path | str) -> UserError:
+    """What is said of a picture that may be sound, where there is no memory to open it."""
+    return UserError(f"{path}: not enough memory to open it; end other programs, or make it smaller")
 
 
 def main() -> int:
