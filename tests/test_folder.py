@@ -432,6 +432,16 @@ def test_a_run_among_the_pictures_is_no_picture(mine, say):
     assert say(train, "toy", *flags, "--max-steps", 2, "--output-dir", mine / "run", "--resume").status == 0
     assert read_folder(mine, 1, 32)[1] == alone
     before = sorted(mine.rglob("*"))
-    for output in (mine, mine / "cats" / ".."):
+    for output in (mine, mine / "cats" / "..", mine / "dogs", mine / "cats"):  # the last two hold a class
         check_refused(say(train, "toy", *flags, "--output-dir", output), "--output-dir: your pictures are there")
     assert sorted(mine.rglob("*")) == before
+
+
+def test_pictures_where_a_run_puts_its_grids_are_not_set_aside_as_a_run(mine, say):
+    """`samples` is a name that pictures of one's own may lie under, too: the next run would train on the grids."""
+    (mine / "cats").rename(mine / "samples")
+    flags = [*TOY, "--dataset", "folder", "--batch-size", 4, "--max-steps", 1, "--output-dir", mine]
+    for inside in ("samples", "samples/deep"):
+        said = say(train, "toy", *flags, "--data-dir", mine / inside)
+        check_refused(said, "--output-dir: your pictures are there; name another folder")
+    assert not (mine / "earlier-1").exists()

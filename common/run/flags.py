@@ -10,6 +10,7 @@ from typing import Any, Callable
 
 from common.data import CHANNELS, DATASETS
 from common.errors import UserError
+from common.files.folder import A_RUN, files_below
 from common.run.commandline import Parser, colour, number_between, seed_number, user_path, whole_number
 from common.run.families import ROOT, families, image_of, script, title, usual_dataset
 from common.run.runs import checked, load_config
@@ -80,12 +81,23 @@ def parse_flags(family: str, build: Callable, arguments: list[str] | None = None
     flags = parser.parse_args(arguments)
     parser.set_defaults(**by_itself(flags, settings))
     flags = parser.parse_args(arguments)
-    if flags.dataset == "folder" and flags.data_dir and flags.output_dir.resolve() == flags.data_dir.resolve():
-        parser.error("--output-dir: your pictures are there; name another folder, which may be one among them")
+    if flags.dataset == "folder" and flags.data_dir and holds_pictures(flags.output_dir, flags.data_dir):
+        parser.error("--output-dir: your pictures are there; name another folder, which may be a new one among them")
     if flags.dataset != "folder" and (flags.pad or flags.background != parser.get_default("background")):
         parser.error("--background and --pad: for --dataset folder, whose pictures are made square")
     flags.settings = {setting.name: vars(flags).pop(setting.name) for setting in settings}
     return flags
+
+
+def holds_pictures(output_dir: Path, data_dir: Path) -> bool:
+    """Whether a run in `output_dir` would write among the pictures in `data_dir`: from then on they would be left out
+    as the run's, or set aside with its grids by the next one. A run that is among them already may go on there."""
+    run, pictures = output_dir.resolve(), data_dir.resolve()
+    if pictures == run or pictures.is_relative_to(run / "samples"):
+        return True
+    if not (run.is_dir() and run.is_relative_to(pictures)) or all((run / name).exists() for name in A_RUN):
+        return False
+    return any(True for _file in files_below(run))
 
 
 def by_itself(flags: argparse.Namespace, settings: list[Setting]) -> dict[str, Any]:
