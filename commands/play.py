@@ -16,7 +16,7 @@ import sys
 from typing import Any, Callable
 
 from commands.play_runs import CLOSE, COUNT, NEIGHBOURS, PAD, Runs
-from commands.play_server import check_environment, serve
+from commands.play_server import check_environment, serve, without_proxies
 from commands.play_training import Training, tab
 from common.errors import DONE, UserError
 from common.run.artifacts import grid, read_grid
@@ -265,7 +265,8 @@ def main(arguments: list[str] | None = None) -> int:
         raise UserError("this needs gradio: pip install -r requirements-play.txt")
     os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
     check_environment()
-    import gradio  # only this command needs it, and it reads the environment once
+    with without_proxies():
+        import gradio  # only this command needs it, and it reads the environment once
 
     if flags.read_only:
         serve(app(runs, gradio), flags.port, anyone=True)

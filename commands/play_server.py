@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from common.errors import UserError
@@ -35,6 +37,19 @@ def check_environment() -> None:
             raise UserError(f"${name} is {value[:40]!r}: expected a number, at least {least}; or unset {name}")
 
 
+@contextlib.contextmanager
+def without_proxies() -> Iterator[None]:
+    """Let nothing inside go by a proxy: gradio makes clients while it is imported, and when it begins to serve, asks
+    its own server whether it is there, which a proxy does not find. What a training downloads later goes by it."""
+    before = os.environ.get("no_proxy")
+    os.environ["no_proxy"] = "*"
+    try:
+        yield
+    finally:
+        del os.environ["no_proxy"]
+        os.environ.update({} if before is None else {"no_proxy": before})
+
+
 def serve(page: Any, port: int | None, anyone: bool = False, wait: bool = True) -> None:
     """Serve gradio's `page`, say where it is, and `wait` for Ctrl-C. Without a `port`: on the first free one.
 
@@ -51,9 +66,10 @@ def serve(page: Any, port: int | None, anyone: bool = False, wait: bool = True) 
     hosts = [] if anyone else [Middleware(TrustedHostMiddleware, allowed_hosts=OURS, www_redirect=False)]
     page.queue(max_size=WAITING)
     try:
-        _, address, _ = page.launch(
-            **LAUNCH, server_port=port, app_kwargs={"middleware": hosts}, prevent_thread_lock=True
-        )
+        with without_proxies():
+            _, address, _ = page.launch(
+                **LAUNCH, server_port=port, app_kwargs={"middleware": hosts}, prevent_thread_lock=True
+            )
     except (OSError, OverflowError) as error:
         if port is None:
             raise UserError(f"no free port from {FIRST_PORT} on: give --port") from error

@@ -275,6 +275,22 @@ def test_a_page_of_the_web_whose_name_leads_here_starts_nothing(monkeypatch, cap
 
 @needs_gradio
 @pytest.mark.filterwarnings("ignore")  # gradio's own
+def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(monkeypatch, capsys):
+    """One that is not there, which trainings would still be told of."""
+    for name in ("http_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    for before in ({}, {"no_proxy": "example.org"}):
+        for name, value in before.items():
+            monkeypatch.setenv(name, value)
+        with empty_page(monkeypatch) as page:
+            play.serve(page, None, wait=False)
+        assert "the page is at http://127.0.0.1:" in capsys.readouterr().out
+        assert {name: os.environ[name] for name in os.environ if name == "no_proxy"} == before
+
+
+@needs_gradio
+@pytest.mark.filterwarnings("ignore")  # gradio's own
 def test_without_a_free_port_one_line_says_so():
     def launch(**given: object) -> None:
         raise OSError("Cannot find empty port in range: 7860-7959")
