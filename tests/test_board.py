@@ -7,6 +7,7 @@ import io
 import json
 import socket
 import struct
+import sys
 import threading
 import urllib.parse
 import urllib.request
@@ -24,6 +25,7 @@ from tests.runs import TOY
 
 import numpy as np
 import pytest
+import requests
 from PIL import Image
 from visualdl import LogReader, LogWriter
 
@@ -319,3 +321,18 @@ def test_a_folder_that_is_not_there_and_a_port_that_is_taken(tmp_path, say):
         check_refused(say(board_command.main, tmp_path, "--port", port), f"--port {port}: ")
     check_refused(say(board_command.main, tmp_path, "--port", 99_999), "--port: 99999 is too large")
     check_refused(say(board_command.main, tmp_path, "--host", "bü..x"), "give another --host")
+
+
+def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(tmp_path, say, monkeypatch):
+    """VisualDL asked it again and again, and never said where its page is."""
+    asked, server = [], "http://127.0.0.1:8040"
+    for name, value in {"http_proxy": "http://127.0.0.1:9", "no_proxy": "example.org"}.items():
+        monkeypatch.setenv(name, value)
+    for module, name in ((sys, "argv"), (board_command.api, "LogReader"), (board_command.lib, "get_embeddings_list")):
+        monkeypatch.setattr(module, name, getattr(module, name))  # what the command puts others in place of
+    monkeypatch.setattr(board_command.app, "create_app", None)
+    monkeypatch.setattr(board_command.app, "main", lambda: asked.append(requests.utils.get_environ_proxies(server)))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    assert say(board_command.main, tmp_path, "--port", port).status == 0
+    assert asked == [{}]
