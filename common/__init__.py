@@ -117,6 +117,10 @@ def what_is_missing():
             python=sys.executable,
             version=version,
         )
+    try:
+        os.getcwd()
+    except OSError:  # a notebook or a terminal in a folder that was removed or cloned anew: Paddle would not load
+        return _("the folder that you are in is gone; go to one that is there, or to it again: cd FOLDER")
     asked = NETWORKS if "hubconf" in sys.modules else PACKAGES
     missing = [PACKAGES[module] for module in asked if importlib.util.find_spec(module) is None]
     if missing:

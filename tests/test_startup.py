@@ -59,6 +59,16 @@ def test_a_crash_ends_the_process_and_says_where():
     assert "Paddle" not in crashed.stderr
 
 
+def test_a_folder_that_was_removed_below_us(tmp_path):
+    """It was called a wrong variable of the environment, and the way out was to make .venv anew."""
+    there = f'cd "{tmp_path}" && mkdir gone && cd gone && rmdir ../gone && "$0" "$1" --help'
+    called = ["sh", "-c", there, sys.executable, str(ROOT / "dcgan/train.py")]
+    done = subprocess.run(called, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    line = "error: the folder that you are in is gone; go to one that is there, or to it again: cd FOLDER"
+    assert done.stderr.splitlines()[-1] == line
+
+
 @pytest.mark.parametrize("flags", [["-i"], ["-c"]])
 def test_a_session_keeps_its_ctrl_c(flags):
     """In IPython's `%run`, or after `python -i`: it goes on when the program has ended."""
