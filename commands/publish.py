@@ -224,7 +224,8 @@ def card(
         program: `plain_program`.
     """
     family, flags = made["family"], made["flags"]
-    chosen = f"| chosen · 选择 | {made['chosen']} |\n" if made["chosen"] else ""
+    note = " ".join(made["chosen"].split()).replace("|", "\\|")  # it stands in a cell
+    chosen = f"| chosen · 选择 | {note} |\n" if note else ""
     own = f"\n{yardstick_table({'these weights': yardsticks})}\n" if yardsticks else ""
     beside = REAL_IMAGES
     if made["dataset"] == "folder":
