@@ -37,6 +37,7 @@ HAS_GPU = paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() >
 
 for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     signal.signal(number, handler)  # ignored where a shell runs us with & or nohup, by our children too
+os.environ["no_proxy"] = "127.0.0.1,localhost"  # the tests' servers, which no proxy of the user's finds
 cheaper()  # in this process; a command in one of its own does all that it does for a user, but for the one run by
 CHEAPER = """
 import runpy, sys
