@@ -18,6 +18,9 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
 from common.errors import DONE, UserError
 from common.machine import cpu
 from common.run.commandline import MOST_IMAGES, Parser, command, user_path, whole_number

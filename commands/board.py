@@ -13,6 +13,9 @@ import urllib.parse
 from pathlib import Path
 from typing import Any, Callable
 
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
 from common.errors import BAD_INPUT, DONE, UserError
 from common.run.board import records
 from common.run.commandline import Parser, command, user_path, whole_number

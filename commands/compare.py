@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
 from common.errors import DONE, UserError
 from common.run.artifacts import atomic, read_grid, sorted_grids
 from common.run.commandline import Parser, command, number_between, user_path

@@ -6,6 +6,9 @@ import json
 import sys
 from pathlib import Path
 
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
 from common import data
 from common.errors import DONE, UserError
 from common.game import Game, Yardstick

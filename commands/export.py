@@ -19,6 +19,9 @@ import tempfile
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
 from commands.export_page import PRECISIONS, described, judge_of, leaves, principal, replay
 from common.data import CLASSES
 from common.errors import DONE, UserError
@@ -89,8 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
         said = FORMATS[flags.format](trained, Path(scratch))
         made = sorted(Path(scratch).glob("generator.*"))
         size = sum(path.stat().st_size for path in made)
-        several = flags.format == "paddle"
-        write_all({flags.out / path.name if several else flags.out: path.read_bytes() for path in made})
+        write_all({flags.out / path.name if expected == "folder" else flags.out: path.read_bytes() for path in made})
     print(f"{flags.out}: {size / 1e6:.1f} MB, {said}")
     return DONE
 
@@ -215,8 +217,7 @@ def to_html(trained: list[Trained], folder: Path) -> str:
         raise UserError(
             f"not kept: a page of {len(content) / 2**20:.1f} MB, at most {MAX_BYTES >> 20}: name fewer or smaller runs"
         )
-    path = folder / "generator.html"
-    path.write_bytes(content)
+    (path := folder / "generator.html").write_bytes(content)
     if CHROMIUM is None:
         return f"{'; '.join(apart)}; there is no Chromium here to try the page itself in"
     drawn = zip(in_browser(path, trained), rounded)

@@ -13,7 +13,11 @@ import importlib.util
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any, Callable
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from commands.play_runs import CLOSE, COUNT, NEIGHBOURS, PAD, Runs
 from commands.play_server import check_environment, serve, without_proxies

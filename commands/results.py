@@ -21,6 +21,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
 from commands.evaluate import WEIGHTS, judge_runs
 from commands.results_recipes import everything
 from commands.results_report import SHOWN, bare, draw_curves, report

@@ -9,6 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
 from commands.invert import invert
 from common import data
 from common.errors import DONE, UserError

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common import data
 from common.data import IMAGE, as_float

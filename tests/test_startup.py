@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -95,6 +96,24 @@ def test_garbage_is_looked_for_again_once_all_is_imported():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Paddle is imported once, and forked")
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_every_program_finds_this_repository_by_its_path_too(folder):
+    """`python commands/sample.py`, in any folder, ended in a ModuleNotFoundError."""
+    for path in {*(ROOT / folder).glob("*.py")} - {ROOT / "assignment/examine.py"}:  # which `grade.py` starts
+        lines = path.read_text(encoding="utf-8").splitlines()
+        own = rf"(from|import) (common|{'|'.join(FOLDERS)})\b"
+        ours = [place for place, line in enumerate(lines) if re.match(own, line)]
+        if any(line.startswith(f"if {STARTS}") for line in lines) and ours:
+            assert any(line.strip().startswith("sys.path[0] = ") for line in lines[: ours[0]]), path
+
+
+def test_a_command_by_its_path(tmp_path):
+    called = [sys.executable, ROOT / "commands/sample.py", "nowhere", "--out", "a.png"]
+    done = subprocess.run(called, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "nowhere" in done.stderr.splitlines()[-1]
+
+
 def test_no_command_imports_what_it_does_not_use():
     called = [sys.executable, "-W", "ignore", "-c", SCRIPT, json.dumps(SLOW), json.dumps(STARTED)]
     done = subprocess.run(called, cwd=ROOT, capture_output=True, text=True, check=False)
