@@ -14,7 +14,9 @@ category in z and u its two numbers, Q_c and Q_u what Q reads from G(z):
 The less is misread, the more the picture must tell about the code: their mutual information has a lower bound.
 
 What differs from the paper: DCGAN's networks; a batch's categories come in turn; the numbers weigh a tenth of what they
-do in openai/InfoGAN, ½ Σ (Q_u - u)². As there, Q stands on D's layers and moves in D's turn only. And three changes:
+do in openai/InfoGAN, ½ Σ (Q_u - u)². As there, Q stands on D's layers and moves in D's turn only. And three changes, by
+which 88 to 92% of unseen digits come into the category of their kind (five seeds, four epochs): 60% without them, 76 to
+82% without the last (six epochs; `docs/search.md`, Z32 and Z34).
 
 - All but the category is quiet, of standard deviation 0.1 as in ClusterGAN (Mukherjee et al. 2018, arXiv 1809.03627).
   The paper's noise has twenty times the energy of the category, and along its two numbers a 4 became a 9.
