@@ -95,7 +95,6 @@ def test_garbage_is_looked_for_again_once_all_is_imported():
     assert len(ours) > 40
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="Paddle is imported once, and forked")
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_every_program_finds_this_repository_by_its_path_too(folder):
     """`python commands/sample.py`, in any folder, ended in a ModuleNotFoundError."""
@@ -114,6 +113,7 @@ def test_a_command_by_its_path(tmp_path):
     assert "nowhere" in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Paddle is imported once, and forked")
 def test_no_command_imports_what_it_does_not_use():
     called = [sys.executable, "-W", "ignore", "-c", SCRIPT, json.dumps(SLOW), json.dumps(STARTED)]
     done = subprocess.run(called, cwd=ROOT, capture_output=True, text=True, check=False)

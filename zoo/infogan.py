@@ -22,8 +22,8 @@ which 88 to 92% of unseen digits come into the category of their kind (five seed
   The paper's noise has twenty times the energy of the category, and along its two numbers a 4 became a 9.
 - A penalty on D's slope, with D as quick as G.
 - Q reads the category off pictures sheared at random, the numbers off the pictures as they are. Else two categories
-  shared 4 and 9, one the slanted, one the upright ones. So a category cannot mean the slant, and a number can; as in
-  Elastic-InfoGAN (Ojha et al. 2020, arXiv 1910.01112), which has real images changed for this.
+  shared 4 and 9: one had the slanted ones, one the upright. Now a category cannot mean the slant, and a number can.
+  Elastic-InfoGAN (Ojha et al. 2020, arXiv 1910.01112) changes real images for this.
 
 Without: `--noise-scale 1 --shear 0 --penalty 0 --learning-rate-d 0.0002`.
 
