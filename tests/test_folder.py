@@ -67,6 +67,8 @@ def mine(tmp_path) -> Path:
     (place / ".DS_Store").write_bytes(b"x")
     (place / "Thumbs.db").write_bytes(b"x")
     (place / "cats/Icon\r").write_bytes(b"")  # of a folder that has a picture of its own on macOS
+    (place / "@eaDir/cats").mkdir(parents=True)  # Synology's thumbnails
+    picture().save(place / "@eaDir/cats/SYNOPHOTO_THUMB_XL.jpg")
     return place
 
 

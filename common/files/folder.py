@@ -25,8 +25,9 @@ import numpy as np
 from tqdm import tqdm
 
 A_RUN = {"config.json", "losses.csv"}  # what a training writes first; its grids are no pictures to train on
-# What Windows and macOS put into folders of pictures, in small letters; names that begin with a dot are left out too.
-UNSEEN = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r")
+# What Windows, macOS and Synology's servers put into folders of pictures, in small letters; names that begin with a dot
+# are left out too.
+UNSEEN = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "#recycle")
 MAX_FILE = 64 * 2**20  # bytes of one file
 MAX_COUNT = 1_000_000  # pictures
 LOADED = 256 * 2**20  # bytes of pictures that are read from the cache and checked, in half a second; more is mapped
