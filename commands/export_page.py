@@ -58,7 +58,7 @@ def described(layer: nn.Layer, precision: str) -> dict[str, Any]:
         UserError: the page has no such layer.
     """
     bias = packed(layer.bias.numpy(), "float32") if getattr(layer, "bias", None) is not None else None
-    if isinstance(layer, (Conv2D, Conv2DTranspose)) and layer.usual and not layer.channels_last:
+    if isinstance(layer, (Conv2D, Conv2DTranspose)) and layer.usual:
         transposed = isinstance(layer, Conv2DTranspose)
         if not (transposed and layer.output_padding):
             sizes = {"kernel": layer.weight.shape[2:], "stride": layer.stride, "padding": layer.padding}

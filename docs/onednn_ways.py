@@ -41,7 +41,7 @@ def shapes(batch: int) -> dict[str, Shape]:
     found = {}
     for inside, outside, size, stride, kernel in SIZES:
         images, maps = (batch, inside, size, size), (batch, outside, size // stride, size // stride)
-        shape = Shape(images, (outside, inside, kernel, kernel), maps, (stride, stride), (1, 1), channels_last=False)
+        shape = Shape(images, (outside, inside, kernel, kernel), maps, (stride, stride), (1, 1))
         found[f"{inside} to {outside} channels, {size}x{size}, kernel {kernel}, stride {stride}"] = shape
     return found
 

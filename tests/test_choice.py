@@ -15,12 +15,11 @@ import pytest
 from paddle import nn
 
 SHAPES = [
-    Shape((8, 64, 16, 16), (128, 64, 4, 4), (8, 128, 8, 8), (2, 2), (1, 1), False),
-    Shape((32, 128, 8, 8), (256, 128, 4, 4), (32, 256, 4, 4), (2, 2), (1, 1), False),
-    Shape((32, 128, 8, 8), (256, 128, 4, 4), (32, 256, 4, 4), (2, 2), (1, 1), True),
-    Shape((4, 8, 9, 10), (16, 8, 4, 6), (4, 16, 4, 5), (2, 2), (1, 2), False),
-    Shape((3, 5, 8, 7), (6, 5, 3, 3), (3, 6, 2, 2), (3, 3), (0, 0), False),
-    Shape((2, 6, 7, 7), (5, 6, 3, 3), (2, 5, 7, 7), (1, 1), (1, 1), False),
+    Shape((8, 64, 16, 16), (128, 64, 4, 4), (8, 128, 8, 8), (2, 2), (1, 1)),
+    Shape((32, 128, 8, 8), (256, 128, 4, 4), (32, 256, 4, 4), (2, 2), (1, 1)),
+    Shape((4, 8, 9, 10), (16, 8, 4, 6), (4, 16, 4, 5), (2, 2), (1, 2)),
+    Shape((3, 5, 8, 7), (6, 5, 3, 3), (3, 6, 2, 2), (3, 3), (0, 0)),
+    Shape((2, 6, 7, 7), (5, 6, 3, 3), (2, 5, 7, 7), (1, 1), (1, 1)),
 ]
 
 
@@ -63,14 +62,10 @@ def test_every_way_is_right(shape, threads, monkeypatch):
     maps.backward(paddle.to_tensor(given["maps"]))
     exact = {"images": images.grad, "weights": weights.grad, "maps": maps}
 
-    def in_memory(name: str, numbers: np.ndarray) -> np.ndarray:
-        last = shape.channels_last and name != "weights"
-        return np.ascontiguousarray(numbers.transpose(0, 2, 3, 1) if last else numbers, np.float32)
-
     for result in OPERANDS:
-        right = in_memory(result, exact[result].numpy())
+        right = exact[result].numpy().astype(np.float32)
         for name, make in onednn.ways(result, shape).items():
-            operands = {each: paddle.to_tensor(in_memory(each, numbers)) for each, numbers in given.items()}
+            operands = {each: paddle.to_tensor(numbers.astype(np.float32)) for each, numbers in given.items()}
             for _ in range(2):
                 onednn.library.run((name, result, shape), make, [operands[each].data_ptr() for each in OPERANDS])
                 error = np.abs(operands[result].numpy() - right).max() / np.abs(right).max()
@@ -79,7 +74,7 @@ def test_every_way_is_right(shape, threads, monkeypatch):
 
 @NEEDS
 def test_a_large_convolution_has_several_ways_and_a_small_one_has_not():
-    large, small = SHAPES[1], SHAPES[3]
+    large, small = SHAPES[1], SHAPES[2]
     assert [*onednn.ways("images", large)] == ["jit:avx512_core", "first"]
     assert [*onednn.ways("weights", large)] == ["first", "matmul"]
     assert all(len(onednn.ways(result, small)) == 1 for result in OPERANDS)

@@ -100,10 +100,7 @@ def convolve(result: Operand, shape: Shape, **operands: Tensor) -> Tensor:
 
 def compute(result: Operand, shape: Shape, **operands: Tensor) -> Tensor:
     """The operand `result` from the other two, without a graph of its own."""
-    sizes = getattr(shape, result)
-    if result != "weights" and shape.channels_last:
-        sizes = sizes[0], *sizes[2:], sizes[1]
-    made = paddle.empty(sizes, "float32")
+    made = paddle.empty(getattr(shape, result), "float32")
     operands = {name: operand.contiguous() for name, operand in operands.items()}  # kept until all is computed
     onednn.write_operand(result, shape, **operands, **{result: made})
     return made
@@ -124,23 +121,19 @@ class Quick:
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, *more, **options)
         self.stride, self.padding = pair(stride), pair(padding)
-        self.channels_last = options.get("data_format") == "NHWC"
         more = more[isinstance(self, nn.Conv2DTranspose) :]  # its next one is the padding of its output
         others = {*options} - {"output_padding", "weight_attr", "bias_attr", "data_format"}
-        self.usual = None not in (self.stride, self.padding) and not more and not others  # what is not left to Paddle
-
-    def sides(self, x: Tensor) -> list[int]:
-        """Height and width of `x`."""
-        return list(x.shape[1:3] if self.channels_last else x.shape[2:])
+        last = options.get("data_format", "NCHW") != "NCHW"
+        self.usual = None not in (self.stride, self.padding) and not (more or others or last)  # not left to Paddle
 
     def shape_for(self, given: Tensor, transposed: bool) -> Shape | None:
         """The shape of the convolution whose images, or maps if `transposed`, are `given`; None where oneDNN cannot
         compute it and Paddle does, or says what is wrong with it."""
         if not (onednn.takes(given) and self.weight.dtype == paddle.float32):
             return None
-        last, stride, padding = self.channels_last, self.stride, self.padding
-        sizes, weights = self.sides(given), tuple(self.weight.shape)
-        if given.shape[3 if last else 1] != weights[0 if transposed else 1]:
+        stride, padding = self.stride, self.padding
+        (count, channels, *sizes), weights = given.shape, tuple(self.weight.shape)
+        if channels != weights[0 if transposed else 1]:
             return None
         window = list(zip(sizes, weights[2:], stride, padding))
         if transposed:
@@ -151,15 +144,13 @@ class Quick:
             other = [(size + 2 * p - k) // s + 1 for size, k, s, p in window]
         if min(other) < 1:
             return None
-        count, images, maps = given.shape[0], *((other, sizes) if transposed else (sizes, other))
-        return Shape((count, weights[1], *images), weights, (count, weights[0], *maps), stride, padding, last)
+        images, maps = (other, sizes) if transposed else (sizes, other)
+        return Shape((count, weights[1], *images), weights, (count, weights[0], *maps), stride, padding)
 
     def with_bias(self, y: Tensor) -> Tensor:
         """`y` with the layer's bias, if it has one."""
         if self.bias is None:
             return y
-        if self.channels_last:
-            return y + self.bias
         if not paddle.in_dynamic_mode():  # while a network is exported, for any number of images
             return y + self.bias.reshape([1, -1, 1, 1])
         return y + per_channel(self.bias, y.shape)
@@ -169,10 +160,10 @@ class Conv2D(Quick, nn.Conv2D):
     """`paddle.nn.Conv2D`."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """`[N, in, H, W]` to `[N, out, H', W']`; `[N, H, W, in]` to `[N, H', W', out]` if the data format is NHWC."""
+        """`[N, in, H, W]` to `[N, out, H', W']`."""
         if not self.usual or len(x.shape) != 4:
             return nn.Conv2D.forward(self, x)
-        if self.padding == (0, 0) and self.sides(x) == self.weight.shape[2:]:
+        if self.padding == (0, 0) and list(x.shape[2:]) == self.weight.shape[2:]:
             return self.with_bias(self.of_whole_images(x))
         shape = self.shape_for(x, transposed=False)
         if shape is None:
@@ -182,22 +173,18 @@ class Conv2D(Quick, nn.Conv2D):
     def of_whole_images(self, x: Tensor) -> Tensor:
         """The convolution with kernels of the images' size: one matrix product."""
         outputs, *one = self.weight.shape
-        if self.channels_last:
-            weights, sizes = self.weight.transpose([0, 2, 3, 1]), [-1, 1, 1, outputs]
-        else:
-            weights, sizes = self.weight, [-1, outputs, 1, 1]
-        x, weights = x.reshape([-1, math.prod(one)]), weights.reshape([outputs, -1])
-        return paddle.matmul(x, weights, transpose_y=True).reshape(sizes)
+        x, weights = x.reshape([-1, math.prod(one)]), self.weight.reshape([outputs, -1])
+        return paddle.matmul(x, weights, transpose_y=True).reshape([-1, outputs, 1, 1])
 
 
 class Conv2DTranspose(Quick, nn.Conv2DTranspose):
     """`paddle.nn.Conv2DTranspose`."""
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """`[N, in, H, W]` to `[N, out, H', W']`; `[N, H, W, in]` to `[N, H', W', out]` if the data format is NHWC."""
+        """`[N, in, H, W]` to `[N, out, H', W']`."""
         if not self.usual or len(x.shape) != 4 or output_size is not None:
             return nn.Conv2DTranspose.forward(self, x, output_size)
-        if self.padding == (0, 0) and self.output_padding == 0 and self.sides(x) == [1, 1]:
+        if self.padding == (0, 0) and self.output_padding == 0 and list(x.shape[2:]) == [1, 1]:
             return self.with_bias(self.of_single_pixels(x))
         shape = self.shape_for(x, transposed=True)
         if shape is None:
@@ -208,6 +195,4 @@ class Conv2DTranspose(Quick, nn.Conv2DTranspose):
         """The convolution of images of one pixel: one matrix product."""
         inputs, outputs, height, width = self.weight.shape
         y = paddle.matmul(x.reshape([-1, inputs]), self.weight.reshape([inputs, -1]))
-        if self.channels_last:
-            return y.reshape([-1, outputs, height * width]).transpose([0, 2, 1]).reshape([-1, height, width, outputs])
         return y.reshape([-1, outputs, height, width])

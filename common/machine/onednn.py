@@ -118,8 +118,8 @@ def go_on_with(choices: dict[str, str | dict[str, str]]) -> None:
 
 def key_of(result: Operand, shape: Shape) -> str:
     """The key of the choice among the `ways`, a path."""
-    sizes = ["x".join(map(str, numbers)) for numbers in shape[:5]]
-    return f"{machine().replace('/', '-')}/{result} {' '.join(sizes)}{' last' if shape.channels_last else ''}"
+    sizes = ["x".join(map(str, numbers)) for numbers in shape]
+    return f"{machine().replace('/', '-')}/{result} {' '.join(sizes)}"
 
 
 def ways(result: Operand, shape: Shape) -> dict[str, Callable[[], Primitive]]:

@@ -27,7 +27,6 @@ class Shape(NamedTuple):
     maps: tuple[int, int, int, int]
     stride: tuple[int, int]
     padding: tuple[int, int]
-    channels_last: bool  # whether images and maps lie in memory as [N, height, width, channels]
 
 
 def strides(sizes: Sequence[int], last: bool) -> tuple[int, int, int, int]:
@@ -85,8 +84,8 @@ class Convolution(Primitive):
         seen: tuple[bool | None, bool | None] | None = None,
     ) -> None:
         super().__init__(library)
-        last, self.implementation = shape.channels_last, implementation
-        ours = self.operands(shape, last, last, weights=False)
+        self.implementation = implementation
+        ours = self.operands(shape, images=False, maps=False, weights=False)
         description = self.described(result, shape, self.operands(shape, *(seen or layouts(result, shape))))
         wanted = [operand == result for operand in OPERANDS]
         self.build(description, list(zip(ARGUMENTS[result], QUERIES[result], ours, wanted)))
@@ -133,8 +132,7 @@ class GatheredWeights(Primitive):
         line = (width + 2 * left) * channels  # numbers in a line of a padded image, in such an image, in a patch
         whole, patch = (height + 2 * top) * line, rows * columns * channels
         patches = count * high * wide
-        layouts = [self.layout(sizes, strides(sizes, shape.channels_last)) for sizes in (shape.images, shape.maps)]
-        images, maps, weights = *layouts, self.layout(shape.weights, strides(shape.weights, last=False))
+        images, weights, maps = (self.layout(sizes, strides(sizes, last=False)) for sizes in shape[:3])
         self.ours = [self.memory(layout) for layout in (images, weights, maps)]
 
         self.padded = bytearray(4 * count * whole + ALIGNMENT)  # not in the workspace: the rim is 0 and stays so
