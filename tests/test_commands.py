@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import importlib
 import json
 import re
 import shlex
@@ -19,11 +18,9 @@ from commands import publish, sample
 from common.files.weights import load_into, load_params
 from common.run import progress
 from common.run import words as last_words
-from common.run.commandline import Parser
-from common.run.families import builder, families, script
-from common.run.flags import flag_of, parse_flags
+from common.run.families import builder, script
+from common.run.flags import parse_flags
 from common.run.runs import load_game, load_losses
-from common.settings import settings_of
 from tests.conftest import ROOT, call, check_refused, make_gan, train, users_environment
 from tests.runs import TOY
 
@@ -177,41 +174,6 @@ def test_the_loop_is_no_command(tmp_path):
     done = call("-m", "common.train", "--help")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: this is the loop of all families, no command: python dcgan/train.py --help\n"
-
-
-@pytest.mark.parametrize("family", families())
-def test_help_explains_every_flag(capsys, family):
-    with pytest.raises(SystemExit) as ended:
-        parse_flags(family, builder(family), ["--help"])
-    said = capsys.readouterr()
-    assert (ended.value.code, said.err) == (0, "")
-    for flag in ("--epochs", "--batch-size", "--dataset", "--data-dir", "--output-dir", "--seed", "--max-steps",
-                 "--sample-every", "--device", "--threads"):  # fmt: skip
-        assert flag in said.out
-    settings = settings_of(builder(family))
-    assert "learning_rate" in {setting.name for setting in settings}
-    assert all(flag_of(setting.name) in said.out for setting in settings)
-
-
-COMMANDS = [f"{path.parent.name}.{path.stem}" for folder in ("commands", "docs", "assignment")
-            for path in sorted((ROOT / folder).glob("*.py")) if "Parser(" in path.read_text()]  # fmt: skip
-
-
-@pytest.mark.parametrize("name", [*COMMANDS, *families()])
-def test_help_says_what_each_flag_does_and_its_default(monkeypatch, name):
-    parsers = []
-    monkeypatch.setattr(Parser, "parse_args", lambda self, arguments: parsers.append(self) or sys.exit())
-    with pytest.raises(SystemExit):
-        parse_flags(name, builder(name), []) if name in families() else importlib.import_module(name).main([])
-    (parser,) = parsers
-    shown = " ".join(parser.format_help().split())
-    for action in parser._actions:
-        said = parser._get_formatter()._expand_help(action)
-        assert len(said) > 4, action.dest
-        assert said.split(" (default")[0] in shown
-        if type(action.default) in (int, float, str) and action.default != "==SUPPRESS==":
-            assert said.endswith(f" (default: {action.default})") == (action.default != ""), action.dest
-        assert not re.search(r"default: ?(\)|\[|\{)", said), said
 
 
 @pytest.mark.parametrize(
