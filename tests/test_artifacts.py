@@ -198,8 +198,3 @@ def test_logs(tmp_path):
     reader = LogReader(file_path=str(tmp_path / "vdlrecords.run.log"))
     assert set(reader.get_tags()["scalar"]) == {"loss/D", "score/real"}
     assert [point.id for point in reader.get_data("scalar", "loss/D")] == [0, 20, 40]
-
-
-@pytest.mark.parametrize(("name", "tag"), [("loss_d", "loss/D"), ("loss_g", "loss/G"), ("score_real", "score/real")])
-def test_tags(name, tag):
-    assert artifacts.tag(name) == tag

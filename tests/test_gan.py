@@ -211,9 +211,3 @@ def test_linear_decay_is_a_function_of_the_epoch_alone(start):
     flags = parse_flags("dcgan", builder("dcgan"), ["--linear-decay", "--epochs", "4", "--batch-size", "2"])
     rates = [float(values["rate"]) for *_, values in training_steps(gan, dataset, flags, start)]
     assert rates == pytest.approx(np.repeat([2e-4, 1.5e-4, 1e-4, 0.5e-4], 2)[start:])
-
-
-def test_latent_repeats(gan):
-    first, second = (gan.latent(np.random.default_rng(5), 4) for _ in range(2))
-    assert first.shape == (4, 100, 1, 1)
-    assert (first == second).all()

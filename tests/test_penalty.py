@@ -9,8 +9,7 @@ from common.penalty import lazily, normalised, pooled, steepness
 from common.rng import LATENT, random_numbers
 from common.run.families import builder, families
 from common.settings import settings_of
-from tests.conftest import batch_of, make_gan, real, train
-from tests.runs import TOY
+from tests.conftest import batch_of, make_gan, real
 
 import numpy as np
 import paddle
@@ -167,19 +166,6 @@ def test_it_flattens_d_and_costs_nothing_where_it_is_off(family):
     other = other(penalty=5.0)
     assert one.update(batch_of(1))["loss_g"].item() == other.update(batch_of(1))["loss_g"].item()
     assert one.update(batch_of(4))["loss_g"].item() != other.update(batch_of(4))["loss_g"].item()
-
-
-def test_resumed_with_another_penalty_it_is_refused(tmp_path, say):
-    flags = [*TOY, "--max-steps", 6, "--output-dir", tmp_path, "--penalty", 0.5]
-    assert train("toy", *flags) == 0
-    for more, words in (
-        (["--penalty", 1], "--penalty was 0.5 and is now 1"),
-        (["--penalty-every", 2], "--penalty-every"),
-    ):
-        said = say(train, "toy", *flags, "--max-steps", 9, "--resume", *more)
-        assert said.status == 2
-        assert words in said.err
-    assert train("toy", *flags, "--max-steps", 9, "--resume") == 0
 
 
 def test_the_average_forgets_as_slowly_as_the_flag_says():
