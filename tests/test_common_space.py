@@ -79,8 +79,7 @@ def test_each_constraint_is_nothing_where_it_holds(constraint):
     assert float(game.constrain((x, y), (x, y), (y, x))) == pytest.approx(chance, rel=1e-4)
 
 
-@pytest.mark.parametrize("likeness", ["l1", "perceptual"])
-@pytest.mark.parametrize("constraint", CONSTRAINTS)
+@pytest.mark.parametrize(("constraint", "likeness"), [*((name, "l1") for name in CONSTRAINTS), ("cycle", "perceptual")])
 def test_the_common_spaces_losses_are_those_of_the_page(constraint, likeness):
     games = []
     for _ in range(2):
