@@ -94,8 +94,8 @@ def measured(folder: Path, row: Row, batch_size: int) -> dict:
             other.wait()
 
 
-def busy_cores(seconds: float = 1.0) -> float:
-    """How many cores other programs keep busy while this one sleeps; 0 where that is not known."""
+def busy_cores() -> float:
+    """How many cores other programs keep busy while this one sleeps a second; 0 where that is not known."""
 
     def idle() -> float:
         fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
@@ -103,8 +103,8 @@ def busy_cores(seconds: float = 1.0) -> float:
 
     try:
         before = idle()
-        time.sleep(seconds)
-        return max(0.0, (os.cpu_count() or 1) - (idle() - before) / seconds)
+        time.sleep(1)
+        return max(0.0, (os.cpu_count() or 1) - (idle() - before))
     except OSError:  # not Linux
         return 0.0
 

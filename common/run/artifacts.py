@@ -100,7 +100,7 @@ def read_grid(path: Path) -> Image.Image:
         raise UserError(f"{path}: a grid that cannot be read ({' '.join(str(error).split())}); remove it") from error
 
 
-def save_gif(samples: Path, path: Path, milliseconds: int = 120) -> bool:
+def save_gif(samples: Path, path: Path) -> bool:
     """Join the grids in `samples` to a GIF: at most 60 frames, evenly spread, the last one held for two seconds.
 
     Returns:
@@ -110,15 +110,15 @@ def save_gif(samples: Path, path: Path, milliseconds: int = 120) -> bool:
     if not grids:
         return False
     chosen = np.unique(np.linspace(0, len(grids) - 1, min(len(grids), GIF_FRAMES)).round().astype(int))
-    save_film(path, [read_grid(grids[index]) for index in chosen], milliseconds)
+    save_film(path, [read_grid(grids[index]) for index in chosen])
     return True
 
 
-def save_film(path: Path, pictures: list[Image.Image], milliseconds: int = 120) -> None:
+def save_film(path: Path, pictures: list[Image.Image]) -> None:
     """Write pictures as a GIF, atomically, the last one held for two seconds."""
     # 16 greys: a quarter of the size and no visible loss; colour needs more.
     frames = [one.quantize(128) if one.mode == "RGB" else one.convert("L").quantize(16) for one in pictures]
-    write_gif(path, frames, [milliseconds] * (len(frames) - 1) + [2000])
+    write_gif(path, frames, [120] * (len(frames) - 1) + [2000])
 
 
 def write_gif(path: Path, frames: list[Image.Image], durations: list[int]) -> None:

@@ -53,16 +53,15 @@ def critic_layers(in_channels: int = 1, size: int = 32) -> nn.Sequential:
     )
 
 
-def patches(layers: int, channels: int, width: int = 32) -> nn.Sequential:
+def patches(layers: int, channels: int) -> nn.Sequential:
     """PatchGAN (Isola et al. 2016, arXiv 1611.07004, section 3.2.2): pictures to a map of scores, one for each patch.
 
     Args:
         layers: those of stride 2; two of stride 1 follow. 1, 2 and 3 see 16, 34 and 70 pixels. No norm: over the
             picture it would let each verdict see all of it.
-        channels: of the pictures.
-        width: channels after the first layer.
+        channels: of the pictures; 32 after the first layer.
     """
-    widths = [channels, *(width * 2**i for i in range(layers + 1))]
+    widths = [channels, *(32 * 2**i for i in range(layers + 1))]
     strides = [2] * layers + [1]
     body = [
         layer
