@@ -191,15 +191,6 @@ def test_a_family_that_is_half_written_is_not(tmp_path, capsys, monkeypatch):
     assert "take python lsgan" in capsys.readouterr().err
 
 
-def test_an_unknown_data_set_names_those_that_exist(tmp_path, capsys):
-    with pytest.raises(SystemExit) as ended:
-        train.run("dcgan", families.builder("dcgan"), arguments(tmp_path, "--dataset", "cifar"))
-    assert ended.value.code == BAD_INPUT
-    said = capsys.readouterr().err
-    assert all(name in said for name in data.DATASETS)
-    assert said.count("\n") == 1
-
-
 # Training in colour.
 
 

@@ -38,13 +38,6 @@ def test_what_few_need_is_asked_for_where_it_is_needed(monkeypatch):
         metrics.psnr(*np.zeros((2, 1, 1, 16, 16), np.float32))
 
 
-def test_a_command_imports_neither_visualdl_nor_scikit_image():
-    code = (
-        "import sys, dcgan.train, commands.sample, commands.evaluate; print({'visualdl', 'skimage'} & {*sys.modules})"
-    )
-    assert call("-c", code).stdout == "set()\n"
-
-
 @pytest.mark.parametrize("version", [(3, 6, 9, "final", 0), (3, 7, 4, "final", 0), (3, 8, 20, "final", 0)])
 def test_an_old_python_is_told_the_way_out(monkeypatch, version):
     monkeypatch.setattr(sys, "version_info", version)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-from pathlib import Path
 
 from assignment.student import CODE
 from assignment.unpack import Refused, submission, text
@@ -100,10 +99,3 @@ def test_a_zip_with_a_password(tmp_path):
 def test_texts_of_any_editor():
     for encoding in ("utf-8", "utf-8-sig", "gbk", "gb18030"):
         assert text("判别器 ½".replace("½", "").encode(encoding)) == "判别器 "
-
-
-def test_the_right_one_is_read_whole(tmp_path):
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        for name, content in FILES.items():
-            archive.writestr(name, content)
-    assert submission(Path(tmp_path / "a.zip")) == FILES
