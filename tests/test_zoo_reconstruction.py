@@ -84,7 +84,7 @@ def test_an_autoencoders_code_is_exact_and_a_variational_ones_is_drawn():
 def test_losses_of_vae_gan_by_hand():
     """D's, from the scores of a twin that has not moved: a coin has 2 log 2, however many kinds of fakes there are."""
     paddle.seed(0)
-    game = VAEGAN(penalty=0.0)
+    game = VAEGAN(gamma=2e-3, penalty=0.0)
     paddle.seed(0)
     twin = VAEGAN()
     batch, again = batch_of(0), batch_of(0)
@@ -100,7 +100,7 @@ def test_losses_of_vae_gan_by_hand():
     code, kl = twin.encode(again.images, noise)
     wrong = error(twin.look(twin.decode(code, drawn)[0])[0], twin.look(again.images)[0])
     assert float(values["loss_e"]) == pytest.approx(float(kl + 0.08 * wrong), rel=1e-4)
-    expected = 1e-3 * wrong + (softplus(-copied).mean() + softplus(-made).mean()) / 2
+    expected = 2e-3 * wrong + (softplus(-copied).mean() + softplus(-made).mean()) / 2
     assert float(values["loss_g"]) == pytest.approx(float(expected), rel=1e-4)
 
 
@@ -115,17 +115,6 @@ def test_losses_without_d_by_hand(model):
     wrong = float(error(twin.generator(code), again.images))
     assert float(kl) == 0 if model == "ae" else float(kl) > 0
     assert float(values["loss_a"]) == pytest.approx(wrong + float(kl), rel=1e-4)
-
-
-def test_gamma_weighs_the_reconstruction_against_the_verdict():
-    found = {}
-    for gamma in (0.0, 1e-3, 2e-3):
-        paddle.seed(0)
-        values = VAEGAN(gamma=gamma).update(batch_of(0))
-        found[gamma] = {name: float(value) for name, value in values.items()}
-    assert found[1e-3]["wrong"] == pytest.approx(found[0.0]["wrong"], rel=1e-4)
-    for gamma, values in found.items():
-        assert values["loss_g"] - found[0.0]["loss_g"] == pytest.approx(gamma * values["wrong"], rel=1e-3)
 
 
 def test_d_shows_its_middle_layer():
