@@ -45,8 +45,6 @@ from common.run.words import in_the_repository, typed
 
 import numpy as np
 
-SMOOTHING = 0.95  # of the curves, as `commands.compare` has it
-
 
 @command
 def main(arguments: list[str] | None = None) -> int:
@@ -134,7 +132,7 @@ def picture(runs: dict[str, Path], configs: dict[str, dict]) -> bytes:
         last = grids[-1] if grids else None
         drawn.append(compare.Run(name, name, load_losses(folder), last, load_metrics(folder), scores))
     buffer = io.BytesIO()
-    compare.draw_runs(drawn, SMOOTHING).savefig(buffer, format="png", dpi=110)
+    compare.draw_runs(drawn).savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()
 
 

@@ -21,6 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 SHORTEST = 20  # curves shorter than this are shown as they are
+SMOOTHING = 0.95  # weight of the past in the bold curves
 # The players' colours, those of docs/watch.html and docs/play.html, in which G's images have G's; and what comes after.
 D_COLOUR, G_COLOUR, REAL_COLOUR = "#1864ab", "#23772f", "#7c8794"
 PLAYERS = {"loss_d": D_COLOUR, "loss_g": G_COLOUR, "score_real": REAL_COLOUR, "score_fake": G_COLOUR}
@@ -52,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--smoothing",
         type=number_between(0, 1),
-        default=0.95,
+        default=SMOOTHING,
         help="weight of the past in the bold curves, as in VisualDL; 0 shows the raw ones",
     )
     flags = parser.parse_args(arguments)
@@ -85,7 +86,7 @@ def smooth(values: np.ndarray, weight: float) -> np.ndarray:
     return np.array([*average][1:]) / (1 - weight ** np.arange(1, len(values) + 1))
 
 
-def draw_runs(runs: list[Run], smoothing: float) -> Figure:
+def draw_runs(runs: list[Run], smoothing: float = SMOOTHING) -> Figure:
     """The picture, a column for each run below its name: losses, D's scores, the last grid; then the metrics."""
     with lettered({run.label for run in runs}.union(*(run.losses for run in runs))) as shown:
         named = ({shown[name]: values for name, values in run.losses.items()} for run in runs)

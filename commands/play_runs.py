@@ -106,7 +106,7 @@ class Runs:
         for name, folder in ((name, self.find(name)) for name in names):
             with contextlib.suppress(UserError):  # one that has not begun, or is damaged: the others are shown
                 runs += [load_run(folder, name)] if (folder / "losses.csv").exists() else []
-        return draw_runs(runs, 0.95) if runs else None
+        return draw_runs(runs) if runs else None
 
     def nearest(self, name: str, picture: np.ndarray) -> np.ndarray:
         """The training images nearest to `picture [C, H, W]`, pixel by pixel: `[8, C, H, W]` in [-1, 1]."""
