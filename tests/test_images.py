@@ -13,15 +13,30 @@ from common.data import as_float
 from common.errors import BAD_INPUT, DONE, UserError
 from common.files import finding, idx
 from common.game import Batch
+from common.gan import GAN
+from common.init import weights_init
+from common.layers import Generator, score_layers
 from common.run import artifacts, families
-from tests import colour_toy
 
 import numpy as np
 import paddle
 import pytest
+from paddle import nn
 from PIL import Image, ImageSequence
 
 RNG = np.random.default_rng(0)
+
+
+class ColourGAN(GAN):
+    """LSGAN's game, three channels."""
+
+    image = (3, 32, 32)
+
+
+def build_in_colour(**settings: float) -> ColourGAN:
+    """A family that takes no other channels."""
+    generator, discriminator = Generator(out_channels=3), nn.Sequential(*score_layers(in_channels=3))
+    return ColourGAN(generator.apply(weights_init), discriminator.apply(weights_init), nn.MSELoss(), **settings)
 
 
 @pytest.fixture(autouse=True)
@@ -175,7 +190,7 @@ def test_what_does_not_fit_is_refused_in_one_line(tmp_path, capsys, flags, words
 
 def test_a_family_that_takes_it_is_named(tmp_path, capsys):
     given = arguments(tmp_path / "run", "--dataset", "digits")
-    assert train.run("colour_toy", colour_toy.build, given) == BAD_INPUT
+    assert train.run("colour_toy", build_in_colour, given) == BAD_INPUT
     assert "its images have 1 channel, COLOUR-TOY draws images of 3; take python dcgan" in capsys.readouterr().err
 
 
@@ -187,7 +202,7 @@ def test_a_family_that_is_half_written_is_not(tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(train, "builder", builder)
     given = arguments(tmp_path / "run", "--dataset", "digits")
-    assert train.run("colour_toy", colour_toy.build, given) == BAD_INPUT
+    assert train.run("colour_toy", build_in_colour, given) == BAD_INPUT
     assert "take python lsgan" in capsys.readouterr().err
 
 
@@ -199,7 +214,7 @@ def test_a_folder_in_colour_trains_resumes_and_draws_in_colour(tmp_path, picture
         paddle.seed(0)
         flags = ["--dataset", "folder", "--data-dir", str(pictures), "--max-steps", str(steps), *more]
         with paddle.utils.unique_name.guard():
-            return train.run("dcgan", colour_toy.build, arguments(out, *flags))  # a name that commands look up
+            return train.run("dcgan", build_in_colour, arguments(out, *flags))  # a name that commands look up
 
     assert run(tmp_path / "whole", 4) == DONE
     assert run(tmp_path / "parts", 2) == DONE
@@ -218,7 +233,7 @@ def test_a_folder_in_colour_trains_resumes_and_draws_in_colour(tmp_path, picture
 
     from commands import sample  # the command
 
-    monkeypatch.setattr("common.run.runs.builder", lambda family: colour_toy.build)
+    monkeypatch.setattr("common.run.runs.builder", lambda family: build_in_colour)
     given = [
         str(tmp_path / "whole"),
         "--count",
