@@ -80,6 +80,9 @@ setup: $(MADE)
 setup-test: setup
 	@"$(PYTHON)" commands/install.py tests/requirements.txt
 
+# An environment whose making fails, as Debian's does where python3-venv is not there, is made anew the next time.
+.DELETE_ON_ERROR:
+
 .venv/bin/python:
 	@"$(BASE_PYTHON)" commands/install.py --check
 	"$(BASE_PYTHON)" -m venv .venv

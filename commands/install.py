@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> str:
     elif shutil.which("uv"):
         installer = ["uv", "pip", "install", "-q", "--python", sys.executable]
     else:
-        return f"{sys.executable} has no pip to install {names} with; python -m ensurepip brings it"
+        return f"{sys.executable} has no pip to install {names} with; {sys.executable} -m ensurepip brings it"
     print("installing", names, flush=True)
     with tempfile.TemporaryDirectory() as folder:
         if target:

@@ -60,7 +60,8 @@ def test_pip_is_asked_for_what_is_missing_alone(here, monkeypatch, capsys):
     assert install.main([]) == ""
     assert here.asked[1] == ["uv", "pip", "install", "-q", "--python", sys.executable, *wanted]
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    assert install.main([]).startswith(f"{sys.executable} has no pip to install filelock, tqdm with; ")
+    way_out = f"{sys.executable} -m ensurepip brings it"  # Debian's own python3 refuses it
+    assert install.main([]) == f"{sys.executable} has no pip to install filelock, tqdm with; {way_out}"
 
 
 def test_a_version_that_is_not_wanted_is_missing(here, tmp_path):
@@ -203,6 +204,18 @@ def test_an_environment_that_was_removed_is_not_used(make, monkeypatch):
     monkeypatch.setenv("VIRTUAL_ENV", "/nowhere")
     made, board = make("-n", "board", "BASE_PYTHON=env/bin/python")
     assert (made, board) == ('"env/bin/python" -m venv .venv', '".venv/bin/python" -m commands.board')
+
+
+@needs_make
+def test_an_environment_that_was_not_made_whole_is_made_anew(make, monkeypatch, tmp_path):
+    """As Debian's Python leaves it, without pip, where its package python3-venv is not there."""
+    monkeypatch.setenv("VIRTUAL_ENV", "/nowhere")
+    base, wanted = tmp_path / "python3", f'"{tmp_path / "python3"}" -m venv .venv'
+    base.write_text('#!/bin/sh\n[ "$2" != venv ] || { mkdir -p .venv/bin && touch .venv/bin/python; exit 1; }\n')
+    base.chmod(0o755)
+    asked = ["make", "-s", "setup", f"BASE_PYTHON={base}"]
+    assert subprocess.run(asked, cwd=tmp_path / "with space", capture_output=True, check=False).returncode == 2
+    assert make("-n", "setup", f"BASE_PYTHON={base}") == [wanted]
 
 
 @needs_make
