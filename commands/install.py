@@ -53,6 +53,8 @@ def main(arguments: list[str]) -> str:
     names = ", ".join(map(name_of, missing))
     if importlib.util.find_spec("pip"):
         installer = [sys.executable, "-m", "pip", "install", "-q"]
+        if target or sys.prefix != sys.base_prefix:  # `user = true` in pip's settings is an error there
+            installer.append("--no-user")
     elif shutil.which("uv"):
         installer = ["uv", "pip", "install", "-q", "--python", sys.executable]
     else:

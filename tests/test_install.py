@@ -36,6 +36,7 @@ def here(monkeypatch):
         asked.append(command)
         return SimpleNamespace(returncode=0)
 
+    monkeypatch.setattr(sys, "prefix", sys.base_prefix)  # no virtual environment, unless a test says so
     monkeypatch.setattr(install, "version", version)
     monkeypatch.setattr(importlib.util, "find_spec", find_spec)
     monkeypatch.setattr(subprocess, "run", spied)
@@ -62,6 +63,16 @@ def test_pip_is_asked_for_what_is_missing_alone(here, monkeypatch, capsys):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     way_out = f"{sys.executable} -m ensurepip brings it"  # Debian's own python3 refuses it
     assert install.main([]) == f"{sys.executable} has no pip to install filelock, tqdm with; {way_out}"
+
+
+@pytest.mark.parametrize("arguments", [[], ["--target", "FOLDER"]])
+def test_pip_installs_into_an_environment_whatever_its_settings_say(here, monkeypatch, tmp_path, arguments):
+    """With `user = true` in them pip ended there with an error, and so did make."""
+    here.lacking.add("tqdm")
+    if not arguments:
+        monkeypatch.setattr(sys, "prefix", str(tmp_path / ".venv"))
+    assert install.main([argument.replace("FOLDER", str(tmp_path)) for argument in arguments]) == ""
+    assert here.asked[0][:6] == [sys.executable, "-m", "pip", "install", "-q", "--no-user"]
 
 
 def test_a_version_that_is_not_wanted_is_missing(here, tmp_path):
