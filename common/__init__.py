@@ -36,24 +36,42 @@ def interrupted(number, frame):
         os._exit(130)
 
 
+def taken_for_a_library(trace):
+    """A file beside this repository's folders, such as a student's random.py, that an exception while a program still
+    imports goes back to, since Python took it for a library's; "" for none."""
+    root = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+    files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+    while trace:
+        files.add(trace.tb_frame.f_code.co_filename)
+        trace = trace.tb_next
+    own = {os.path.basename(file) for file in files if file and os.path.dirname(os.path.realpath(file)) == root}
+    libraries = set(getattr(sys, "stdlib_module_names", ())) | set(PACKAGES)  # of Python's own from 3.10 on
+    taken = sorted(name for name in own if os.path.splitext(name)[0] in libraries)
+    return os.path.join(root, taken[0]) if taken else ""
+
+
 def not_imported(kind, error, trace):
-    """An exception while a program still imports: a line, where a library of `PACKAGES` raised it while it loaded."""
-    seen = trace
+    """An exception while a program still imports: a line, where a library of `PACKAGES` raised it while it loaded, or
+    where a file has a library's name."""
+    taken, seen = taken_for_a_library(trace), trace
     while seen and seen.tb_frame.f_globals.get("__name__", "").partition(".")[0] not in PACKAGES:
         seen = seen.tb_next
-    if seen is None or seen.tb_frame.f_code.co_name != "<module>":  # our own fault, or a student's
+    if taken:
+        problem = _("{file} has the name of a Python library and takes its place; give it another name", file=taken)
+    elif seen is None or seen.tb_frame.f_code.co_name != "<module>":  # our own fault, or a student's
         sys.__excepthook__(kind, error, trace)
         return
-    library = seen.tb_frame.f_globals["__name__"].partition(".")[0]
-    begins = {"matplotlib": "MPL", "paddle": "FLAGS_"}.get(library, library.upper() + "_")
-    problem = _(
-        '{library} cannot be imported ({error}); {python} -c "import {library}" says where. Is a variable of the '
-        "environment wrong ({variables})? Else make the environment anew: rm -r .venv, then make setup",
-        library=library,
-        python=sys.executable,
-        error="{}: {}".format(kind.__name__, " ".join(str(error).split())),
-        variables=", ".join(sorted(name for name in os.environ if name.startswith(begins))) or begins + "…",
-    )
+    else:
+        library = seen.tb_frame.f_globals["__name__"].partition(".")[0]
+        begins = {"matplotlib": "MPL", "paddle": "FLAGS_"}.get(library, library.upper() + "_")
+        problem = _(
+            '{library} cannot be imported ({error}); {python} -c "import {library}" says where. Is a variable of the '
+            "environment wrong ({variables})? Else make the environment anew: rm -r .venv, then make setup",
+            library=library,
+            python=sys.executable,
+            error="{}: {}".format(kind.__name__, " ".join(str(error).split())),
+            variables=", ".join(sorted(name for name in os.environ if name.startswith(begins))) or begins + "…",
+        )
     sys.stderr.write(_("error: {problem}", problem=problem) + "\n")
     sys.stderr.flush()
     os._exit(2)

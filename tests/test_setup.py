@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import common
 from common.errors import UserError
@@ -93,6 +95,22 @@ def test_what_our_own_code_does_wrong_with_a_library_shows_where(capsys):
         np.stack([])
     common.not_imported(raised.type, raised.value, raised.tb)
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_a_file_with_the_name_of_a_library_is_named(monkeypatch, capsys, tmp_path, loaded):
+    """As a student's own `paddle.py` or `random.py` beside our folders, which Python finds before the library."""
+    monkeypatch.setattr(common, "__file__", str(tmp_path / "common/__init__.py"))
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    file = tmp_path / "tqdm.py"
+    if loaded:  # it ran to its end, and what is asked of it is not there
+        monkeypatch.setitem(sys.modules, "tqdm", SimpleNamespace(__file__=str(file)))
+    with pytest.raises(ImportError) as raised:
+        exec(compile("raise ImportError", str(tmp_path / "mine.py" if loaded else file), "exec"))
+    with pytest.raises(SystemExit, match="2"):
+        common.not_imported(raised.type, raised.value, raised.tb)
+    problem = "has the name of a Python library and takes its place; give it another name"
+    assert capsys.readouterr().err == f"error: {file} {problem}\n"
 
 
 @pytest.mark.parametrize("command", ["dcgan/train.py", "zoo/cgan.py", "-m commands.sample"])
