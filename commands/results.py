@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import hashlib
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -281,7 +282,10 @@ def write_report(results: dict, out: Path) -> None:
 
 
 def commit() -> str:
-    """What is checked out here; empty in a folder that is no checkout."""
+    """What is checked out here; empty in a folder that is no checkout, perhaps below one of another repository, and
+    where there is no git."""
+    if not (ROOT / ".git").exists() or not shutil.which("git"):
+        return ""
     called = ["git", "-C", ROOT, "rev-parse", "HEAD"]
     return subprocess.run(called, capture_output=True, text=True, check=False).stdout.strip()
 

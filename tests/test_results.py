@@ -385,6 +385,15 @@ def test_runs_that_ended_within_their_first_epoch_are_reported_without_curves(tm
     assert [path.name for path in tmp_path.iterdir()] == ["results.md"]
 
 
+def test_a_folder_that_is_no_checkout_has_no_commit(monkeypatch, tmp_path):
+    """As of Download ZIP: below another repository that one's commit was reported, without git nothing was trained."""
+    with monkeypatch.context() as patched:
+        patched.setattr(results, "ROOT", ROOT / "docs")
+        assert results.commit() == ""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert results.commit() == ""
+
+
 def test_the_committed_report_is_made_of_the_committed_json(tmp_path, say):
     again = say(results.main, "--report-only", "--out", shutil.copytree(ROOT / "docs", tmp_path / "docs"))
     assert (again.status, again.err) == (0, "")
