@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import struct
 import time
@@ -16,7 +17,7 @@ from common.errors import UserError
 from common.files import folder as folders
 from common.files import pictures
 from common.files.atomic import part_of
-from common.files.folder import read_folder
+from common.files.folder import read_all, read_folder
 from common.files.pictures import read_picture
 from tests.conftest import check_refused, train
 from tests.runs import TOY
@@ -356,6 +357,26 @@ def test_without_memory_no_picture_is_called_damaged(mine, tmp_path, monkeypatch
     reader.write_text("import os; os.kill(os.getpid(), 9)")
     monkeypatch.setattr(pictures, "__file__", str(reader))
     refused(mine, "not enough memory to open it")
+
+
+def test_what_python_prints_whenever_it_starts_is_no_pixels(mine, tmp_path, monkeypatch):
+    """By a sitecustomize.py, or, of a library that is not there, by $LD_PRELOAD."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/sitecustomize.py").write_text("import sys; print('hello'); print('ld.so', file=sys.stderr)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    images, names, _ = read_folder(mine, 3, 32)
+    assert all(np.array_equal(image, read_picture(mine / name, 3, 32)) for image, name in zip(images, names))
+    (mine / "a.png").write_bytes(b"my cats")
+    with pytest.raises(UserError, match=f"^{re.escape(str(mine / 'a.png'))}: no picture"):
+        read_folder(mine, 3, 32)
+
+
+def test_a_reader_that_ends_at_once_is_said(tmp_path, monkeypatch):
+    """Before it has read the paths, which are more than a pipe holds."""
+    (tmp_path / "reader.py").touch()
+    monkeypatch.setattr(pictures, "__file__", str(tmp_path / "reader.py"))
+    with pytest.raises(UserError, match="x: cannot be decoded"):
+        read_all(500 * [300 * "x"], np.empty((500, 1, 2, 2), np.uint8), (1, 2, "white", 0))
 
 
 def test_sizes_are_said(tmp_path, mine):

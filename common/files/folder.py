@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from common.errors import BAD_INPUT, UserError
+from common.errors import UserError
 from common.files import locks, pictures
 from common.files.atomic import cache_folder, keep, part_of, remove_parts
 from common.files.pictures import FORMATS
@@ -204,18 +204,21 @@ def read_all(paths: list[str], images: np.ndarray, how: tuple[object, ...]) -> N
 
         def read(start: int, stop: int) -> None:
             program, pipe = [sys.executable, pictures.__file__, *map(str, how)], subprocess.PIPE
-            with subprocess.Popen(program, stdin=pipe, stdout=pipe, stderr=pipe) as reader:
+            with subprocess.Popen(program, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL) as reader:
                 started.append(reader)
-                reader.stdin.write(b"\0".join(map(os.fsencode, paths[start:stop])))
-                reader.stdin.close()
+                with contextlib.suppress(BrokenPipeError), reader.stdin:  # it has ended already: below that is said
+                    reader.stdin.write(b"\0".join(map(os.fsencode, paths[start:stop])))
+                while (line := reader.stdout.readline()) and not line.endswith(pictures.BEGINS):
+                    pass  # what Python was told to print whenever it starts, by a sitecustomize.py
                 for index in range(start, stop):
-                    if reader.stdout.readinto(images[index].reshape(-1)) < images[index].size:
-                        said = reader.stderr.read().decode("utf-8", "surrogateescape")
+                    kind, pixels = reader.stdout.read(1), images[index].reshape(-1)
+                    if kind == pictures.BAD:
+                        said = reader.stdout.read().partition(pictures.BAD)[0]
+                        raise UserError(said.decode("utf-8", "surrogateescape"))
+                    if not kind or reader.stdout.readinto(pixels) < pixels.size:  # a decoder's crash ends that process
                         if reader.wait() == KILLED:
                             raise pictures.no_memory(paths[index])
-                        if reader.wait() != BAD_INPUT:  # a decoder's crash ends that process, not this one
-                            said = f"{paths[index]}: cannot be decoded; {pictures.NOT_WANTED}"
-                        raise UserError(said)
+                        raise UserError(f"{paths[index]}: cannot be decoded; {pictures.NOT_WANTED}")
                     bar.update()
 
         with ThreadPoolExecutor(count) as pool:

@@ -34,6 +34,7 @@ TURNS = {  # how to turn the others
 }
 # Of a PNG's texts and colour profile, which nobody reads here: PIL refuses a picture with more than 1 MB of either.
 PngImagePlugin.MAX_TEXT_CHUNK = 64 * 2**20
+BEGINS, GOOD, BAD = b"\0\n", b"\1", b"\0"  # what this program writes first, before each picture, around what is wrong
 BRIGHTEST = 2.0  # that a picture of floats from 0 to 1 is, but for highlights
 
 
@@ -128,18 +129,20 @@ def no_memory(path: Path | str) -> UserError:
 def main() -> int:
     """Write the pixels of the pictures named on stdin to stdout, one after the other; returns the exit status.
 
-    Arguments: those of `read_picture`. On stdin the paths, a zero byte between two. On stderr the first bad one.
+    Arguments: those of `read_picture`. On stdin the paths, a zero byte between two. The first bad one ends it.
     """
     channels, size, background, pad = sys.argv[1:]
-    how = (int(channels), int(size), background, pad == "1")
+    how, out = (int(channels), int(size), background, pad == "1"), sys.stdout.buffer
+    sys.stdout.flush()
+    out.write(BEGINS)
     for path in sys.stdin.buffer.read().split(b"\0"):
         try:
             pixels = read_picture(Path(os.fsdecode(path)), *how)
         except UserError as error:
-            sys.stderr.buffer.write(str(error).encode("utf-8", "surrogateescape"))  # whatever the screen writes in
+            out.write(BAD + str(error).encode("utf-8", "surrogateescape") + BAD)  # whatever the screen writes in
             return BAD_INPUT
-        sys.stdout.buffer.write(pixels.tobytes())
-        sys.stdout.buffer.flush()
+        out.write(GOOD + pixels.tobytes())
+        out.flush()
     return DONE
 
 
