@@ -27,7 +27,8 @@ assert NUMBER and NAME, "Fill in NUMBER and NAME above. 请先填写学号和姓
 def run(*command):
     """A command of the repository: shows what it prints, returns its exit status."""
     started = [sys.executable, "-u", *map(str, command)]
-    process = subprocess.Popen(started, cwd=root, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    read = {"encoding": "utf-8", "errors": "replace"}  # what it prints, whatever this system writes in
+    process = subprocess.Popen(started, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **read)
     try:
         for line in process.stdout:
             print(line, end="")

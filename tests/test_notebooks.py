@@ -11,6 +11,7 @@ import zipfile
 from base64 import b64encode
 from pathlib import Path
 
+from assignment.notebook import WHO
 from tests.conftest import ROOT
 
 import nbformat
@@ -102,6 +103,18 @@ def on_aistudio(home: Path, *parts: str) -> dict:
         if any(part in cell.source for part in parts):
             exec(cell.source.replace('"/home/aistudio"', repr(str(home))), names)
     return names
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_what_a_command_prints_is_read_whatever_the_system_writes_in(first, tmp_path):
+    """UTF-8, which Python took for GBK on a Chinese Windows: the first Chinese line ended the notebook."""
+    sources = [cell.source for cell in code_cells(nbformat.read(NOTEBOOKS[0], as_version=4))] if first else [WHO]
+    (run,) = re.findall(r"^def run\(.*?(?=^\S)", "\n".join(sources), re.MULTILINE | re.DOTALL)
+    called = "run('-X', 'utf8', '-c', 'print(chr(0x8BAD) + chr(0x7EC3))')"
+    (tmp_path / "cell.py").write_text(f"import subprocess, sys\nroot = None\n{run}\n{called}", encoding="utf-8")
+    ascii_only = {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run([sys.executable, tmp_path / "cell.py"], capture_output=True, env={**os.environ, **ascii_only})
+    assert (done.stdout.decode().strip(), done.stderr) == ("训练", b"")
 
 
 @pytest.mark.parametrize("inside", ["", "dcgan-lsgan-main/"])
