@@ -1,6 +1,6 @@
 # The Python used: an environment that is active and still there, else a Python that has Paddle already (AI Studio),
 # else .venv, which is made here. A Paddle that is there stays: a CPU build installed over it would cost the user the
-# GPU.
+# GPU. What is asked says 1 at its end: a library of $LD_PRELOAD that is not there, or a sitecustomize.py, speaks before.
 
 BASE_PYTHON ?= python3
 ifdef VIRTUAL_ENV
@@ -8,7 +8,7 @@ ACTIVE := $(shell test -x "$(VIRTUAL_ENV)/bin/python" && echo 1)
 endif
 ifeq ($(ACTIVE),1)
 PYTHON := $(VIRTUAL_ENV)/bin/python
-else ifeq ($(shell "$(BASE_PYTHON)" -c 'from importlib.util import find_spec as f; print(f("paddle").origin and 1)' 2>&1),1)
+else ifeq ($(lastword $(shell "$(BASE_PYTHON)" -c 'from importlib.util import find_spec as f; print(f("paddle").origin and 1)' 2>&1)),1)
 PYTHON := $(BASE_PYTHON)
 else
 PYTHON := .venv/bin/python

@@ -230,5 +230,17 @@ def test_an_environment_that_was_not_made_whole_is_made_anew(make, monkeypatch, 
 
 
 @needs_make
+@pytest.mark.parametrize(("answers", "used"), [("1", True), ("ld.so: object 'x.so' ignored.\\n1", True), ("", False)])
+def test_a_python_that_has_paddle_is_used(make, monkeypatch, tmp_path, answers, used):
+    """Whatever it prints before it answers: another Paddle would be installed, for CPUs."""
+    monkeypatch.delenv("VIRTUAL_ENV")
+    base = tmp_path / "python3"
+    base.write_text(f'#!/bin/sh\nprintf "{answers}"\n')
+    base.chmod(0o755)
+    board = make("-n", "board", f"BASE_PYTHON={base}")[-1]
+    assert board == (f'"{base}" -m commands.board' if used else '".venv/bin/python" -m commands.board')
+
+
+@needs_make
 def test_make_help_says_how_to_go_on(make):
     assert any("make train ARGS=--resume" in line for line in make("help"))
