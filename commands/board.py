@@ -201,7 +201,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     local = loopback(f"[{flags.host}]" if ":" in flags.host else flags.host)
     api.LogReader, lib.get_embeddings_list, app.create_app = Runs, embeddings, answering(app.create_app, local)
-    sys.argv[1:] = ["--logdir", str(flags.folder), "--host", flags.host, "--port", str(flags.port)]
+    sys.argv[1:] = [f"--logdir={flags.folder}", "--host", flags.host, "--port", str(flags.port)]
     sys.argv += ["--language", flags.language, "--disable-telemetry"]
     os.environ["no_proxy"] = "*"  # VisualDL asks itself until it answers, then says where it is; a proxy finds it not
     app.main()

@@ -13,7 +13,7 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Callable
 
 from commands import board as board_command
 from common.run.board import Board, cut_back, record_type, records
@@ -28,6 +28,7 @@ import pytest
 import requests
 from PIL import Image
 from visualdl import LogReader, LogWriter
+from visualdl.server.args import parse_args
 
 LOG = "vdlrecords.run.log"
 MADE_NOW = ("best/dcgan", "cut", "dcgan", "dcgan/earlier-1")  # below: not by an earlier version
@@ -323,16 +324,32 @@ def test_a_folder_that_is_not_there_and_a_port_that_is_taken(tmp_path, say):
     check_refused(say(board_command.main, tmp_path, "--host", "bü..x"), "give another --host")
 
 
-def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(tmp_path, say, monkeypatch):
-    """VisualDL asked it again and again, and never said where its page is."""
-    asked, server = [], "http://127.0.0.1:8040"
-    for name, value in {"http_proxy": "http://127.0.0.1:9", "no_proxy": "example.org"}.items():
-        monkeypatch.setenv(name, value)
+@pytest.fixture
+def called(tmp_path, say, monkeypatch) -> Callable[[], object]:
+    """`called(look, *arguments)`: what `look` says where the command has prepared all and calls VisualDL."""
     for module, name in ((sys, "argv"), (board_command.api, "LogReader"), (board_command.lib, "get_embeddings_list")):
         monkeypatch.setattr(module, name, getattr(module, name))  # what the command puts others in place of
     monkeypatch.setattr(board_command.app, "create_app", None)
-    monkeypatch.setattr(board_command.app, "main", lambda: asked.append(requests.utils.get_environ_proxies(server)))
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    assert say(board_command.main, tmp_path, "--port", port).status == 0
-    assert asked == [{}]
+
+    def call(look: Callable[[], object], *arguments: object) -> object:
+        seen = []
+        monkeypatch.setattr(board_command.app, "main", lambda: seen.append(look()))
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+        assert say(board_command.main, "--port", port, *arguments).status == 0
+        return seen[0]
+
+    return call
+
+
+def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(tmp_path, called, monkeypatch):
+    """VisualDL asked it again and again, and never said where its page is."""
+    for name, value in {"http_proxy": "http://127.0.0.1:9", "no_proxy": "example.org"}.items():
+        monkeypatch.setenv(name, value)
+    assert called(lambda: requests.utils.get_environ_proxies("http://127.0.0.1:8040"), tmp_path) == {}
+
+
+def test_a_folder_whose_name_begins_with_a_dash_is_no_flag(tmp_path, called, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("-runs").mkdir()
+    assert called(lambda: parse_args()["logdir"], "--", "-runs") == ["-runs"]
