@@ -94,6 +94,7 @@ def test_a_run_that_goes_on_keeps_what_it_had(mine, tmp_path):
 
 
 def test_the_header_says_what_it_costs_and_what_was_chosen(mine, tmp_path, say):
+    load("folder", mine, (3, 32, 32))  # or another worker may be reading them, for which one would wait, and say so
     own = ["--dataset", "folder", "--data-dir", mine, "--eval-every", 0, "--output-dir", tmp_path / "run"]
     check_refused(say(train, "dcgan", *own, "--batch-size", 121), "there are 120; take at most 120")
     said = say(train, "dcgan", *SHORT, "--batch-size", 8, "--max-steps", 1, *own)
