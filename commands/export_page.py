@@ -106,8 +106,11 @@ def kept_as(layer: nn.Layer, precision: str) -> str:
 
 
 def scales(rows: np.ndarray) -> np.ndarray:
-    """What one step of an eight-bit weight is worth in each row, `[outputs, 1]`."""
-    largest = np.abs(rows).max(axis=1, keepdims=True).astype(np.float32)
+    """What one step of an eight-bit weight is worth in each column, `[1, inputs]`.
+
+    Not in each row: a label's weights are larger than those of the noise, and would make their steps coarser.
+    """
+    largest = np.abs(rows).max(axis=0, keepdims=True).astype(np.float32)
     return np.where(largest > 0, largest / 127, np.float32(1))
 
 
@@ -120,7 +123,7 @@ def rounded(rows: np.ndarray, precision: str) -> np.ndarray:
 
 
 def packed_rows(layer: nn.Layer, precision: str) -> dict[str, str]:
-    """A layer's weights for the page; those of eight bits with the `scales` of their rows."""
+    """A layer's weights for the page; those of eight bits with the `scales` of their columns."""
     weight, precision = rows(layer), kept_as(layer, precision)
     if precision == "int8":
         steps = np.rint(weight / scales(weight))

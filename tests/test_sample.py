@@ -143,7 +143,7 @@ def test_config_names_no_module_but_a_family(tmp_path, say, family):
 
 def test_the_pretrained_cgan_draws_the_digit_asked_for(tmp_path, say):
     for digit in (3, 7):
-        flags = ["--digit", digit, "--count", 100, "--npy", tmp_path / "a.npy"]
+        flags = ["--digit", digit, "--count", 500, "--npy", tmp_path / "a.npy"]
         assert say(sample.main, ROOT / "zoo/pretrained/cgan", *flags).status == 0
         read = classify(load_judge("mnist"), np.load(tmp_path / "a.npy")).classes
         assert (read == digit).mean() >= 0.97
