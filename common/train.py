@@ -20,11 +20,12 @@ from common.rng import LATENT, SHUFFLE, random_numbers
 from common.run import artifacts, checkpoint
 from common.run.commandline import command
 from common.run.families import builder, families, image_of, script, title
-from common.run.flags import flag_of, parse_flags
+from common.run.flags import parse_flags
+from common.run.identity import check_identity, identity
 from common.run.interrupt import Interrupt
 from common.run.recorder import Recorder
 from common.run.words import print_end, print_header
-from common.settings import Setting, settings_of
+from common.settings import settings_of
 
 import numpy as np
 import paddle
@@ -206,7 +207,7 @@ def to_device(dataset: Dataset) -> tuple[paddle.Tensor | np.ndarray, paddle.Tens
 def train_unrecorded(game: Game, dataset: Dataset, flags: argparse.Namespace, config: dict) -> int:
     """What every process but the first does: the same steps, and nothing written. Returns the exit status."""
     with Interrupt() as interrupt:
-        saved = resume(game, flags.output_dir, config["identity"]) if flags.resume else None
+        saved = resume(game, flags, config) if flags.resume else None
         for step, *_ in training_steps(game, dataset, flags, saved["step"] if saved else 0):
             if processes.any_asked(interrupt.asked, step):
                 return INTERRUPTED
@@ -222,7 +223,7 @@ def train(game: Game, dataset: Dataset, flags: argparse.Namespace, config: dict)
     except OSError as error:  # a file of this name, or no such place
         raise UserError(f"--output-dir {folder}: {error.strerror}; name another folder") from error
     with artifacts.locked(folder), Interrupt() as interrupt:
-        saved = resume(game, folder, config["identity"]) if flags.resume else None
+        saved = resume(game, flags, config) if flags.resume else None
         start = saved["step"] if saved else 0
         # Where nothing is left to do, the config stays that of what was done.
         earlier = artifacts.begin(folder, config, new=not start) if start < total else None
@@ -256,22 +257,8 @@ def train(game: Game, dataset: Dataset, flags: argparse.Namespace, config: dict)
     return status
 
 
-def identity(config: dict, settings: list[Setting]) -> dict:
-    """What makes a run this run: with any of it changed, `--resume` would give neither the old run nor a new one."""
-    flags = config["flags"]
-    several = {"processes": config["processes"]} if config["processes"] > 1 else {}
-    names = ["seed", "batch_size"]
-    names += [s.name for s in settings if s.name in ("learning_rate", "beta1") or flags[s.name] != s.default]
-    names += ["linear_decay", "epochs"] if flags["linear_decay"] else []  # the end that the step sizes fall to
-    fixed = {flag_of(name): flags[name] for name in names}
-    return {"family": config["family"], "data set": f"{config['dataset']} {config['checksum']}", **several, **fixed}
-
-
-def resume(game: Game, folder: Path, mine: dict) -> dict | None:
-    """Put the last sound checkpoint of `folder` into `game`.
-
-    Args:
-        mine: the `identity` of the run that wants to go on.
+def resume(game: Game, flags: argparse.Namespace, config: dict) -> dict | None:
+    """Put the last sound checkpoint of `flags.output_dir` into `game`.
 
     Returns:
         The checkpoint's `step` to go on with, `logs` with their lengths and `sample_every`; None where there is none.
@@ -279,6 +266,7 @@ def resume(game: Game, folder: Path, mine: dict) -> dict | None:
     Raises:
         UserError: the checkpoint is of another run, or none of those that are there is sound.
     """
+    folder = flags.output_dir
     found = checkpoint.load_checkpoint(folder)
     if not processes.all_equal(found[0]["step"] if found else 0):
         raise UserError(f"--output-dir {folder}: on several machines it has to be one folder that all of them see")
@@ -288,7 +276,7 @@ def resume(game: Game, folder: Path, mine: dict) -> dict | None:
     content, path, problem = found
     if problem:
         print(f"warning: {problem}; going on from the checkpoint before it", file=sys.stderr)
-    checkpoint.check_identity(path, mine, content["identity"])
+    check_identity(path, config["identity"], flags.settings, content)
     checkpoint.restore(game, content, path)
     if "computed by" in content:  # earlier versions computed in one way
         onednn.go_on_with(content["computed by"])

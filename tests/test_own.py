@@ -262,7 +262,7 @@ def test_it_is_the_size_that_is_named(own_run, mine, tmp_path, say):
     """Pictures of another --size are others, too."""
     shutil.copytree(own_run, tmp_path / "run")
     own = ["--dataset", "folder", "--data-dir", mine, "--batch-size", 20, "--output-dir", tmp_path / "run", "--resume"]
-    check_refused(say(train, "lsgan", *own), "--size was 64 and is now the default; resume with 64")
+    check_refused(say(train, "lsgan", *own), "--size was 64 and is now 32; resume with 64")
 
 
 def test_a_held_out_image_is_not_its_own_neighbour():

@@ -6,6 +6,7 @@ import csv
 import errno
 import gzip
 import hashlib
+import inspect
 import io
 import pickle
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 from common.errors import UserError
 from common.gan import GAN
 from common.machine import choice, cpu
-from common.run import checkpoint
+from common.run import artifacts, checkpoint
 from common.run.runs import load_losses
 from common.train import run
 from tests import toy
@@ -71,7 +72,7 @@ def test_nothing_there_starts_new(tmp_path, say):
         (["--batch-size", "16"], "--batch-size was 32 and is now 16"),
         (["--learning-rate", "0.001"], "--learning-rate was 0.0002 and is now 0.001"),
         (["--beta1", "0.9"], "--beta1 was 0.5 and is now 0.9"),
-        (["--label-smoothing", "0.1"], "--label-smoothing was the default and is now 0.1"),
+        (["--label-smoothing", "0.1"], "--label-smoothing was 0.0 and is now 0.1"),
         (["--linear-decay"], "--linear-decay was the default and is now True"),
     ],
 )
@@ -79,6 +80,29 @@ def test_what_may_not_change_is_refused_with_both_values(half, flags, words, say
     before = {path: path.read_bytes() for path in half.rglob("*") if path.is_file()}
     check_refused(say(train, "toy", *FLAGS, half, "--resume", *flags), words)
     assert {path: path.read_bytes() for path in half.rglob("*") if path.is_file()} == before
+
+
+def of_an_earlier_version(run: Path) -> None:
+    """Its checkpoint keeps the settings that were not the default, and `config.json` has the others."""
+    content, path, _ = checkpoint.load_checkpoint(run)
+    del content["settings"]
+    body = artifacts.as_params(content)
+    path.write_bytes(body + hashlib.sha256(body).digest())
+
+
+@pytest.mark.parametrize("earlier", [of_an_earlier_version, lambda run: (run / "config.json").unlink()])
+def test_a_default_that_is_another_one_since_makes_no_other_run(half, earlier, undisturbed, monkeypatch, say):
+    """What was the default is refused where it is another one now, and goes on where it is given."""
+    earlier(half)
+    names = list(inspect.signature(GAN).parameters)
+    defaults = dict(zip(names[-len(GAN.__init__.__defaults__) :], GAN.__init__.__defaults__))
+    monkeypatch.setattr(GAN.__init__, "__defaults__", tuple({**defaults, "penalty": 1.0}.values()))
+    check_refused(say(train, "toy", *FLAGS, half, "--resume"), "--penalty was 0.0 and is now 1.0; resume with 0.0")
+    assert train("toy", *FLAGS, half, "--resume", "--penalty", 0) == 0
+    assert result(half) == undisturbed
+    assert train("toy", *FLAGS, half, "--max-steps", STEPS + 1, "--resume", "--penalty", 0) == 0
+    monkeypatch.setattr(GAN.__init__, "__defaults__", tuple(defaults.values()))
+    assert train("toy", *FLAGS, half, "--max-steps", STEPS + 2, "--resume") == 0
 
 
 def test_another_family_is_refused(half, capsys):
@@ -140,7 +164,8 @@ def test_a_crafted_checkpoint_runs_nothing(half, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"step": "5"}, {"step": -1}, {"sample_every": 0}, {"logs": {}}, {"identity": None}, {"networks": []}]
+    "change",
+    [{"step": "5"}, {"step": -1}, {"sample_every": 0}, {"logs": {}}, {"identity": 0}, {"networks": 0}, {"settings": 0}],
 )
 def test_a_checkpoint_without_a_trainings_state_is_refused(half, change):
     content = {**checkpoint.load_checkpoint(half)[0], **change}

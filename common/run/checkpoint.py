@@ -14,7 +14,6 @@ from common.errors import UserError
 from common.files.atomic import atomic
 from common.files.weights import load_into, parse, read_bounded
 from common.game import Game
-from common.language import _
 
 import numpy as np
 import paddle
@@ -91,34 +90,13 @@ def is_checkpoint(content: dict[str, Any]) -> bool:
     kinds = {"step": int, "sample_every": int, "troubles": list}
     kinds |= dict.fromkeys(("logs", "identity", "networks", "optimizers"), dict)
     right = all(type(content.get(name)) is kind for name, kind in kinds.items())
+    right &= type(content.get("settings", {})) is dict  # earlier versions have none
     return right and min(content["step"], content["sample_every"] - 1, length_of(content["logs"])) >= 0
 
 
 def length_of(logs: dict[str, Any]) -> int:
     """The length of `losses.csv`, -1 where it is not said."""
     return logs["losses.csv"] if type(logs.get("losses.csv")) is int else -1
-
-
-def check_identity(path: Path, mine: dict[str, Any], its: dict[str, Any]) -> None:
-    """Raise `UserError` where the run that wants to go on from `path` is another than the one it is of.
-
-    Args:
-        mine, its: the `identity` of either, see `common.train`.
-    """
-    for name in sorted({**mine, **its}, key="data set".__eq__):  # last: --size makes others of one's own pictures
-        now, then = (known.get(name, _("the default")) for known in (mine, its))
-        if now == then:
-            continue
-        if all(str(one).startswith("folder ") for one in (now, then)):
-            said = _(
-                "{path}: it was trained on other pictures, or with another --background or --pad; give it those, "
-                "or train without --resume",
-                path=path,
-            )
-        else:
-            values = {"path": path, "name": name, "then": then, "now": now}
-            said = _("{path}: {name} was {then} and is now {now}; resume with {then}, or without --resume", **values)
-        raise UserError(said)
 
 
 def restore(game: Game, content: dict[str, Any], path: Path) -> None:

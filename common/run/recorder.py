@@ -41,7 +41,7 @@ class Recorder:
         game: what is trained.
         dataset: what it is trained on.
         flags: of the command line.
-        config: what `config.json` says. The checkpoint keeps its `identity`, which `--resume` compares.
+        config: what `config.json` says. The checkpoint keeps its `identity`; see `common.run.identity`.
         steps_per_epoch, total: steps, all of them counted from the run's start.
         saved: the checkpoint that is resumed, None for a new run.
     """
@@ -163,7 +163,8 @@ class Recorder:
             artifacts.save_params(self.folder / f"{name}.params", network.state_dict())
         saved = {"step": step + 1, "logs": self.logs.flush(), "sample_every": self.flags.sample_every}
         saved |= {"troubles": sorted(self.health.ongoing), "spreads": self.health.spreads}
-        saved |= {"identity": self.config["identity"], "computed by": onednn.choices()}
+        saved |= {"identity": self.config["identity"], "settings": self.flags.settings}
+        saved |= {"computed by": onednn.choices()}
         checkpoint.save(self.folder, self.game, saved)
         if not (self.folder / "config.json").exists():  # another folder was put in its place
             artifacts.save_json(self.folder / "config.json", self.config)

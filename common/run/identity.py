@@ -1,0 +1,58 @@
+"""What makes a run this run: with any of it changed, `--resume` would give neither the old run nor a new one."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+from common.errors import UserError
+from common.language import _
+from common.run.flags import flag_of
+from common.run.runs import load_config
+from common.settings import Setting
+
+
+def identity(config: dict[str, Any], settings: list[Setting]) -> dict[str, Any]:
+    """What `config.json` says of it: family, data and flags. Of the family's settings, those of Adam, and the others
+    where they are not the default."""
+    flags = config["flags"]
+    several = {"processes": config["processes"]} if config["processes"] > 1 else {}
+    names = ["seed", "batch_size"]
+    names += [s.name for s in settings if s.name in ("learning_rate", "beta1") or flags[s.name] != s.default]
+    names += ["linear_decay", "epochs"] if flags["linear_decay"] else []  # the end that the step sizes fall to
+    fixed = {flag_of(name): flags[name] for name in names}
+    return {"family": config["family"], "data set": f"{config['dataset']} {config['checksum']}", **several, **fixed}
+
+
+def check_identity(path: Path, mine: dict[str, Any], settings: dict[str, Any], content: dict[str, Any]) -> None:
+    """Raise `UserError` where the run that wants to go on is another than the one in a checkpoint.
+
+    Every setting is compared, not only those in the `identity` of either: a default may be another one since.
+
+    Args:
+        path: of the checkpoint.
+        mine, settings: the `identity` of the run that wants to go on, and its settings.
+        content: what the checkpoint holds.
+    """
+    kept = content.get("settings", {})
+    if not kept:  # earlier versions have all of them in `config.json` only
+        with contextlib.suppress(UserError):
+            kept = load_config(path.parent).get("flags", {})
+    both = []
+    mine = {**mine, **{flag_of(name): settings[name] for name in both}}
+    its = {**content["identity"], **{flag_of(name): kept[name] for name in both}}
+    for name in sorted({**mine, **its}, key="data set".__eq__):  # last: --size makes others of one's own pictures
+        now, then = (known.get(name, _("the default")) for known in (mine, its))
+        if now == then:
+            continue
+        if all(str(one).startswith("folder ") for one in (now, then)):
+            said = _(
+                "{path}: it was trained on other pictures, or with another --background or --pad; give it those, "
+                "or train without --resume",
+                path=path,
+            )
+        else:
+            values = {"path": path, "name": name, "then": then, "now": now}
+            said = _("{path}: {name} was {then} and is now {now}; resume with {then}, or without --resume", **values)
+        raise UserError(said)
