@@ -39,7 +39,7 @@ def check_identity(path: Path, mine: dict[str, Any], settings: dict[str, Any], c
     if not kept:  # earlier versions have all of them in `config.json` only
         with contextlib.suppress(UserError):
             kept = load_config(path.parent).get("flags", {})
-    both = []
+    both = [name for name, value in settings.items() if value is not None and kept.get(name) is not None]
     mine = {**mine, **{flag_of(name): settings[name] for name in both}}
     its = {**content["identity"], **{flag_of(name): kept[name] for name in both}}
     for name in sorted({**mine, **its}, key="data set".__eq__):  # last: --size makes others of one's own pictures
