@@ -20,14 +20,13 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from commands.evaluate import WEIGHTS, judge_runs
-from commands.results_recipes import everything
-from commands.results_report import SHOWN, bare, draw_curves, report
+from commands.results_recipes import Run, check_recipe, everything, known_recipe, name_of
+from commands.results_report import SHOWN, draw_curves, report
 from commands.results_summary import by_epoch, won
 from commands.sample import reconstructed
 from common.errors import DONE, INTERRUPTED, UserError
@@ -35,39 +34,13 @@ from common.judging.judge import load_record
 from common.machine import cpu
 from common.run.artifacts import GRID_COLUMNS, atomic, grid, save_figure, save_image, save_json
 from common.run.commandline import MOST_IMAGES, Parser, command, seed_number, user_path, whole_number
-from common.run.families import ROOT, families, script
+from common.run.families import ROOT, script
 from common.run.flags import DATA_DIR_HELP
 from common.run.runs import load_config, load_game, load_losses, load_troubles
 
 import numpy as np
 
 DOCS = ROOT / "docs"
-
-
-class Run(NamedTuple):
-    """A training: a family with flags of its command, a seed, and where it is kept."""
-
-    recipe: str
-    seed: int
-    folder: Path
-
-
-def name_of(recipe: str, seed: int) -> str:
-    """ "dcgan --epochs 10", 2 as "dcgan-epochs-10-2"; the length of the first table's runs is not said."""
-    return f"{bare(recipe).replace(' --', '-').replace(' ', '-')}-{seed}"
-
-
-def known_recipe(text: str) -> str:
-    """An argparse type: a family, with flags or without."""
-    family, *words = text.replace("=", " ").split()
-    if family not in families():
-        raise argparse.ArgumentTypeError(f"{text!r} does not begin with one of {', '.join(families())}")
-    for flag in ("--seed", "--threads", "--output-dir", "--data-dir", "--resume", "--sample-every"):
-        if flag in words:
-            raise argparse.ArgumentTypeError(f"{text!r}: this command sets {flag} itself")
-    if {"-h", "--help", "folder"} & {*words}:
-        raise argparse.ArgumentTypeError(f"{text!r}: what is trained here is judged: no --help, no --dataset folder")
-    return " ".join([family, *words])
 
 
 @command
@@ -224,6 +197,8 @@ def collect(runs: dict[str, Run], flags: argparse.Namespace) -> tuple[dict, dict
     """Everything the report needs of every run, and the floors and ceilings of their data sets. A run's curves stay
     with the run."""
     configs = {name: load_config(run.folder) for name, run in runs.items()}
+    for name, run in runs.items():
+        check_recipe(run, configs[name])
     rows, yardsticks, anchors = {}, {}, {}
     for dataset in sorted({config["dataset"] for config in configs.values()}):
         members = [run.folder for name, run in runs.items() if configs[name]["dataset"] == dataset]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from commands.results_recipes import everything
+from commands.results_recipes import EQUAL, UPDATES, bare, everything
 from commands.results_summary import CURVE, WON, at_common_epochs
 from common.judging.tables import COLUMNS
 from common.run import families
@@ -14,8 +14,6 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-UPDATES = " --max-steps 5000"  # how a recipe of the first table ends
-EQUAL = f" --batch-size 64{UPDATES}"  # how all of them do, but WGAN-GP's
 SHOWN = {key: column for key, column in COLUMNS.items() if key != "kernel_spread"}
 FEW = ("frechet", "precision", "recall", "confident")
 # The curves of the report, and the colours of their families; the players' are commands.compare's.
@@ -52,11 +50,6 @@ def heading(recipe: str) -> str:
     """ "dcgan --linear-decay" as "DCGAN --linear-decay"; the length of the first table's runs is not said."""
     family, *changes = bare(recipe).split()
     return " ".join([families.title(family), *changes])
-
-
-def bare(recipe: str) -> str:
-    """A recipe without the length that those of the first table have."""
-    return recipe.removesuffix(EQUAL)
 
 
 def spread_of(values: list[float], form: str = "{:.2f}") -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import io
 import json
 import re
@@ -13,14 +14,15 @@ import time
 from pathlib import Path
 
 from commands import results
-from commands.results_recipes import everything
-from commands.results_report import EQUAL, by_epochs, draw_curves, report, spread_of
+from commands.results_recipes import EQUAL, everything
+from commands.results_report import by_epochs, draw_curves, report, spread_of
 from commands.results_summary import won
 from common.judging.tables import COLUMNS
 from common.run.families import families
 from common.run.runs import load_losses, load_metrics
 from docs import hero
 from tests.conftest import ROOT, check_refused, here, users_environment
+from zoo.fc_gan import FCGAN
 
 import numpy as np
 import pytest
@@ -126,6 +128,17 @@ def test_what_is_not_finished_is_left_out(made, tmp_path, say):
     other = {"recipe": "lsgan --epochs 1", "seed": 4, "picture": "lsgan-4.png"}
     found["runs"]["lsgan-4"] = {**found["runs"][NAME], **other}
     assert "| LSGAN --epochs 1 |  | ![lsgan-4](images/lsgan-4.png) |" in report(found)
+
+
+def test_a_recipe_means_what_the_run_was_made_with(made, tmp_path, monkeypatch, say):
+    """A run's folder has its recipe's name; what that leaves to defaults may mean something else by now."""
+    _, flags = made
+    names = list(inspect.signature(FCGAN).parameters)
+    now = dict(zip(names, FCGAN.__init__.__defaults__), penalty=7.5)
+    monkeypatch.setattr(FCGAN.__init__, "__defaults__", tuple(now.values()))
+    said = say(results.main, *flags, "--out", tmp_path / "docs", "--finished")
+    check_refused(said, f"{NAME}: made with --penalty 1.0, {RECIPE} means 7.5 today")
+    assert not (tmp_path / "docs").exists()
 
 
 def test_runs_of_another_day_are_joined_by_add(made, tmp_path, say):
