@@ -13,13 +13,13 @@ import sys
 import time
 from pathlib import Path
 
-from commands import results
+from commands import publish, results
 from commands.results_recipes import EQUAL, everything
 from commands.results_report import by_epochs, draw_curves, report, spread_of
 from commands.results_summary import won
 from common.judging.tables import COLUMNS
 from common.run.families import families
-from common.run.runs import load_losses, load_metrics
+from common.run.runs import load_config, load_losses, load_metrics
 from docs import hero
 from tests.conftest import ROOT, check_refused, here, users_environment
 from zoo.fc_gan import FCGAN
@@ -361,6 +361,15 @@ def test_what_is_published_is_what_the_report_says(family):
     runs = [run for run in found["runs"].values() if run["recipe"] == best_recipes()[family]]
     hashes = [digest for run in runs for digest in run["sha256"].values()]
     assert hashlib.sha256(content).hexdigest() in hashes
+
+
+CARDS = [*ROOT.glob("*gan/pretrained/README.md"), *ROOT.glob("zoo/pretrained/*/README.md")]
+
+
+@pytest.mark.parametrize("card", sorted(CARDS), ids=lambda card: str(card.parent.relative_to(ROOT)))
+def test_a_cards_command_makes_the_run_that_it_is_of(card):
+    """Also where a default is another one since."""
+    assert f"`{publish.recipe(load_config(card.parent))}`" in card.read_text(encoding="utf-8")
 
 
 def test_a_critics_losses_which_have_no_logarithm_are_not_plotted():
