@@ -50,10 +50,9 @@ def check_recipe(run: Run, config: dict[str, Any]) -> None:
     """Raise `UserError` where a run's `config.json` says that it was made by other settings than its recipe stands for:
     a default may be another one since."""
     family, *words = run.recipe.split()
-    meant = vars(parse_flags(family, builder(family), words))
-    for name in ("epochs", "max_steps", "batch_size", "linear_decay"):
-        meant["settings"][name] = meant[name]
-    for name, value in meant["settings"].items():
+    flags = parse_flags(family, builder(family), words)
+    length = {name: vars(flags)[name] for name in ("epochs", "max_steps", "batch_size", "linear_decay")}
+    for name, value in {**flags.settings, **length}.items():
         then = config["flags"].get(name)
         if then is not None and then != value:
             raise UserError(

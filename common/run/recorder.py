@@ -163,8 +163,7 @@ class Recorder:
             artifacts.save_params(self.folder / f"{name}.params", network.state_dict())
         saved = {"step": step + 1, "logs": self.logs.flush(), "sample_every": self.flags.sample_every}
         saved |= {"troubles": sorted(self.health.ongoing), "spreads": self.health.spreads}
-        saved |= {"identity": self.config["identity"], "settings": self.flags.settings}
-        saved |= {"computed by": onednn.choices()}
+        saved |= {"identity": self.config["identity"], "settings": self.flags.settings, "computed by": onednn.choices()}
         checkpoint.save(self.folder, self.game, saved)
         if not (self.folder / "config.json").exists():  # another folder was put in its place
             artifacts.save_json(self.folder / "config.json", self.config)
