@@ -188,11 +188,12 @@ def main(arguments: list[str] | None = None) -> int:
     flags = parser.parse_args(arguments)
     if not flags.folder.is_dir():
         raise UserError(f"{flags.folder}: there is no such folder; a training makes it: make train")
+    if not flags.host.strip():  # a variable of the shell that is not set; a socket would take it for every address
+        raise UserError("--host: an empty name; 127.0.0.1 is this machine, 0.0.0.0 is every address")
     with socket.socket(socket.AF_INET6 if ":" in flags.host else socket.AF_INET) as probe:
         try:
-            probe.setsockopt(
-                socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-            )  # as VisualDL will: after itself it may be at once
+            # As VisualDL will: after itself it may be at once.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((flags.host, flags.port))
             probe.listen()
         except (OSError, TypeError, UnicodeError) as error:  # for which VisualDL would wait for ever

@@ -320,6 +320,8 @@ def test_a_folder_that_is_not_there_and_a_port_that_is_taken(tmp_path, say):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         check_refused(say(board_command.main, tmp_path, "--port", port), f"--port {port}: ")
+        every = "--host", "", "--port", port  # to a socket every address
+        check_refused(say(board_command.main, tmp_path, *every), "--host: an empty name")
     check_refused(say(board_command.main, tmp_path, "--port", 99_999), "--port: 99999 is too large")
     check_refused(say(board_command.main, tmp_path, "--host", "bü..x"), "give another --host")
 
