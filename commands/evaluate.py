@@ -18,7 +18,7 @@ from common.judging.reference import Reference, floor_and_ceiling, some
 from common.judging.tables import aligned, table
 from common.run.commandline import MOST_IMAGES, Parser, command, seed_number, user_path, whole_number
 from common.run.flags import DATA_DIR_HELP
-from common.run.runs import load_config, load_game, own_pictures
+from common.run.runs import AbsentError, load_config, load_game, own_pictures
 
 import numpy as np
 
@@ -57,8 +57,12 @@ def judge_runs(
                 # the raw weights.
                 if name == "best" or (name == "EMA" and game.reconstructs):
                     continue
-                own = {} if reference.unseen is None else game.measure(reference, run_dir)  # not of one's own pictures
-                measured = {**own, **reconstructions(game, reference)}
+                try:
+                    own = {} if reference.unseen is None else game.measure(reference, run_dir)  # not of own pictures
+                    measured = {**own, **reconstructions(game, reference)}
+                except AbsentError as error:
+                    print(f"note: no yardsticks: {error}", file=sys.stderr)
+                    continue
                 if measured and measured != yardsticks.get(f"{run_dir} raw"):  # some depend on the run's logs alone
                     yardsticks[f"{run_dir} {name}"] = measured
     rows.update(floor_and_ceiling(reference, samples))

@@ -76,6 +76,8 @@ class Runs:
         if "generator" not in game.networks:
             raise UserError(f"{name}: this family draws nothing from noise")
         asked = digit if game.condition == "digit" else None
+        if asked is not None and asked >= game.classes:
+            raise UserError(f"{name} knows {game.classes} classes, 0 to {game.classes - 1}")
         return game.sample(game.latent(np.random.default_rng(seed), count, asked)), weights
 
     def from_pictures(self, name: str, seed: int) -> np.ndarray | None:

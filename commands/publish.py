@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
     own = yardsticks.get(f"{run_dir} {kind}", {})
     said = card(flags.folder, {**made, "chosen": flags.note, "judged": by}, figures, own, program)
     given = {**config["flags"], "data_dir": None, "output_dir": f"work/{config['family']}"}  # nobody's paths
-    files = {"config.json": as_json({**config, "flags": given}), "generator.params": content}
+    files = {"config.json": as_json({**config, "flags": given, "note": ""}), "generator.params": content}
     files |= {"README.md": encoded(said), "losses.csv": curves(losses)}
     if flags.safetensors:
         files[SAFE] = safetensors({**made, "chosen": flags.note, "frechet": judged[kind]["frechet"]}, state)
@@ -158,13 +158,17 @@ def recipe(config: dict) -> str:
         words += ["--data-dir FOLDER"] + ["--pad"] * pad
         words += [f"--background {shlex.quote(background)}"] if background != "white" else []
     words += ["--linear-decay"] if flags.get("linear_decay") else []
+    words += ["--sync-batchnorm"] if flags.get("sync_batchnorm") else []
     settings = settings_of(builder(family))
     chosen = chosen_for(config["dataset"], settings)
     for setting in settings:
         value = flags.get(setting.name, setting.default)  # earlier runs lack what came later
         if value is not None and (value != setting.default or chosen.get(setting.name, value) != value):
             words.append(flag_of(setting.name) if value is True else f"{flag_of(setting.name)} {value}")
-    return f"python {script(family).as_posix()} {' '.join(words)}"
+    several = config.get("processes", 1)  # earlier runs do not say
+    launcher = f" -m paddle.distributed.launch --nproc_per_node {several}" if several > 1 else ""
+    launcher += " --backend gloo" if several > 1 and config["device"] == "cpu" else ""
+    return f"python{launcher} {script(family).as_posix()} {' '.join(words)}"
 
 
 def safetensors(made: dict, state: dict[str, Any]) -> bytes:

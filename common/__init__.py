@@ -28,12 +28,24 @@ PACKAGES = {
 NETWORKS = ("numpy", "paddle")  # enough for a network alone, which `paddle.hub` asks for by `hubconf.py`
 
 
+YOUNG = 1000000  # objects that are made before Python looks for garbage, while a program imports
+
+
 def interrupted(number, frame):
-    """Ctrl-C while a program still imports: nothing is begun, and where it was just then says nothing."""
+    """Ctrl-C where nothing is begun, or all is done: where a program was just then says nothing."""
     try:
         os.write(2, b"\ninterrupted\n")
     finally:
         os._exit(130)
+
+
+def interrupted_import(number, frame):
+    """Ctrl-C while a program still imports; a loop of a student's own, without `command`, gets its exception."""
+    while frame:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            interrupted(number, frame)
+        frame = frame.f_back
+    raise KeyboardInterrupt
 
 
 def taken_for_a_library(trace):
@@ -53,6 +65,9 @@ def taken_for_a_library(trace):
 def not_imported(kind, error, trace):
     """An exception while a program still imports: a line, where a library of `PACKAGES` raised it while it loaded, or
     where a file has a library's name."""
+    if kind is KeyboardInterrupt:  # between two imports, or in a student's own loop
+        sys.stderr.write("\ninterrupted\n")
+        return
     taken, seen = taken_for_a_library(trace), trace
     while seen and seen.tb_frame.f_globals.get("__name__", "").partition(".")[0] not in PACKAGES:
         seen = seen.tb_next
@@ -91,10 +106,10 @@ def quiet_until_it_runs():
         ours = False
     main_thread = threading.current_thread() is threading.main_thread()
     if ours:
-        gc.disable()  # to look for garbage in all that is imported takes a quarter of that time, and there is none
+        gc.set_threshold(YOUNG)  # to look through all that is imported takes a quarter of that time, for nothing
         sys.excepthook = not_imported
     if ours and main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, interrupted)
+        signal.signal(signal.SIGINT, interrupted_import)
 
 
 def imported():
@@ -103,9 +118,9 @@ def imported():
     a training that hangs is not started again. `command` calls it."""
     if sys.argv == [""]:  # Paddle empties it where the program's path is no text in this locale
         sys.argv = argv
-    if not gc.isenabled():
+    if gc.get_threshold()[0] == YOUNG:
         gc.freeze()
-        gc.enable()
+        gc.set_threshold(*usual)
         sys.excepthook = sys.__excepthook__
         if "paddle" in sys.modules:
             sys.modules["paddle"].disable_signal_handler()
@@ -151,7 +166,7 @@ def what_is_missing():
     return ""
 
 
-argv = sys.argv
+argv, usual = sys.argv, gc.get_threshold()
 quiet_until_it_runs()
 open_what_is_closed()
 problem = what_is_missing()

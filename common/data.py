@@ -134,7 +134,7 @@ def load_folder(
         if not 2 <= len(classes) <= CLASSES:
             count = "one sub-folder" if len(classes) == 1 else f"{len(classes)} sub-folders"
             raise UserError(f"--data-dir {data_dir}: {count} of pictures; classes may be 2 to {CLASSES}")
-        labels = np.array([classes.index(name.split("/")[0]) for name in names])
+        labels = np.array([classes.index(name.split("/")[0]) for name in names], np.int64)
     judge = f"folder-{hashlib.sha256(os.fsencode(chr(10).join(names))).hexdigest()[:12]}"
     return Dataset("folder", images, checksum, labels=labels, judge=judge, classes=tuple(classes))
 

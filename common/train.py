@@ -267,7 +267,7 @@ def resume(game: Game, flags: argparse.Namespace, config: dict) -> dict | None:
         UserError: the checkpoint is of another run, or none of those that are there is sound.
     """
     folder = flags.output_dir
-    found = checkpoint.load_checkpoint(folder)
+    found = checkpoint.load_checkpoint(folder, game)
     if not processes.all_equal(found[0]["step"] if found else 0):
         raise UserError(f"--output-dir {folder}: on several machines it has to be one folder that all of them see")
     if found is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from pathlib import Path
 
@@ -118,6 +119,18 @@ def test_what_cannot_be_kept_is_not_measured(kernels, monkeypatch):
     kernels.parent.write_text("no folder")
     monkeypatch.setattr(choice, "measured", lambda *_: pytest.fail("measured"))
     assert choice.quickest("here/a", fakes(first=1.0, other=0.1), []).seconds == 1.0
+
+
+def test_where_a_file_system_has_no_links_nothing_is_measured(kernels, monkeypatch):
+    """Each of two processes would have measured, and might have chosen otherwise."""
+
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(choice.os, "link", refused)
+    monkeypatch.setattr(choice, "measured", lambda *_: pytest.fail("measured"))
+    assert choice.quickest("a", fakes(first=1.0, other=0.1), []).seconds == 1.0
+    assert list(kernels.iterdir()) == []
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"a way of another version"])

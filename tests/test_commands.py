@@ -284,6 +284,16 @@ def test_a_card_has_a_program_of_plain_paddle(folder, monkeypatch):
     assert {*re.findall(r"^(?:from|import) (\w+)", found, re.M)} == {"paddle"}
 
 
+def test_the_recipe_of_several_processes_starts_them():
+    config = {"family": "dcgan", "dataset": "mnist", "device": "gpu:0", "processes": 2}
+    config["flags"] = {"seed": 1, "batch_size": 32, "epochs": 2, "sync_batchnorm": True}
+    launched = "python -m paddle.distributed.launch --nproc_per_node 2"
+    flags = "dcgan/train.py --seed 1 --batch-size 32 --epochs 2"
+    assert publish.recipe(config) == f"{launched} {flags} --sync-batchnorm"
+    config["flags"]["sync_batchnorm"] = False
+    assert publish.recipe({**config, "device": "cpu"}) == f"{launched} --backend gloo {flags}"
+
+
 def test_a_card_has_no_program_of_another_network():
     assert [publish.plain_program(make_gan(family), "a.params") for family in ("bigan", "infogan")] == ["", ""]
 
@@ -305,8 +315,10 @@ def test_half_the_bits_draw_nearly_the_same(tmp_path, monkeypatch):
 
 
 def test_published_weights_draw_and_say_what_they_are(run_dir, tmp_path, say, monkeypatch):
-    folder = tmp_path / "given"
-    said = say(publish.main, run_dir, folder, "--samples", 100, "--note", "the only |\n one")
+    run, folder = shutil.copytree(run_dir, tmp_path / "run"), tmp_path / "given"
+    note = f"NOT MNIST: put it into {run_dir}"  # where `auto` did not find it, somebody's home
+    (run / "config.json").write_text(json.dumps({**json.loads((run / "config.json").read_text()), "note": note}))
+    said = say(publish.main, run, folder, "--samples", 100, "--note", "the only |\n one")
     assert (said.status, said.err) == (0, "")
     whole = {"README.md", "config.json", "generator.params", "losses.csv", "metrics.jsonl"}
     assert {path.name for path in folder.iterdir()} == whole

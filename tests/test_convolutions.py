@@ -269,6 +269,17 @@ def test_what_onednn_cannot_take_goes_to_paddle(monkeypatch):
     assert asked == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "arguments", "shape"),
+    [("Conv2D", (256, 1, 4), [4, 128, 4, 4]), ("Conv2DTranspose", (100, 256, 4), [4, 50, 1, 1])],
+)
+def test_a_wrong_number_of_channels_makes_no_other_number_of_images(kind, arguments, shape):
+    """Where a convolution is one matrix product, two images were taken for one."""
+    for layer in both(kind, arguments):
+        with pytest.raises(ValueError, match="channel"):
+            layer(paddle.zeros(shape))
+
+
 def test_layers_are_paddles_layers():
     for ours, theirs in (both("Conv2D", (3, 5, 4)), both("Conv2DTranspose", (3, 5, 4))):
         assert isinstance(ours, type(theirs))

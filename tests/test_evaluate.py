@@ -13,11 +13,13 @@ from commands import evaluate
 from common import data
 from common.errors import UserError
 from common.files import finding
+from common.files.atomic import append
 from common.judging import metrics
 from common.judging.judge import FOLDER, classify, load_judge, load_record
 from common.judging.reference import Reference, floor_and_ceiling
 from common.run.artifacts import save_params
 from common.run.families import builder
+from common.run.runs import best_distance, load_metrics
 from tests.conftest import ROOT, call, check_refused, train
 from tests.runs import JUDGED
 
@@ -183,6 +185,30 @@ def test_resume_judges_every_epoch_once(judged, tmp_path):
         assert train("toy", *JUDGED, "--max-steps", steps, "--output-dir", tmp_path, "--resume") == 0
     for name in ("metrics.jsonl", "generator_best.params"):
         assert (judged / name).read_bytes() == (tmp_path / name).read_bytes()
+
+
+def test_another_judges_distances_are_not_compared_with(judged, tmp_path):
+    """A judge of one's own pictures takes the place of CIFAR-10's: no later epoch could be the best."""
+    digest = load_record("digits")["sha256"]
+    assert {line["judge"] for line in load_metrics(judged)} == {digest}
+    one = load_metrics(judged)[0]
+    for judge, distance in ((digest, 310.0), ("another", 9.4), (digest, 120.0)):
+        line = {**one, "judge": judge, "raw": {**one["raw"], "frechet": distance}}
+        del line["ema"]
+        append(tmp_path / "metrics.jsonl", json.dumps(line).encode() + b"\n")
+    assert [best_distance(tmp_path, judge) for judge in (digest, "another", "a new one")] == [120.0, 9.4, np.inf]
+    earlier = {name: value for name, value in line.items() if name != "judge"}  # versions that did not say whose
+    append(tmp_path / "metrics.jsonl", json.dumps(earlier).encode() + b"\n")
+    assert best_distance(tmp_path, "a new one") == 120.0
+
+
+def test_networks_that_are_not_there_have_no_yardsticks(tmp_path, say):
+    """They were measured untrained, without a word."""
+    (tmp_path / "config.json").write_text('{"family": "wgan", "dataset": "digits"}')
+    save_params(tmp_path / "generator.params", builder("wgan")().networks["generator"].state_dict())
+    said = say(evaluate.main, tmp_path, "--samples", 100)
+    assert (said.status, "yardstick" in said.out) == (0, False)
+    assert f"note: no yardsticks: {tmp_path / 'critic.params'}: not there" in said.err
 
 
 def test_no_judge_for_other_data_is_a_note_not_an_end(tmp_path, mnist_dir, say):

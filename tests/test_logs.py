@@ -8,6 +8,7 @@ from typing import Callable
 
 from commands import compare
 from common.errors import UserError
+from common.run.artifacts import set_aside
 from common.run.logs import put_back, read_lines, read_losses
 from common.run.runs import load_losses, load_metrics
 from tests.conftest import train
@@ -97,10 +98,15 @@ def check_goes_on(run: Path, undisturbed: dict[str, str], left: int | None, say:
     assert say(compare.main, run, "--out", run / "a.png").status == 0
 
 
-def test_what_is_no_table_is_kept_beside(half, say):
-    (half / "losses.csv").write_bytes(b"my notes")
-    assert say(train, "toy", *FLAGS, half).status == 0
-    assert (half / "losses-damaged.csv").read_bytes() == b"my notes"
+def test_what_is_no_table_is_kept_beside_until_a_new_run(half, say):
+    written = b"my notes", b"more notes"
+    for steps, notes in enumerate(written, STEPS):
+        (half / "losses.csv").write_bytes(notes)
+        assert say(train, "toy", *FLAGS, half, "--max-steps", steps).status == 0
+    kept = [f"losses.csv.damaged-{number}" for number in (1, 2)]
+    assert tuple((half / name).read_bytes() for name in kept) == written
+    aside = set_aside(half)
+    assert not [name for name in kept if (half / name).exists() or not (aside / name).exists()]
 
 
 def test_steps_after_the_checkpoint_go_without_a_word(half, undisturbed, say):

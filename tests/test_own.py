@@ -19,7 +19,9 @@ from common.game import Game
 from common.judging import judge as judges
 from common.judging.reference import Reference
 from common.run import flags
+from common.run.families import builder, families
 from common.run.runs import how_made_square, load_config, load_game, load_metrics
+from common.settings import settings_of
 from docs.own_pictures import some
 from tests.conftest import check_refused, train
 
@@ -73,6 +75,12 @@ def test_what_differs_is_chosen_and_a_flag_has_the_last_word(mine, given, expect
     assert expected.items() <= parsed.settings.items()
     digits = flags.parse_flags("dcgan", build, ["--dataset", "digits"]).settings
     assert (digits["channels"], digits["penalty"], digits["augment"]) == (1, 0.0, False)
+
+
+def test_what_was_found_for_dcgan_is_chosen_for_no_other_family():
+    """StackGAN was worse with it (docs/search.md, Z24)."""
+    chosen = {name: flags.chosen_for("folder", settings_of(builder(name))) for name in families()}
+    assert {name for name, found in chosen.items() if "penalty" in found} == {"dcgan", "lsgan"}
 
 
 def test_a_run_that_goes_on_keeps_what_it_had(mine, tmp_path):

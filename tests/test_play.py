@@ -110,6 +110,15 @@ def test_pictures_are_those_of_common_sample(tmp_path, say):
     ).any()
 
 
+def test_a_class_that_the_run_does_not_know_is_not_drawn(tmp_path):
+    folder = shutil.copytree(ROOT / "zoo/pretrained/cgan", tmp_path / "work/mine")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "classes": ["a", "b", "c"]}))
+    with pytest.raises(UserError, match="knows 3 classes, 0 to 2"):
+        play_runs.Runs([tmp_path / "work"]).pictures("work/mine", 0, 3, 1)
+    assert len(play_runs.Runs([tmp_path / "work"]).pictures("work/mine", 0, 2, 1)[0]) == 1
+
+
 def seven() -> np.ndarray:
     """A seven as one draws it: large, thick and in a corner."""
     picture = Image.new("L", (play.PAD, play.PAD))

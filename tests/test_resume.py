@@ -15,6 +15,7 @@ from common.errors import UserError
 from common.gan import GAN
 from common.machine import choice, cpu
 from common.run import artifacts, checkpoint
+from common.run.identity import identity
 from common.run.runs import load_losses
 from common.train import run
 from tests import toy
@@ -103,6 +104,14 @@ def test_a_default_that_is_another_one_since_makes_no_other_run(half, earlier, u
     assert train("toy", *FLAGS, half, "--max-steps", STEPS + 1, "--resume", "--penalty", 0) == 0
     monkeypatch.setattr(GAN.__init__, "__defaults__", tuple(defaults.values()))
     assert train("toy", *FLAGS, half, "--max-steps", STEPS + 2, "--resume") == 0
+
+
+def test_with_and_without_sync_batchnorm_are_two_runs():
+    """On several GPUs, where it changes every normalisation."""
+    flags = {"seed": 0, "batch_size": 8, "linear_decay": False, "sync_batchnorm": False}
+    config = {"family": "toy", "dataset": "digits", "checksum": "", "processes": 2, "flags": flags}
+    without, with_it = (identity({**config, "flags": {**flags, "sync_batchnorm": both}}, []) for both in (False, True))
+    assert {**without, "--sync-batchnorm": True} == with_it
 
 
 def test_another_family_is_refused(half, capsys):

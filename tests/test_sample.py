@@ -9,8 +9,9 @@ from pathlib import Path
 from commands import sample
 from common import data
 from common.errors import UserError
-from common.judging.judge import classify, load_judge
-from common.run.families import families
+from common.judging.judge import classify, load_judge, load_record
+from common.run.artifacts import save_params
+from common.run.families import builder, families
 from common.run.recorder import Examiner
 from common.run.runs import best_distance, load_game
 from tests.conftest import ROOT, call, check_refused, make_gan, train
@@ -132,7 +133,19 @@ def test_a_folder_is_no_file_to_write(tmp_path, say):
 def test_the_best_generator_is_the_one_of_the_least_distance(run_dir):
     """The run's own: its file gives the distance that is least in `metrics.jsonl`."""
     found = Examiner(data.load("digits")).examine(load_game(run_dir, "generator_best.params"))
-    assert found["raw"]["frechet"] == pytest.approx(best_distance(run_dir), rel=1e-3)
+    assert found["raw"]["frechet"] == pytest.approx(best_distance(run_dir, load_record("digits")["sha256"]), rel=1e-3)
+
+
+def test_networks_that_are_not_there_draw_nothing(tmp_path, say):
+    """Untrained ones drew noise, and it was called the run's."""
+    (tmp_path / "config.json").write_text('{"family": "cyclegan"}')
+    asked = [tmp_path, "--reconstruct", "--count", 8, "--out", tmp_path / "a.png"]
+    check_refused(say(sample.main, *asked), ".params: No such file or directory; expected weights")
+    (tmp_path / "config.json").write_text('{"family": "bigan", "dataset": "digits"}')
+    save_params(tmp_path / "generator.params", builder("bigan")().networks["generator"].state_dict())
+    check_refused(say(sample.main, *asked), "encoder.params: not there, and this needs it")
+    assert not (tmp_path / "a.png").exists()
+    assert say(sample.main, tmp_path, "--count", 8, "--out", tmp_path / "a.png").status == 0
 
 
 @pytest.mark.parametrize("family", ['"../../evil"', '"common"', '"tests"', "null", "[]"])

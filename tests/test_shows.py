@@ -292,6 +292,31 @@ def test_ctrl_c_while_it_imports(command):
     assert child.returncode == 130
 
 
+LOOP = """
+import sys, time
+sys.path[0] = sys.path[0].rsplit("/", 1)[0]
+from common.gan import GAN
+try:
+    print("training", flush=True)
+    time.sleep(60)
+finally:
+    open("saved.txt", "w").close()
+"""
+
+
+def test_ctrl_c_in_a_students_own_loop_is_its_own(tmp_path):
+    """In a folder of the repository, without `command`: it ended at once, and nothing was saved."""
+    shutil.copytree(ROOT / "common", tmp_path / "common", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/loop.py").write_text(LOOP)
+    called = [sys.executable, tmp_path / "mine/loop.py"]
+    child = subprocess.Popen(called, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert child.stdout.readline() == b"training\n"
+    child.send_signal(signal.SIGINT)
+    assert child.communicate()[1].decode() == "\ninterrupted\n"
+    assert (child.returncode, (tmp_path / "saved.txt").exists()) == (-signal.SIGINT, True)
+
+
 def test_a_program_from_elsewhere_keeps_its_ctrl_c():
     done = call("-c", "import common, signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)")
     assert done.stdout == "True\n"

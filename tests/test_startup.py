@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 
+import common
 from common.run.commandline import command
 from tests.conftest import ROOT, call
 
@@ -80,13 +81,13 @@ def test_a_session_keeps_its_ctrl_c(flags):
 
 
 def test_garbage_is_looked_for_again_once_all_is_imported():
-    """In a program of ours `common` turns that off."""
-    gc.disable()
+    """In a program of ours `common` has it done seldom."""
+    gc.set_threshold(common.YOUNG)
     try:
-        assert command(lambda: gc.isenabled())() is True
+        assert command(lambda: gc.get_threshold() == common.usual)() is True
     finally:
         gc.unfreeze()
-        gc.enable()
+        gc.set_threshold(*common.usual)
     programs = [path for folder in FOLDERS for path in (ROOT / folder).glob("*.py")]
     texts = {path.name: path.read_text(encoding="utf-8") for path in programs}
     ours = {name for name, text in texts.items() if STARTS in text and "from common" in text}

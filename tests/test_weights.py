@@ -17,6 +17,7 @@ from pathlib import Path
 
 from common.errors import UserError
 from common.files import weights
+from common.run import checkpoint
 from common.run.artifacts import save_params
 from tests.conftest import make_gan
 
@@ -234,6 +235,17 @@ def test_too_large_a_file_is_not_read(tmp_path):
         file.truncate(weights.MAX_BYTES + 1)
     with pytest.raises(UserError, match="larger than 256 MB"):
         weights.load_params(path)
+
+
+def test_how_large_a_file_may_be_the_networks_say(tmp_path, monkeypatch):
+    """A family of 20 million numbers trained for a night, and its checkpoint was too large to be read."""
+    game = make_gan("dcgan")
+    checkpoint.save(tmp_path, game, {})
+    monkeypatch.setattr(weights, "MAX_BYTES", 0)
+    size = (tmp_path / checkpoint.NAME).stat().st_size
+    assert size < weights.most_bytes(*checkpoint.all_networks(game).values()) < 10 * size
+    save_params(tmp_path / "a.params", game.generator.state_dict())
+    weights.load_into(game.generator, tmp_path / "a.params")
 
 
 def test_what_may_have_no_end_is_not_read(tmp_path):

@@ -171,7 +171,7 @@ def read_python(content: bytes, path: Path, name: str) -> tuple[np.ndarray, np.n
     right = isinstance(labels, list) and len(labels) == PER_BATCH
     if not right or any(type(label) is not int or not 0 <= label <= 9 for label in labels):
         raise UserError(f"{path}: its labels are not {PER_BATCH:,} whole numbers from 0 to 9; {WHOLE}")
-    return data.reshape(PER_BATCH, *SHAPE), np.array(labels)
+    return data.reshape(PER_BATCH, *SHAPE), np.array(labels, np.int64)
 
 
 def too_large(path: Path, size: int, verb: str = "has") -> UserError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import math
 import os
 import shutil
 import stat
@@ -73,7 +74,7 @@ def read_folder(
     place = hashlib.sha256(os.fsencode(f"{folder.resolve()} {channels} {size} {background} {pad}")).hexdigest()[:8]
     kept = cache_folder() / f"folder-{place}-{key}.npy"
     shape = (len(found), channels, size, size)
-    size_in_memory, room = int(np.prod(shape)), memory.free() / 2
+    size_in_memory, room = math.prod(shape), memory.free() / 2
     mapped = size_in_memory > min(room, LOADED)
     recalled = recall(kept, shape, mapped)
     if recalled:
@@ -161,7 +162,7 @@ def recall(kept: Path, shape: tuple[int, ...], mapped: bool) -> tuple[np.ndarray
 
 def read_to_disk(kept: Path, paths: list[str], shape: tuple[int, ...], how: tuple[object, ...]) -> np.ndarray:
     """The pictures, written to the file `kept` while they are read, and mapped from it."""
-    needed, part = int(np.prod(shape)), part_of(kept)
+    needed, part = math.prod(shape), part_of(kept)
     no_room = UserError(
         f"{needed / 1e6:,.0f} MB of pictures are more than half of the free memory, and there is no room for them "
         f"in {kept.parent}: let $XDG_CACHE_HOME name a folder on a larger disk, or take a smaller --size"

@@ -18,14 +18,21 @@ from common.language import _
 
 import numpy as np
 
-MAX_BYTES = 256 * 2**20  # twice the largest checkpoint of this repository, that of zoo/dcgan_maxpool.py
+MAX_BYTES = 256 * 2**20  # the largest checkpoint of this repository, that of zoo/cgan.py of 128x128 pixels, has 201
 
 
-def load_params(path: Path) -> dict[str, Any]:
+def most_bytes(*networks: Any) -> int:
+    """How large a file of these networks may be, `paddle.nn.Layer`s, with what an optimizer keeps of each weight."""
+    states = [network.state_dict() for network in networks]
+    return max(MAX_BYTES, 8 * sum(4 * value.size for state in states for value in state.values()))
+
+
+def load_params(path: Path, most: int = MAX_BYTES) -> dict[str, Any]:
     """Read what `paddle.save` wrote of dictionaries, lists, numbers, strings and arrays, or a `.safetensors` file.
 
     Args:
         path: the file, by Paddle 2.x or 3.x or by safetensors.
+        most: the bytes that it may have.
 
     Returns:
         The outermost dictionary, with read-only `numpy.ndarray` for tensors.
@@ -33,18 +40,18 @@ def load_params(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing, too large, damaged, or holds anything else. Nothing of it has run.
     """
-    content = read_bounded(path)
+    content = read_bounded(path, most)
     return parse_safetensors(content, path) if path.suffix == ".safetensors" else parse(content, path)
 
 
-def read_bounded(path: Path) -> bytes:
-    """The content of a file of at most `MAX_BYTES`; raises `UserError` where it is missing or larger."""
+def read_bounded(path: Path, most: int = MAX_BYTES) -> bytes:
+    """The content of a file of at most `most` bytes; raises `UserError` where it is missing or larger."""
     try:
         state = path.stat()
         if not stat.S_ISREG(state.st_mode) and not stat.S_ISDIR(state.st_mode):  # a pipe or a device may have no end
             raise UserError(f"{path}: refused, no regular file")
-        if state.st_size > MAX_BYTES:
-            raise UserError(f"{path}: refused, larger than {MAX_BYTES >> 20} MB; no weights of this project are")
+        if state.st_size > most:
+            raise UserError(f"{path}: refused, larger than {most >> 20} MB; no weights of these networks are")
         return path.read_bytes()
     except OSError as error:
         raise UserError(
@@ -84,7 +91,7 @@ def load_into(network: Any, path: Path, state: dict[str, Any] | None = None) -> 
     Raises:
         UserError: a tensor is missing or unknown, of another shape or dtype, or not finite; the network is unchanged.
     """
-    state = load_params(path) if state is None else state
+    state = load_params(path, most_bytes(network)) if state is None else state
     state = {name: value for name, value in state.items() if name != "StructuredToParameterName@@"}  # Paddle's own
     expected = network.state_dict()
     for name in [*expected, *state]:

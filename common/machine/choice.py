@@ -56,6 +56,9 @@ def settled(path: Path, names: list[str], choose: Callable[[], str]) -> str:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile("w", dir=path.parent) as file:
+                other = Path(f"{file.name}.link")
+                os.link(file.name, other)  # some file systems have no links: nothing can be kept
+                other.unlink()
                 file.write(choose())
                 file.flush()
                 with contextlib.suppress(FileExistsError):  # another process was first

@@ -163,7 +163,7 @@ class Conv2D(Quick, nn.Conv2D):
         """`[N, in, H, W]` to `[N, out, H', W']`."""
         if not self.usual or len(x.shape) != 4:
             return nn.Conv2D.forward(self, x)
-        if self.padding == (0, 0) and list(x.shape[2:]) == self.weight.shape[2:]:
+        if self.padding == (0, 0) and list(x.shape[1:]) == self.weight.shape[1:]:
             return self.with_bias(self.of_whole_images(x))
         shape = self.shape_for(x, transposed=False)
         if shape is None:
@@ -184,7 +184,7 @@ class Conv2DTranspose(Quick, nn.Conv2DTranspose):
         """`[N, in, H, W]` to `[N, out, H', W']`."""
         if not self.usual or len(x.shape) != 4 or output_size is not None:
             return nn.Conv2DTranspose.forward(self, x, output_size)
-        if self.padding == (0, 0) and self.output_padding == 0 and list(x.shape[2:]) == [1, 1]:
+        if self.padding == (0, 0) and self.output_padding == 0 and list(x.shape[1:]) == [self.weight.shape[0], 1, 1]:
             return self.with_bias(self.of_single_pixels(x))
         shape = self.shape_for(x, transposed=True)
         if shape is None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 GRID_COLUMNS = 8
 GIF_FRAMES = 60
 # A run's files in its folder, as patterns: what a new run in the same folder moves aside.
-RUN_FILES = ("config.json", "*.params", "samples", "progress.gif", "losses.csv", "metrics.jsonl", "vdlrecords.*.log")
+RUN_FILES = ("config.json", "*.params", "samples", "progress.gif", "losses.csv*", "metrics.jsonl", "vdlrecords.*.log")
 
 
 def as_json(content: Any) -> bytes:

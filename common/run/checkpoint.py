@@ -12,7 +12,7 @@ from typing import Any
 
 from common.errors import UserError
 from common.files.atomic import atomic
-from common.files.weights import load_into, parse, read_bounded
+from common.files.weights import MAX_BYTES, load_into, most_bytes, parse, read_bounded
 from common.game import Game
 
 import numpy as np
@@ -51,8 +51,12 @@ def save(folder: Path, game: Game, state: dict[str, Any]) -> None:
         file.write(hashlib.sha256(buffer.getbuffer()).digest())
 
 
-def load_checkpoint(folder: Path) -> tuple[dict[str, Any], Path, str] | None:
+def load_checkpoint(folder: Path, game: Game | None = None) -> tuple[dict[str, Any], Path, str] | None:
     """Read the last sound checkpoint of `folder`.
+
+    Args:
+        folder: of a run.
+        game: whose checkpoint it is meant to be; it says how large that may be.
 
     Returns:
         Its content, its path, and a line about what was wrong with the newer one, else ""; None where there is none.
@@ -60,12 +64,12 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Any], Path, str] | None:
     Raises:
         UserError: there are checkpoints but none is sound.
     """
-    problem = ""
+    problem, most = "", most_bytes(*all_networks(game).values()) if game else MAX_BYTES
     for path in (folder / NAME, folder / PREVIOUS):
         if not path.exists():
             continue
         try:
-            content = read_bounded(path)
+            content = read_bounded(path, most)
             body, digest = content[:-DIGEST_BYTES], content[-DIGEST_BYTES:]
             if hashlib.sha256(body).digest() != digest:
                 raise UserError(f"{path}: damaged, its checksum is wrong")

@@ -91,7 +91,7 @@ def command(main: Callable[..., int] | None = None, *, prints: bool = True) -> C
 def ctrl_c() -> Iterator[None]:
     """Let Ctrl-C raise `KeyboardInterrupt` inside: `common/__init__.py` lets it end a program that still imports."""
     here = threading.current_thread() is threading.main_thread()  # no signal comes to another
-    if not here or signal.getsignal(signal.SIGINT) is not common.interrupted:
+    if not here or signal.getsignal(signal.SIGINT) not in (common.interrupted_import, common.interrupted):
         yield
         return
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -20,6 +20,7 @@ def identity(config: dict[str, Any], settings: list[Setting]) -> dict[str, Any]:
     several = {"processes": config["processes"]} if config["processes"] > 1 else {}
     names = ["seed", "batch_size"]
     names += [s.name for s in settings if s.name in ("learning_rate", "beta1") or flags[s.name] != s.default]
+    names += ["sync_batchnorm"] if flags.get("sync_batchnorm") else []
     names += ["linear_decay", "epochs"] if flags["linear_decay"] else []  # the end that the step sizes fall to
     fixed = {flag_of(name): flags[name] for name in names}
     return {"family": config["family"], "data set": f"{config['dataset']} {config['checksum']}", **several, **fixed}

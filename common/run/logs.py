@@ -9,6 +9,7 @@ import codecs
 import contextlib
 import csv
 import io
+import itertools
 import json
 import os
 import shutil
@@ -87,7 +88,8 @@ def put_back_losses(path: Path, step: int, length: int) -> None:
     except (ValueError, OverflowError):
         header, rows = [], {}
         if content.strip(b"\0"):  # somebody's, so not to be lost
-            path.replace(path.with_name("losses-damaged.csv"))
+            beside = (path.with_name(f"{path.name}.damaged-{number}") for number in itertools.count(1))
+            path.rename(next(one for one in beside if not one.exists()))
     text = io.StringIO(newline="")
     if rows:
         counted = [header.index(name) for name in PLACE]

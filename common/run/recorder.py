@@ -63,12 +63,13 @@ class Recorder:
         judged = judged if flags.eval_every and "generator" in game.networks else []
         self.logs = artifacts.Logs(self.folder, config["flags"], lengths, judged)
         self.histograms = Histograms(game, self.logs.board, steps_per_epoch, start)
-        self.shows, said, self.best = self.logs.shows, [], np.inf
+        self.shows, said = self.logs.shows, []
+        self.best: float | None = None  # the least distance; until the first judgement it is not known whose counts
         if saved:
             with self.shows.only("the sample grids"):
                 artifacts.remove_later_grids(self.folder / "samples", start, saved["sample_every"], steps_per_epoch)
         with self.shows.only("metrics.jsonl"):
-            said, self.best = load_troubles(self.folder), best_distance(self.folder)
+            said = load_troubles(self.folder)
         some = as_float(dataset.images[:: max(1, len(dataset.images) // 1000)])  # a folder's are sorted by class
         self.health = Health(pixel_std(some), game.scores, game.chance, what_classes(dataset.name), game.power)
         if saved:
@@ -137,7 +138,12 @@ class Recorder:
             found = self.examiner.examine(self.game)
         if not found:
             return
-        self.logs.metrics({"step": step, "epoch": epoch, **found})
+        judge = self.examiner.judge
+        if self.best is None:
+            self.best = np.inf
+            with self.shows.only("metrics.jsonl"):
+                self.best = best_distance(self.folder, judge)
+        self.logs.metrics({"step": step, "epoch": epoch, "judge": judge, **found})
         self._show_features(step, epoch)
         self.progress.say(_("epoch {epoch}: Fréchet distance {metrics}", epoch=epoch + 1, metrics=metrics_line(found)))
         if not self.examiner.reference.borrowed:
@@ -203,7 +209,7 @@ class Examiner:
         self.dataset = dataset
         self.reference: Reference | None = None
         self.seen: Judged | None = None  # in the generator's images, at the last judgement
-        self.refused = ""
+        self.refused = self.judge = ""  # why there is none; its checksum
 
     def examine(self, game: Game) -> dict[str, dict] | None:
         """The metrics of the generator under `raw`, of its average under `ema`; None where no judge fits."""
@@ -214,7 +220,7 @@ class Examiner:
             if name == "digits":  # the judge keeps a quarter unseen
                 images, _labels, checksum = data.load_labelled(name, "train", size=images.shape[-1])
             try:
-                load_record(name)
+                self.judge = load_record(name)["sha256"]
                 check_enough(name, images)
                 tqdm.write(_("the judge looks at the real images; kept for later runs"), file=sys.stdout)
                 self.reference = Reference(name, images, checksum)

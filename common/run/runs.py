@@ -20,6 +20,7 @@ from common.run.words import typed
 from common.settings import Setting, settings_of
 
 import numpy as np
+from paddle import nn
 from PIL import ImageColor
 
 
@@ -149,9 +150,10 @@ def _logged(run_dir: Path) -> list[dict[str, Any]]:
         return []
 
 
-def best_distance(run_dir: Path) -> float:
-    """The least Fréchet distance among a run's judgements, infinite where there are none."""
-    judgements = load_metrics(run_dir)
+def best_distance(run_dir: Path, judge: str) -> float:
+    """The least Fréchet distance among a run's judgements by `judge`, its checksum, infinite where there are none.
+    Another judge's distances are on another scale. Earlier versions did not say whose they are: they count."""
+    judgements = [line for line in load_metrics(run_dir) if line.get("judge", judge) == judge]
     return min(
         (line[kind]["frechet"] for line in judgements for kind in ("raw", "ema") if kind in line), default=np.inf
     )
@@ -162,9 +164,13 @@ def best_weights(run_dir: Path) -> str:
     return "generator_best.params" if (run_dir / "generator_best.params").is_file() else "generator.params"
 
 
+class AbsentError(UserError):
+    """Something was asked of a network whose weights are not there."""
+
+
 def load_game(run_dir: str | Path, weights: str = "generator.params") -> Game:
     """The game of a run with its trained generator, ready to `sample`; its other networks are loaded where they are
-    there.
+    there, else whatever uses them raises `AbsentError`.
 
     Args:
         run_dir: what a training run wrote, or a `pretrained` folder.
@@ -184,9 +190,22 @@ def load_game(run_dir: str | Path, weights: str = "generator.params") -> Game:
     game.classes = len(config.get("classes", [])) or game.classes
     for name, network in game.networks.items():
         path = run_dir / (weights if name == "generator" else f"{name}.params")
-        if name == "generator" or path.exists():
+        if name == "generator" or "generator" not in game.networks or path.exists():
             load_into(network, path)
+        else:
+            refuse_use(network, path)
     return game
+
+
+def refuse_use(network: nn.Layer, path: Path) -> None:
+    """Let whatever uses a network, whose weights would be in `path`, raise `AbsentError`: untrained it would answer
+    anything."""
+
+    def absent(*_args: Any, **_kwargs: Any) -> None:
+        raise AbsentError(f"{path}: not there, and this needs it; take the run itself, not what was published of it")
+
+    for layer in network.sublayers(include_self=True):
+        layer.forward = layer.parameters = absent
 
 
 def own_pictures(config: dict[str, Any], image: tuple[int, int, int], data_dir: str | Path | None = None) -> Dataset:
