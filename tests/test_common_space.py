@@ -76,7 +76,8 @@ def test_each_constraint_is_nothing_where_it_holds(constraint):
     game.e_a = game.e_b = game.d_a = game.d_b = lambda x: x
     game.guess = paddle.zeros_like
     chance = non_saturating.chance if constraint == "domain" else 0
-    assert float(game.constrain((x, y), (x, y), (y, x))) == pytest.approx(chance, rel=1e-4)
+    nothing = [paddle.zeros_like(x)] * 2
+    assert float(game.constrain((x, y), (x, y), nothing, (y, x))) == pytest.approx(chance, rel=1e-4)
 
 
 @pytest.mark.parametrize(("constraint", "likeness"), [*((name, "l1") for name in CONSTRAINTS), ("cycle", "perceptual")])
@@ -87,17 +88,23 @@ def test_the_common_spaces_losses_are_those_of_the_page(constraint, likeness):
         games.append(CommonSpace("edge", constraint, 2.0, likeness))
     game, twin = games
     values = game.update(batch_of(0, 16))
-    a, b = two_domains(batch_of(0, 16), "edge")
+    batch = batch_of(0, 16)
+    a, b = two_domains(batch, "edge")
     unlike = {"l1": l1, "perceptual": perceptual}[likeness]
-    code_a, code_b = twin.e_a(a), twin.e_b(b)
+    plain_a, plain_b = twin.e_a(a), twin.e_b(b)
+    noise = batch.draw(lambda rng, count: rng.standard_normal((count, 8, 8, 8), dtype=np.float32))
+    noise_a, noise_b = noise[:8], noise[8:]
+    code_a, code_b = plain_a + noise_a, plain_b + noise_b
     there, home = twin.d_b(code_a), twin.d_a(code_b)
     rebuilt = unlike(twin.d_a(code_a), a) + unlike(twin.d_b(code_b), b)
     expected = {
         "shared": lambda: 0.0,
         "none": lambda: 0.0,
         "domain": lambda: softplus(-twin.guess(code_b)).mean() + softplus(twin.guess(code_a)).mean(),
-        "cycle": lambda: 10 * (unlike(twin.d_a(twin.e_b(there)), a) + unlike(twin.d_b(twin.e_a(home)), b)),
-        "code": lambda: l2(twin.e_b(there), code_a) + l2(twin.e_a(home), code_b),
+        "cycle": lambda: (
+            10 * (unlike(twin.d_a(twin.e_b(there) + noise_a), a) + unlike(twin.d_b(twin.e_a(home) + noise_b), b))
+        ),
+        "code": lambda: l2(twin.e_b(there), plain_a) + l2(twin.e_a(home), plain_b),
     }[constraint]()
     fooled = (twin.s_b(there) - 1).square().mean() / 2 + (twin.s_a(home) - 1).square().mean() / 2
     assert float(values["rebuilt"]) == pytest.approx(float(rebuilt), rel=1e-4)

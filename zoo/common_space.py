@@ -10,6 +10,11 @@ compare with):
     cycle    D_A(E_B(D_B(E_A(a)))) is a again: the whole way round (Anoosheh et al. 2017, ComboGAN, arXiv 1712.06909)
     code     E_B(D_B(E_A(a))) is E_A(a) again: three quarters of it (Royer et al. 2017, XGAN, arXiv 1711.05139)
 
+Noise on the codes. While they train, decoders and the discriminator of codes get E(x) + ε, ε ~ N(0, 1), where the
+code's own numbers have the mean square 1 (UNIT, section 3; below it is left out). Without it a code can say in faint
+numbers which domain it is of, and the decoder can read them: each domain keeps a language of its own. With it only what
+is loud gets through, and both domains say it alike. `--code-noise 0` shows the difference.
+
 The formulas, L the likeness (`--likeness`), C the constraint, s_A and s_B the scores of discriminators of pictures,
 without which a translation need not look like anything:
 
@@ -18,7 +23,7 @@ without which a translation need not look like anything:
                      + ½ E (s_B(D_B(E_A(a))) - 1)² + ½ E (s_A(D_A(E_B(b))) - 1)²
 
 A code is 8 maps of 8x8, as ComboGAN's and UNIT's are maps: what is at the top of a picture is at the top of its code.
-With `--code vector` it is 64 numbers, which have no places; then only `shared` keeps the digits
+With `--code vector` it is 64 numbers, which have no places; then, without noise, only `shared` keeps the digits
 (`docs/permuted-classes.md`).
 
 What differs from the papers: small networks; one constraint at a time, where XGAN has three. Codes have one length, or
@@ -112,6 +117,7 @@ class CommonSpace(Translation):
         weight: of the constraint
         likeness: how reconstructions are compared: by pixels, or by what the judge of MNIST sees
         code: 8 maps of 8x8, or 64 numbers without places
+        code_noise: the standard deviation of the noise on the codes
         learning_rate: Adam's step size for the autoencoders
         learning_rate_d: Adam's step size for the discriminators
         beta1: Adam's first decay rate, all networks
@@ -124,11 +130,13 @@ class CommonSpace(Translation):
         weight: Weight = 1.0,
         likeness: Literal["l1", "l2", "perceptual"] = "l1",
         code: Literal["map", "vector"] = "map",
+        code_noise: Weight = 1.0,
         learning_rate: Rate = 5e-4,
         learning_rate_d: Rate = 2e-4,
         beta1: Decay = 0.5,
     ) -> None:
         self.domains, self.constraint, self.weight, self.unlike = domains, constraint, weight, LIKENESS[likeness]
+        self.code_noise, self.code_shape = code_noise, (64, 1, 1) if code == "vector" else (8, 8, 8)
         self.e_a, self.e_b, self.d_a, self.d_b = (make(code) for make in (encoder, encoder, decoder, decoder))
         if constraint == "shared":  # the layers next to the code
             self.e_b = nn.Sequential(*self.e_b[:OWN], *self.e_a[OWN:])
@@ -149,12 +157,14 @@ class CommonSpace(Translation):
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """The autoencoders; then all discriminators, with the same codes and translations."""
         a, b = two_domains(batch, self.domains)
+        noise = paddle.split(batch.draw(self.noises), 2)
         with self.turn("autoencoders"):
-            code_a, code_b = self.e_a(a), self.e_b(b)
+            codes = self.e_a(a), self.e_b(b)
+            code_a, code_b = codes[0] + noise[0], codes[1] + noise[1]
             fake_b, fake_a = self.d_b(code_a), self.d_a(code_b)
             rebuilt = self.unlike(self.d_a(code_a), a) + self.unlike(self.d_b(code_b), b)
             fooled = least_squares.generator(self.s_b(fake_b)) + least_squares.generator(self.s_a(fake_a))
-            constraint = self.constrain((a, b), (code_a, code_b), (fake_a, fake_b))
+            constraint = self.constrain((a, b), codes, noise, (fake_a, fake_b))
             loss_g = 10 * rebuilt + fooled + self.weight * constraint
             loss_g.backward()
         with self.turn("discriminators"):
@@ -167,16 +177,20 @@ class CommonSpace(Translation):
         scores = {"score_real": paddle.concat(real), "score_fake": paddle.concat(fake)}
         return row(**losses, loss_g=loss_g, rebuilt=rebuilt, constraint=constraint, **scores)
 
-    def constrain(self, pictures: Pair, codes: Pair, fakes: Pair) -> Tensor:
-        """C, from pictures of A and of B, their codes, and the translations into A and into B."""
+    def noises(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """What is added to `count` codes, `[count, *code_shape]`."""
+        return self.code_noise * rng.standard_normal((count, *self.code_shape), dtype=np.float32)
+
+    def constrain(self, pictures: Pair, codes: Pair, noise: Pair, fakes: Pair) -> Tensor:
+        """C, from pictures of A and of B, their codes, the noise on these, and the translations into A and into B."""
         if self.constraint == "domain":  # what the discriminator of codes minimises, with the domains swapped
-            return non_saturating.discriminator(self.guess(codes[1]), self.guess(codes[0]))
+            return non_saturating.discriminator(self.guess(codes[1] + noise[1]), self.guess(codes[0] + noise[0]))
         if self.constraint in ("shared", "none"):
             return paddle.zeros([])
         again = self.e_b(fakes[1]), self.e_a(fakes[0])
         if self.constraint == "code":
             return sum(map(l2, again, codes))
-        home = self.d_a(again[0]), self.d_b(again[1])
+        home = self.d_a(again[0] + noise[0]), self.d_b(again[1] + noise[1])
         return 10 * sum(map(self.unlike, home, pictures))  # ten times, as the reconstruction
 
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
