@@ -26,7 +26,7 @@ from assignment.replay import REPLAYED, TOLERANCE, distance
 from assignment.sandbox import Sandbox
 from assignment.student import CODE, RUNS, STEPS, flags, is_answered, pool, troubles
 from assignment.syntax import RIGHT_CRITERIA, RIGHT_LAYERS
-from assignment.unpack import text
+from assignment.unpack import code
 from common import data
 from common.errors import DONE, UserError
 from common.files import home
@@ -140,7 +140,7 @@ def examine(one: Handed, examiner: Sandbox, folder: Path, rules: Rules) -> None:
         if f"code/{name}" not in one.files:
             one.by_hand.append(f"no code/{name}")
             return
-        (folder / one.folder / name).write_text(text(one.files[f"code/{name}"]), encoding="utf-8")
+        (folder / one.folder / name).write_text(code(one.files[f"code/{name}"]), encoding="utf-8")
     given = examiner.ask("read", folder=str(folder), name=one.folder)
     if "ended" in given:
         one.by_hand.append(f"the code cannot be read: {given['ended']}")
@@ -153,6 +153,8 @@ def examine(one: Handed, examiner: Sandbox, folder: Path, rules: Rules) -> None:
         one.by_hand.append(f"not run, read it first: {', '.join(given['beyond'][:5])}")
         return
     names = set(data_names(one))
+    if len(names) > 1:
+        one.by_hand.append(f"the two runs saw different data ({', '.join(sorted(names))})")
     data_name = names.pop() if len(names) == 1 else ""
     start = [*flags(one.who, data_name), "--max-steps", str(rules.replayed), "--threads", "1"]
     found = examiner.ask("run", folder=str(folder), name=one.folder, flags=start, data_name=data_name)

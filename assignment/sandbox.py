@@ -88,7 +88,10 @@ class Sandbox:
     @property
     def fence(self) -> str:
         """What keeps the tasks in."""
-        return "namespaces and an audit hook" if self._fenced else "an audit hook only, which native code can pass"
+        if self._fenced:
+            return "namespaces and an audit hook"
+        bound = "" if Path("/proc/self/statm").exists() else "; memory may have no bound"  # macOS
+        return f"an audit hook only, which native code can pass{bound}"
 
     def ask(self, task: str, **arguments: Any) -> dict[str, Any]:
         """What a task returned; where it did not, `{"ended": "why"}`."""
@@ -205,7 +208,8 @@ def confine(folder: Path, seconds: float) -> None:
     for standard in (0, 1, 2):
         os.dup2(nothing, standard)
     for name, limit in {"AS": address_space() + MEMORY, "FSIZE": LARGEST_FILE, "CORE": 0}.items():
-        resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (limit, limit))
+        with contextlib.suppress(*[ValueError] * (name == "AS")):  # macOS takes no limit below what it maps itself
+            resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (limit, limit))
     resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds) + 1))  # SIGXCPU, then SIGKILL
 
 
@@ -233,7 +237,9 @@ def guard(folder: Path, refused: list[str]) -> Callable[[str, tuple], None]:
             path, _, flags = arguments
             writes = isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)
             secret = isinstance(path, (str, bytes)) and os.fsdecode(path).startswith("/proc")
-            bad = (bool(writes) and not allowed(path)) or secret
+            named = isinstance(path, (str, bytes, os.PathLike))
+            folder = named and Path(os.fsdecode(path)).is_dir()  # it would be a `dir_fd`, by which others are opened
+            bad = ((bool(writes) or folder) and not allowed(path)) or secret
         elif event in WRITING:
             bad = not all(allowed(path) for path in arguments if isinstance(path, (str, bytes, os.PathLike)))
         if bad:

@@ -131,12 +131,14 @@ def answers(report: str) -> dict[int, str]:
 
 
 def filled(report: str, given: dict[int, str]) -> str:
-    """A report with these answers in place of those that it has."""
+    """A report with these answers in place of those that it has; a blank one takes the place of none."""
     head, *rest = sections(report)
+    old = answers(report)
     for index, section in enumerate(rest):
         heading, *lines = section.splitlines()
         quoted = [line for line in lines if line.startswith(">")]
-        rest[index] = "\n".join([heading, "", *quoted, "", given.get(int(section[3]), "").strip(), "", ""])
+        number = int(section[3])
+        rest[index] = "\n".join([heading, "", *quoted, "", given.get(number, "").strip() or old[number], "", ""])
     return head + "".join(rest)
 
 

@@ -79,6 +79,9 @@ def main(arguments: list[str] | None = None) -> int:
         family = "dcgan" if name == "dcgan" else folder.resolve().name
         wrong = troubles(configs[name], rows, family, who, STEPS)
         notes += [f"{name}: {'; '.join(wrong)}; {again}"] if wrong else []
+    if len({(one.get("dataset"), str(one.get("checksum"))) for one in configs.values()}) > 1:
+        named = " and ".join(f"{name} on {one.get('dataset')}" for name, one in configs.items())
+        notes.append(f"{named}: their losses cannot be compared; train both on the same data")
     if begin_alike(*map(load_losses, runs.values())):
         notes.append(f"lsgan: its first losses are DCGAN's: it began before your two lines were written; {again}")
     if check.main([str(folder)]) != DONE:

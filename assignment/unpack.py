@@ -6,6 +6,7 @@ gives, and written, where it is needed, under those.
 
 from __future__ import annotations
 
+import re
 import stat
 import unicodedata
 import zipfile
@@ -86,7 +87,7 @@ def of_zip(path: Path) -> dict[str, bytes]:
 def name_of(entry: zipfile.ZipInfo) -> str:
     """An entry's name. Without the flag for UTF-8 a zip does not say in which encoding: Python takes CP437, Chinese
     Windows writes GBK, macOS UTF-8."""
-    name = entry.filename
+    name = entry.orig_filename  # Python 3.12 puts another in place of `filename`, where an archiver wrote that as well
     if not entry.flag_bits & 0x800:
         raw = name.encode("cp437")
         for encoding in ("utf-8", "gb18030"):
@@ -113,6 +114,13 @@ def checked(name: str, size: int, read: Callable[[], bytes]) -> bytes:
     if max(size, len(content)) > largest:
         raise Refused(f"{name} has more than {largest:,} bytes")
     return content
+
+
+def code(content: bytes) -> str:
+    """A program's text, whose lines end as Python's do and which says of no encoding but UTF-8 that it is its own: what
+    is read and what is run are the same."""
+    lines = re.sub(r"\r\n?", "\n", text(content))
+    return re.sub(r"^([ \t\f]*#.*?coding[:=][ \t]*)[-\w.]+", r"\1utf-8", lines, flags=re.M | re.A)
 
 
 def text(content: bytes) -> str:

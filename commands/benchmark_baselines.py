@@ -187,5 +187,6 @@ if __name__ == "__main__":
         make = {"course": course, "torch": pytorch, "torch-last": last, "ours": ours}[kind]
         count = images // batch_size // (4 if kind == "course" else 1)
         found = {"seconds": timed(make(batch_size, threads), max(4, count))}
-    found["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes on macOS, KiB on Linux
+    found["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
     print(json.dumps({"result": found}), flush=True)

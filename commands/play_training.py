@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -23,6 +24,7 @@ NUMBERS = ("max_steps", "seed", "learning_rate", "penalty")  # the flags of the 
 STEPS = 1500  # of `make train`
 LINES = 12  # of what a training says that are shown
 EVERY, LONG = 3, 10  # seconds between looks at a training, and at its curves
+STOP = getattr(signal, "CTRL_BREAK_EVENT", signal.SIGTERM)  # the first on Windows, whose SIGTERM ends at once
 PATIENCE = 60  # seconds for a last step and for saving
 
 
@@ -71,6 +73,7 @@ class Training:
                         stderr=subprocess.STDOUT,
                         env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
                         start_new_session=True,  # the terminal's Ctrl-C is ours; a second signal would end it unsaved
+                        creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # the same on Windows
                     )
             except OSError:  # no memory for one more, for example: as if it had not been asked for
                 self.log_of(run).unlink(missing_ok=True)
@@ -91,7 +94,7 @@ class Training:
         """Ask the training, if there is one, to stop after its step and to save; it goes on for a moment."""
         with self.lock:
             if self.going_on:
-                self.process.terminate()
+                self.process.send_signal(STOP)
 
     def close(self) -> None:
         """Stop, and wait until all is saved."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 import sys
 import zipfile
+import zlib
 from pathlib import Path
 
 from assignment import starter, submit
@@ -94,7 +96,12 @@ def in_code(files: dict[str, bytes], who: Student, old: str, new: str) -> dict[s
 
 
 class GbkInfo(zipfile.ZipInfo):
-    """An entry named as Chinese Windows names it: in GBK, without a word about it."""
+    """An entry named as Chinese Windows names it, in GBK, without a word about it; and once more, as by WinRAR."""
+
+    def __init__(self, filename: str) -> None:
+        super().__init__(filename)
+        told = struct.pack("<BL", 1, zlib.crc32(filename.encode("gbk"))) + filename.encode()
+        self.extra = struct.pack("<HH", 0x7075, len(told)) + told
 
     def _encodeFilenameFlags(self):  # noqa: N802  the standard library's
         return self.filename.encode("gbk"), self.flag_bits & ~0x800

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
 
+from assignment import sandbox as sandbox_module
 from assignment.sandbox import Sandbox
 from tests.conftest import ROOT
 
@@ -22,6 +24,7 @@ HOSTILE = {
     "file": ("open('OUTSIDE', 'w')", "PermissionError: open"),
     "link": ("import os; os.symlink('OUTSIDE', 'here')", "PermissionError: os.symlink"),
     "removal": ("import os; os.remove('SECRET')", "PermissionError: os.remove"),
+    "folder": ("import os; os.remove('secret', dir_fd=os.open(os.path.dirname('SECRET'), 0))", "PermissionError: open"),
     "other environment": ("open('/proc/1/environ')", "PermissionError: open /proc"),
     "network": ("import socket; socket.create_connection(('127.0.0.1', 9))", "PermissionError: socket"),
     "memory": ("bytearray(64 * 2**30)", "MemoryError"),
@@ -61,6 +64,23 @@ def test_it_reaches_nothing_outside(sandbox, tmp_path, monkeypatch):
     assert {name: said for name, said in found.items() if not said.startswith(HOSTILE[name][1])} == {}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["box", "secret"]
     assert (sandbox.box / "own_folder/mine.txt").read_text() == "x"
+
+
+def test_a_system_that_bounds_no_memory_grades_all_the_same(monkeypatch, tmp_path):
+    """macOS takes no limit of address space that is less than what it maps itself: every submission had 0 points."""
+
+    def setrlimit(what: int, limits: tuple[int, int]) -> None:
+        if what == resource.RLIMIT_AS:
+            raise ValueError("current limit exceeds maximum limit")
+        bounded.append(what)
+
+    bounded: list[int] = []
+    monkeypatch.setattr(sandbox_module.resource, "setrlimit", setrlimit)
+    for name in ("setsid", "dup2"):
+        monkeypatch.setattr(sandbox_module.os, name, lambda *_: None)
+    monkeypatch.chdir(tmp_path)
+    sandbox_module.confine(tmp_path, 5)
+    assert {resource.RLIMIT_FSIZE, resource.RLIMIT_CPU} <= {*bounded}
 
 
 def test_the_kernel_keeps_all_else_read_only(tmp_path):

@@ -94,6 +94,17 @@ def test_a_run_that_began_as_dcgan_is_said(handed_in, tmp_path, say):
     assert "its first losses are DCGAN's" in said.out
 
 
+def test_runs_on_different_data_are_said(handed_in, tmp_path, say):
+    """Both are told `--dataset auto`, and the network may fail before one of them."""
+    other = Path(shutil.copytree(handed_in / "lsgan", tmp_path / "lsgan"))
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps({**config, "dataset": "mnist"}))
+    for lsgan, noted in ((handed_in / "lsgan", False), (other, True)):
+        runs = ["--dcgan", handed_in / "dcgan", "--lsgan", lsgan]
+        said = say(submit.main, handed_in / "my_lsgan", *runs, "--out", tmp_path / "a.zip")
+        assert ("dcgan on digits and lsgan on mnist: their losses cannot be compared" in said.out) == noted
+
+
 def test_the_starter_adds_only_what_is_missing(tmp_path, say):
     mine = tmp_path / "my_lsgan"
     assert say(starter.main, mine).status == 0
@@ -138,6 +149,7 @@ def test_answers_are_found_again():
     report = filled(blank_report(ANNA), given)
     assert answers(report) == {1: "yes, $x^2$ \\alpha", 2: "", 3: "三", 4: "", 5: ""}
     assert answers(filled(report, ANSWERS)) == ANSWERS
+    assert answers(filled(filled(report, ANSWERS), dict.fromkeys(ANSWERS, "\n\n"))) == ANSWERS  # the notebook, blank
     assert [is_answered(text) for text in ("", " \n" * 30, "x" * 19, "x" * 20)] == [False, False, False, True]
 
 
@@ -206,6 +218,21 @@ def test_a_class_gets_no_solution(given_out):
     said = call(*training, cwd=root, LANGUAGE="zh")
     assert (said.returncode, said.stderr) == (0, "")
     assert "训练完成" in said.stdout
+
+
+def test_the_notebook_finds_the_repository_on_ai_studio(given_out, tmp_path):
+    """The zip lies in `work/`, without the notebooks 1 to 5 and what they import."""
+    (tmp_path / "work").mkdir()
+    shutil.copy(given_out / "dcgan-lsgan.zip", tmp_path / "work")
+    cells = [cell.source for cell in nbformat.read(given_out / "homework.ipynb", as_version=4).cells]
+    setup = [cell for cell in cells if "ON_AISTUDIO" in cell][:2]
+    program = "\n".join(setup).replace('"/home/aistudio"', repr(str(tmp_path)))
+    for _ in range(2):  # after a restart once more
+        done = subprocess.run(
+            [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.endswith("the repository: dcgan-lsgan\n")
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -36,6 +36,14 @@ def test_lsgan_is_the_two_lines():
         assert found[2:] == ([], [], [])
 
 
+@pytest.mark.parametrize("imports", ["import paddle\nfrom paddle import nn\n", "import paddle\n"])
+def test_the_loss_by_its_whole_name_needs_an_import(imports):
+    whole = ("nn.BCELoss()", "paddle.nn.MSELoss()")
+    found = changed((SIGMOID, ""), whole, ("from paddle import nn\n\n\ndef", f"{imports}\n\ndef"))
+    assert found.criterion in RIGHT_CRITERIA
+    assert found[2:] == ([], [], [])
+
+
 def test_comments_and_docstrings_are_free():
     found = changed(
         ('    """All that', '    """我的作业。All that'), ("    criterion =", "    # 损失\n    criterion =")
@@ -53,6 +61,9 @@ def test_comments_and_docstrings_are_free():
         ("from common.init import weights_init", "weights_init = print", ""),
         ("x: Tensor) -> Tensor", "x: Tensor) -> None", ""),
         ("*score_layers(channels, size)", "*score_layers(channels, size)[:-1]", ""),
+        ("    criterion = nn", "    criterion = nn.ReLU\n    criterion = nn", ""),
+        ("def build", "++len('+')\n\n\ndef build", ""),
+        ("def build", "--len('-')\n\n\ndef build", ""),
     ],
 )
 def test_other_changes_are_named(old, new, reason):
@@ -69,13 +80,16 @@ def test_other_changes_are_named(old, new, reason):
         "from common import files", "__import__('os')", "eval('1')", "open('x')", "paddle.utils.os.getcwd()",
         "sys.modules", "Path('x').write_text('y')", "().__class__.__bases__", "getattr(sys, 'mod' + 'ules')",
         "from . import other", "np = paddle.numpy.fromfile", "import lsgan.model",
+        "[sys][0].path", "import sys as s", "from paddle import sys", "paddle.sys", "print.f_back", "x._getframe",
     ],
 )  # fmt: skip
 def test_what_reaches_beyond_is_not_run(line):
     assert changed(("    criterion = nn", f"    {line}\n    criterion = nn")).beyond
 
 
-@pytest.mark.parametrize("line", ["import numpy as np", "from paddle.nn import functional as F", "import math"])
+@pytest.mark.parametrize(
+    "line", ["import numpy as np", "from paddle.nn import functional as F", "import math", "import sys", "sys.exit(0)"]
+)
 def test_what_does_not_is_run(line):
     assert changed(("from paddle import nn\n\n\ndef", f"from paddle import nn\n{line}\n\n\ndef")).beyond == []
 

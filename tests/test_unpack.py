@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import tokenize
 import zipfile
 
 from assignment.student import CODE
-from assignment.unpack import Refused, submission, text
+from assignment.unpack import Refused, code, name_of, submission, text
 from tests.students import GbkInfo, write_zip
 
 import pytest
@@ -94,6 +96,28 @@ def test_a_zip_with_a_password(tmp_path):
     (tmp_path / "a.zip").write_bytes(content)
     with pytest.raises(Refused, match="no zip that can be read"):
         submission(tmp_path / "a.zip")
+
+
+def test_what_is_read_of_a_program_is_what_runs():
+    """Its own word for its encoding made a comment of one what was code of the other: `# +AAo-import os` in UTF-7."""
+    for said in (
+        b"# -*- coding: utf-7 -*-\n",
+        b"\r# vim: set fileencoding=utf_7 :\r",
+        b"#\r\n\f# coding=gbk\n",
+        b"#coding:utf-7",
+    ):
+        content = said + b"\nx = '\xe5\x88\xa4'\n"
+        written = code(content).encode()
+        assert tokenize.detect_encoding(io.BytesIO(written).readline)[0] in ("utf-8", "utf-8-sig")
+        assert compile(written, "a.py", "exec").co_consts[0] == "判"
+    assert code("# coding: gbk\nx = '判'\n".encode("gbk")) == "# coding: utf-8\nx = '判'\n"
+
+
+def test_names_that_an_archiver_wrote_twice():
+    """WinRAR writes a UTF-8 name beside the one in GBK: Python 3.12 takes it, and CP437 does not have its letters."""
+    entry = zipfile.ZipInfo("作业/submission.json".encode("gbk").decode("cp437"))
+    entry.filename = "作业/submission.json"
+    assert name_of(entry) == "作业/submission.json"
 
 
 def test_texts_of_any_editor():

@@ -27,7 +27,8 @@ class Interrupt:
     def __enter__(self) -> Interrupt:
         """Take over the signals."""
         self.asked = self.again = False
-        known = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows
+        names = "SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"  # the last one is Windows', which has no SIGHUP
+        known = [getattr(signal, name) for name in names if hasattr(signal, name)]
         here = threading.current_thread() is threading.main_thread()
         wanted = [number for number in known if here and signal.getsignal(number) != signal.SIG_IGN]
         self.before = {number: signal.signal(number, self._ask) for number in wanted}
