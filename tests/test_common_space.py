@@ -17,7 +17,7 @@ import pytest
 from paddle import nn
 from paddle.nn.functional import softplus
 
-CONSTRAINTS = ["shared", "domain", "cycle", "code", "none"]
+CONSTRAINTS = ["both", "shared", "domain", "cycle", "code", "none"]
 
 
 @pytest.mark.parametrize("code", ["map", "vector"])
@@ -26,7 +26,7 @@ def test_what_is_shared_is_the_same_object_and_nothing_else_is(constraint, code)
     game = CommonSpace(constraint=constraint, code=code)
     alike = [one is other for one, other in zip([*game.e_a, *game.d_a], [*game.e_b, *game.d_b])]
     expected = [index >= OWN for index in range(10)] + [index < COMMON for index in range(11)]
-    assert alike == (expected if constraint == "shared" else [False] * 21)
+    assert alike == (expected if constraint in ("shared", "both") else [False] * 21)
     convolutions = (nn.Conv2D, nn.Conv2DTranspose)
     places = [
         [index for index, layer in enumerate(net) if isinstance(layer, convolutions)] for net in (game.e_a, game.d_a)
@@ -35,7 +35,7 @@ def test_what_is_shared_is_the_same_object_and_nothing_else_is(constraint, code)
         [False, False, True, True], [True, True, False, False],
     ]  # fmt: skip
     check_each_parameter_has_one_optimizer(game)
-    assert ("discriminator_code" in game.networks) == (constraint == "domain")
+    assert ("discriminator_code" in game.networks) == (constraint in ("domain", "both"))
 
 
 @pytest.mark.parametrize("constraint", CONSTRAINTS)
@@ -75,7 +75,7 @@ def test_each_constraint_is_nothing_where_it_holds(constraint):
     game, (x, y) = CommonSpace(constraint=constraint), (batch_of(step).images for step in (0, 1))
     game.e_a = game.e_b = game.d_a = game.d_b = lambda x: x
     game.guess = paddle.zeros_like
-    chance = non_saturating.chance if constraint == "domain" else 0
+    chance = non_saturating.chance if constraint in ("domain", "both") else 0
     nothing = [paddle.zeros_like(x)] * 2
     assert float(game.constrain((x, y), (x, y), nothing, (y, x))) == pytest.approx(chance, rel=1e-4)
 
@@ -98,6 +98,7 @@ def test_the_common_spaces_losses_are_those_of_the_page(constraint, likeness):
     there, home = twin.d_b(code_a), twin.d_a(code_b)
     rebuilt = unlike(twin.d_a(code_a), a) + unlike(twin.d_b(code_b), b)
     expected = {
+        "both": lambda: expected["domain"](),
         "shared": lambda: 0.0,
         "none": lambda: 0.0,
         "domain": lambda: softplus(-twin.guess(code_b)).mean() + softplus(twin.guess(code_a)).mean(),
@@ -105,13 +106,14 @@ def test_the_common_spaces_losses_are_those_of_the_page(constraint, likeness):
             10 * (unlike(twin.d_a(twin.e_b(there) + noise_a), a) + unlike(twin.d_b(twin.e_a(home) + noise_b), b))
         ),
         "code": lambda: l2(twin.e_b(there), plain_a) + l2(twin.e_a(home), plain_b),
-    }[constraint]()
+    }
+    expected = expected[constraint]()
     fooled = (twin.s_b(there) - 1).square().mean() / 2 + (twin.s_a(home) - 1).square().mean() / 2
     assert float(values["rebuilt"]) == pytest.approx(float(rebuilt), rel=1e-4)
     assert float(values["constraint"]) == pytest.approx(float(expected), rel=1e-3)
     total = 10 * float(rebuilt) + float(fooled) + 2 * float(expected)
     assert float(values["loss_g"]) == pytest.approx(total, rel=1e-3)
-    judges = ["loss_d", "loss_code"] if constraint == "domain" else ["loss_d"]
+    judges = ["loss_d", "loss_code"] if constraint in ("domain", "both") else ["loss_d"]
     assert list(values) == [*judges, "loss_g", "rebuilt", "constraint", "score_real", "score_fake"]
 
 

@@ -7,6 +7,7 @@ compare with):
 
     shared   the layers next to the code are the same ones (Liu et al. 2017, UNIT, arXiv 1703.00848)
     domain   a discriminator guesses the domain from the code, encoders fool it (Ganin et al. 2015, arXiv 1505.07818)
+    both     these two at once, as in XGAN; Ganin's encoder is wholly one for both domains
     cycle    D_A(E_B(D_B(E_A(a)))) is a again: the whole way round (Anoosheh et al. 2017, ComboGAN, arXiv 1712.06909)
     code     E_B(D_B(E_A(a))) is E_A(a) again: three quarters of it (Royer et al. 2017, XGAN, arXiv 1711.05139)
 
@@ -66,7 +67,7 @@ from paddle.nn.functional import normalize
 
 Pair = tuple[Tensor, Tensor]  # of A and of B
 WIDTH = 32  # channels beside the picture
-OWN, COMMON = 5, 6  # with `shared`: an encoder's first layers are its own; a decoder's first ones are both's
+OWN, COMMON = 5, 6  # where layers are shared: an encoder's first ones are its own; a decoder's first ones are both's
 
 
 class Unit(nn.Layer):
@@ -126,7 +127,7 @@ class CommonSpace(Translation):
     def __init__(
         self,
         domains: Literal["thick", "edge", "digits", "invert", "rotate"] = "edge",
-        constraint: Literal["shared", "domain", "cycle", "code", "none"] = "shared",
+        constraint: Literal["both", "shared", "domain", "cycle", "code", "none"] = "both",
         weight: Weight = 1.0,
         likeness: Literal["l1", "l2", "perceptual"] = "l1",
         code: Literal["map", "vector"] = "map",
@@ -138,14 +139,14 @@ class CommonSpace(Translation):
         self.domains, self.constraint, self.weight, self.unlike = domains, constraint, weight, LIKENESS[likeness]
         self.code_noise, self.code_shape = code_noise, (64, 1, 1) if code == "vector" else (8, 8, 8)
         self.e_a, self.e_b, self.d_a, self.d_b = (make(code) for make in (encoder, encoder, decoder, decoder))
-        if constraint == "shared":  # the layers next to the code
+        if constraint in ("shared", "both"):  # the layers next to the code
             self.e_b = nn.Sequential(*self.e_b[:OWN], *self.e_a[OWN:])
             self.d_b = nn.Sequential(*self.d_a[:COMMON], *self.d_b[COMMON:])
         self.there, self.back = nn.Sequential(self.e_a, self.d_b), nn.Sequential(self.e_b, self.d_a)
         self.s_a, self.s_b = (patches(2, channels=1).apply(weights_init) for _ in range(2))
         coders = {"encoder_a": self.e_a, "encoder_b": self.e_b, "decoder_a": self.d_a, "decoder_b": self.d_b}
         discriminators = {"discriminator_a": self.s_a, "discriminator_b": self.s_b}
-        if constraint == "domain":
+        if constraint in ("domain", "both"):
             numbers = 64 if code == "vector" else 512
             guess = nn.Sequential(nn.Flatten(), *dense(numbers, 256, 256, 1))
             self.guess = discriminators["discriminator_code"] = guess
@@ -170,7 +171,7 @@ class CommonSpace(Translation):
         with self.turn("discriminators"):
             real, fake = [self.s_a(a), self.s_b(b)], [self.s_a(fake_a.detach()), self.s_b(fake_b.detach())]
             losses = {"loss_d": sum(least_squares.discriminator(*scores) for scores in zip(real, fake))}
-            if self.constraint == "domain":
+            if self.constraint in ("domain", "both"):
                 guessed = [self.guess(code.detach()) for code in (code_a, code_b)]
                 losses["loss_code"] = non_saturating.discriminator(*guessed)
             sum(losses.values()).backward()
@@ -183,7 +184,7 @@ class CommonSpace(Translation):
 
     def constrain(self, pictures: Pair, codes: Pair, noise: Pair, fakes: Pair) -> Tensor:
         """C, from pictures of A and of B, their codes, the noise on these, and the translations into A and into B."""
-        if self.constraint == "domain":  # what the discriminator of codes minimises, with the domains swapped
+        if self.constraint in ("domain", "both"):  # what the discriminator of codes minimises, with the domains swapped
             return non_saturating.discriminator(self.guess(codes[1] + noise[1]), self.guess(codes[0] + noise[0]))
         if self.constraint in ("shared", "none"):
             return paddle.zeros([])
