@@ -25,6 +25,7 @@ BEST_LSGAN := $(LSGAN_FLAGS) --epochs 8
 
 # The length of a first training; ARGS takes its place, but for --resume, which goes on with it.
 flags = $(if $(filter-out --resume,$(ARGS)),,$(1)) $(ARGS)
+own_folders = $(if $(findstring --output-dir,$(ARGS)),$(error make $@: a folder for each, in work/$@; leave --output-dir out))
 quoted = '$(subst ','\'',$(strip $(1)))'
 train compare: export GAN_RESUME = make $@ ARGS=$(call quoted,$(filter-out --resume,$(ARGS)) --resume)
 best: export GAN_RESUME = make best$(if $(ARGS), ARGS=$(call quoted,$(ARGS)))
@@ -39,12 +40,14 @@ train: setup ## set up, then a first DCGAN training of 3 to 6 minutes: MNIST whe
 	"$(PYTHON)" dcgan/train.py --dataset auto $(DCGAN_FLAGS) $(call flags,--max-steps 1500 --eval-every 5)
 
 compare: setup ## train both families shortly and draw them side by side in work/compare.png
+	$(own_folders)
 	@echo "settings DCGAN $(DCGAN_FLAGS), LSGAN $(LSGAN_FLAGS) (docs/search.md); the course's: the commands without these"
 	"$(PYTHON)" dcgan/train.py --dataset auto --output-dir work/compare/dcgan $(DCGAN_FLAGS) $(call flags,--max-steps 1000)
 	"$(PYTHON)" lsgan/train.py --dataset auto --output-dir work/compare/lsgan $(LSGAN_FLAGS) $(call flags,--max-steps 1000)
 	"$(PYTHON)" -m commands.compare work/compare/dcgan work/compare/lsgan --out work/compare.png
 
 best: setup ## both by the recipe of our weights: MNIST, 50 to 70 minutes on one core (EPYC); goes on if stopped
+	$(own_folders)
 	"$(PYTHON)" dcgan/train.py $(BEST_DCGAN) --output-dir work/best/dcgan --resume $(ARGS)
 	"$(PYTHON)" lsgan/train.py $(BEST_LSGAN) --output-dir work/best/lsgan --resume $(ARGS)
 

@@ -222,7 +222,7 @@ def finish(axes: Axes, what: str) -> None:
 
 def limit(axes: Axes, values: np.ndarray) -> None:
     """A height that outliers do not set."""
-    values = values[np.isfinite(values)]
+    values = values[np.isfinite(values)].clip(-1e300, 1e300)
     if len(values):
         low, high = np.percentile(values, [1, 99])
         axes.set_ylim(min(0, 1.15 * low), max(0, 1.15 * high) or 1)

@@ -19,14 +19,14 @@ from common.data import CLASSES
 from common.errors import DONE, UserError
 from common.files.atomic import write_all
 from common.files.names import encoded
-from common.files.weights import load_params
+from common.files.weights import parse
 from common.game import Game, Yardstick
 from common.judging.tables import table
 from common.layers import Generator
 from common.run.artifacts import as_json, as_params
 from common.run.commandline import MOST_IMAGES, Parser, command, user_path, whole_number
 from common.run.families import builder, script, title, usual_dataset
-from common.run.flags import DATA_DIR_HELP, chosen_for, flag_of
+from common.run.flags import CARD, DATA_DIR_HELP, chosen_for, flag_of
 from common.run.runs import how_made_square, load_config, load_game, load_losses, steps_of
 from common.settings import settings_of
 
@@ -72,13 +72,19 @@ def main(arguments: list[str] | None = None) -> int:
     run_dir, config = flags.run_dir, load_config(flags.run_dir)
     check_card(run_dir, config)
     losses = load_losses(run_dir)
-    if not any((run_dir / file).exists() for file in WEIGHTS):
+    found = {file: (run_dir / file).read_bytes() for file in WEIGHTS if (run_dir / file).is_file()}
+    if not found and "generator" in builder(config["family"])().networks:
+        raise UserError(f"{run_dir}: no weights yet; wait for the first checkpoint, or stop the run, which saves")
+    if not found:
         raise UserError(f"{run_dir}: {config['family']} draws nothing from noise: there is no generator to publish")
     by, rows, yardsticks = judge_runs([run_dir], flags.samples, data_dir=flags.data_dir)
     judged = {kind: rows[f"{run_dir} {kind}"] for kind in WEIGHTS.values() if f"{run_dir} {kind}" in rows}
     kind = min(judged, key=lambda name: judged[name]["frechet"])
     weights = run_dir / next(file for file, name in WEIGHTS.items() if name == kind)
-    state, content = load_params(weights), weights.read_bytes()
+    content = found[weights.name]
+    if weights.read_bytes() != content:
+        raise UserError(f"{weights}: it changed while it was judged; wait for the run's end, or stop it")
+    state = parse(content, weights)
     if flags.half:
         state = halved(state)
         content = as_params(state)
@@ -96,6 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
         files[SAFE] = safetensors({**made, "chosen": flags.note, "frechet": judged[kind]["frechet"]}, state)
     if (run_dir / "metrics.jsonl").exists():
         files["metrics.jsonl"] = (run_dir / "metrics.jsonl").read_bytes()
+    check_folder(flags.folder, flags.overwrite)  # again: to judge took a while
     write_all({flags.folder / name: written for name, written in files.items()})
     for name in {*PUBLISHED} - {*files}:  # this run has none
         (flags.folder / name).unlink(missing_ok=True)
@@ -238,7 +245,7 @@ def card(
     if made["dataset"] == "folder":
         beside = f"The metrics are of {made['judged']}.\n评估指标只能用来比较同一批图片上的训练："
     alone = f"\nWithout this repository, in this folder · 不依赖本仓库，在本文件夹里：\n\n```python\n{program}```\n"
-    return f"""# {title(family)}, pretrained · 预训练权重
+    return f"""# {title(family)}, {CARD}
 
 ```bash
 python -m commands.sample {shlex.quote(folder.as_posix())} --out grid.png

@@ -25,6 +25,7 @@ from common.run.runs import best_weights, how_made_square, load_config, load_gam
 import numpy as np
 
 BESIDE, HELD_OUT = 16, 64  # images drawn beside their nearest; real ones, each held out from the others
+NOT_ITS_OWN = "note: these are not the pictures that it was trained on, or not all of them"
 
 
 @command
@@ -115,7 +116,10 @@ def main(arguments: list[str] | None = None) -> int:
         config = load_config(flags.run_dir)
         images = reconstructed(game, config, flags.seed, flags.count, flags.columns, flags.data_dir)
         if on_own_pictures(config):
-            print("of the pictures that it was trained on: of one's own there are no others")
+            if own_pictures(config, game.image, flags.data_dir).checksum == config.get("checksum"):
+                print("of the pictures that it was trained on: of one's own there are no others")
+            else:
+                print(NOT_ITS_OWN, file=sys.stderr)
     elif flags.invert:
         images = inverted(game, flags)
     elif flags.nearest:
@@ -167,7 +171,7 @@ def beside_the_nearest(game: Game, flags: argparse.Namespace) -> np.ndarray:
         own = own_pictures(config, game.image, flags.data_dir)
         real = own.images
         if own.checksum != config.get("checksum"):
-            print("note: these are not the pictures that it was trained on, or not all of them", file=sys.stderr)
+            print(NOT_ITS_OWN, file=sys.stderr)
     else:
         real = data.load(config.get("dataset", "mnist"), flags.data_dir, game.image).images
     images = game.sample(game.latent(np.random.default_rng(flags.seed), BESIDE, label_of(game, flags)))

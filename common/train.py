@@ -13,6 +13,7 @@ from common import data
 from common.data import Dataset
 from common.errors import BAD_INPUT, BROKE_DOWN, DONE, INTERRUPTED, UserError
 from common.files.finding import NotHadError
+from common.files.folder import array_md5
 from common.game import Batch, Game
 from common.language import _
 from common.machine import convolutions, cpu, onednn, processes
@@ -131,6 +132,7 @@ def config_of(family: str, game: Game, dataset: Dataset, flags: argparse.Namespa
         "checksum": dataset.checksum,
         "note": dataset.note,
         "classes": dataset.classes,
+        "labels": array_md5(dataset.labels) if dataset.classes and dataset.labels is not None else "",
         "versions": {"python": sys.version.split()[0], "paddle": paddle.__version__, "numpy": np.__version__},
         "device": paddle.get_device(),
         "threads": f"{cpu.description()}, {convolutions.library_name()}",

@@ -20,6 +20,7 @@ from common.run import progress
 from common.run import words as last_words
 from common.run.families import builder, script
 from common.run.flags import parse_flags
+from common.run.recorder import Recorder
 from common.run.runs import load_game, load_losses
 from tests.conftest import ROOT, call, check_refused, make_gan, train, users_environment
 from tests.runs import TOY
@@ -284,6 +285,51 @@ def test_a_card_has_a_program_of_plain_paddle(folder, monkeypatch):
     assert {*re.findall(r"^(?:from|import) (\w+)", found, re.M)} == {"paddle"}
 
 
+def test_a_run_that_goes_on_while_it_is_published_is_refused(run_dir, tmp_path, say, monkeypatch):
+    """The card had the figures of other weights; and what another one published meanwhile was overwritten."""
+    run, judge = shutil.copytree(run_dir, tmp_path / "run"), publish.judge_runs
+    asked = run, tmp_path / "given", "--samples", 100
+
+    def meanwhile(happens: Callable[[], object]) -> None:
+        monkeypatch.setattr(publish, "judge_runs", lambda *given, **more: (judge(*given, **more), happens())[0])
+
+    meanwhile(lambda: [path.write_bytes(path.read_bytes() + b" ") for path in run.glob("generator*.params")])
+    check_refused(say(publish.main, *asked), "it changed while it was judged")
+    run = shutil.copytree(run_dir, tmp_path / "other")
+    meanwhile(lambda: shutil.copytree(ROOT / "dcgan/pretrained", tmp_path / "given"))
+    check_refused(say(publish.main, run, *asked[1:]), "weights were published there before")
+    for path in run.glob("*.params"):
+        path.unlink()
+    check_refused(say(publish.main, run, tmp_path / "new"), "no weights yet; wait for the first checkpoint")
+    asked = "--dataset", "digits", "--max-steps", 1, "--output-dir", tmp_path / "given"
+    before = {path.name for path in (tmp_path / "given").iterdir()}
+    said = say(train, "dcgan", *asked)
+    assert (said.status, "weights were published there" in said.err) == (2, True)
+    assert {path.name for path in (tmp_path / "given").iterdir()} == before
+
+
+def test_a_run_whose_place_another_one_has_writes_nothing_there(tmp_path, monkeypatch, say):
+    """Its folder was renamed: it wrote on by the name, over the other one's weights."""
+    moved, draw = [], Recorder.draw_samples
+
+    def drawn(self: Recorder, step: int, *more: object, **named: object) -> None:
+        draw(self, step, *more, **named)
+        if step and not moved:
+            moved.append((tmp_path / "run").rename(tmp_path / "moved"))
+            (tmp_path / "run").mkdir()
+            (tmp_path / "run/.lock").touch()
+            (tmp_path / "run/losses.csv").write_text("another's")
+
+    monkeypatch.setattr(Recorder, "draw_samples", drawn)
+    said = say(train, "toy", *TOY, "--max-steps", 41, "--sample-every", 10, "--output-dir", tmp_path / "run")
+    assert (said.status, f"{tmp_path / 'run'}: moved while this run wrote there" in said.err) == (2, True)
+    assert sorted(path.name for path in (tmp_path / "run").rglob("*") if path.suffix != ".png") == [
+        ".lock",
+        "losses.csv",
+    ]
+    assert (tmp_path / "run/losses.csv").read_text() == "another's"
+
+
 def test_the_recipe_of_several_processes_starts_them():
     config = {"family": "dcgan", "dataset": "mnist", "device": "gpu:0", "processes": 2}
     config["flags"] = {"seed": 1, "batch_size": 32, "epochs": 2, "sync_batchnorm": True}
@@ -384,6 +430,8 @@ def test_what_cannot_be_published_is_said_before_it_is_judged(run_dir, tmp_path,
     run = Path(shutil.copytree(run_dir, tmp_path / "run"))
     for weights in run.glob("generator*.params"):
         weights.unlink()
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**config, "family": "cyclegan"}))
     check_refused(say(publish.main, run, tmp_path / "new"), "there is no generator to publish")
     (run / "losses.csv").unlink()
     check_refused(say(publish.main, run, tmp_path / "new"), "losses.csv")

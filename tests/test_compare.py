@@ -240,6 +240,20 @@ def test_a_grid_that_is_damaged_is_named(runs, tmp_path, say, damage):
     assert not list(tmp_path.glob("*a.png*"))
 
 
+def test_numbers_too_large_to_draw(runs, tmp_path, say):
+    run = shutil.copytree(runs / "short", tmp_path / "run")
+    lines = (run / "losses.csv").read_text().splitlines()
+    for place in (1, 2):
+        row = lines[place].split(",")
+        lines[place] = ",".join([*row[:3], f"1.{place}e308", *row[4:]])
+    (run / "losses.csv").write_text("\n".join(lines) + "\n")
+    assert say(compare.main, run, "--out", tmp_path / "a.png").status == 0
+    config = json.loads((run / "config.json").read_text())
+    for name, value in (("scores", [-1.7e308, 1.7e308]), ("processes", "2")):
+        (run / "config.json").write_text(json.dumps({**config, name: value}))
+        check_refused(say(compare.main, run, "--out", tmp_path / "a.png"), f"{name} is {value!r}, which cannot be")
+
+
 def test_numbers_that_are_none_are_said(runs, tmp_path, say):
     """Wherever they stand in a run of somebody else's."""
     run = tmp_path / "run"

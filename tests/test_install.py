@@ -175,6 +175,16 @@ def make(tmp_path, monkeypatch):
     return made
 
 
+@needs_make
+@pytest.mark.parametrize("target", ["compare", "best"])
+def test_both_trainings_have_folders_of_their_own(make, tmp_path, target):
+    """With one for both, LSGAN set DCGAN's run aside, or was refused for ever."""
+    asked = ["make", "-s", target, "ARGS=--max-steps 3 --output-dir /tmp/mine"]
+    done = subprocess.run(asked, cwd=tmp_path / "with space", capture_output=True, text=True, check=False)
+    assert (done.returncode, "train.py" in done.stdout) == (2, False)
+    assert f"make {target}: a folder for each, in work/{target}; leave --output-dir out" in done.stderr
+
+
 FLAGS = {"dcgan": "--penalty 1 --learning-rate 0.0005", "lsgan": "--penalty 10 --learning-rate 0.001"}
 TRAIN = f"dcgan/train.py --dataset auto {FLAGS['dcgan']}"
 

@@ -31,6 +31,9 @@ EXCEL = {
     "with semicolons": edited(lambda text: text.replace(",", ";").replace(".", ","), "utf-8-sig"),
     "with tabs, in UTF-16": edited(lambda text: text.replace(",", "\t"), "utf-16"),
     "with zeros at its end": lambda content: content + bytes(100),
+    "with the line ends of old Macs": edited(lambda text: text.replace("\r\n", "\r")),
+    "with a comma more in each line": edited(lambda text: text.replace("\r\n", ",\r\n")),
+    "with empty rows": lambda content: content + b",,,,,,\r\n" * 3,
 }
 SHORT = {
     "cut between rows": (lambda content: b"".join(content.splitlines(keepends=True)[:101]), 100),
@@ -96,6 +99,33 @@ def check_goes_on(run: Path, undisturbed: dict[str, str], left: int | None, say:
         name: one for name, one in undisturbed.items() if "params" in name or "samples" in name
     }
     assert say(compare.main, run, "--out", run / "a.png").status == 0
+
+
+def test_a_column_of_somebodys_own_stays_and_ends_nothing(half, say):
+    path = half / "losses.csv"
+    path.write_bytes(path.read_bytes().replace(b"\r\n", b",1\r\n").replace(b",1\r\n", b",note\r\n", 1))
+    for steps in (STEPS, STEPS + 1):
+        said = say(train, "toy", *FLAGS, half, "--max-steps", steps)
+        assert (said.status, "lost" in said.err) == (0, False)
+    losses = load_losses(half)
+    assert losses["step"].tolist() == list(range(STEPS + 1))
+    assert np.isfinite(losses["note"]).sum() == 180
+
+
+def test_rows_and_columns_may_have_been_moved(half):
+    before = load_losses(half)
+    header, *rows = [line.split(",") for line in (half / "losses.csv").read_text().splitlines()]
+    rows.sort(key=lambda row: float(row[3]))
+    moved = [",".join([*row[3:], *row[:3]]) for row in [header, *rows]]
+    (half / "losses.csv").write_text("\n".join(moved) + "\n")
+    after = load_losses(half)
+    assert list(after) == list(before)
+    assert all((after[name] == before[name]).all() for name in before)
+
+
+def test_judgements_saved_in_utf_16_are_read(judged):
+    content = (judged / "metrics.jsonl").read_text().encode("utf-16")
+    assert read_lines(content) == read_lines((judged / "metrics.jsonl").read_bytes()) != []
 
 
 def test_what_is_no_table_is_kept_beside_until_a_new_run(half, say):

@@ -113,6 +113,21 @@ def test_the_header_says_what_it_costs_and_what_was_chosen(mine, tmp_path, say):
     assert "--augment" not in said.out
 
 
+def test_a_picture_in_another_class_is_another_data_set(tmp_path, say):
+    """The pixels in the order of the names were the same, and the labels were not looked at."""
+    for index in range(1, 10):
+        path = tmp_path / "pictures" / ("a" if index < 5 else "b") / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(RNG.integers(0, 256, (40, 40, 3), np.uint8)).save(path)
+    given = ["--dataset", "folder", "--data-dir", tmp_path / "pictures", "--threads", 1, "--batch-size", 4]
+    given += ["--eval-every", 0, "--output-dir", tmp_path / "run", "--resume"]
+    assert say(train, "cgan", *given, "--max-steps", 2).status == 0
+    (tmp_path / "pictures/b/5.png").rename(tmp_path / "pictures/a/5.png")
+    check_refused(say(train, "cgan", *given, "--max-steps", 3), "it was trained on other pictures")
+    (tmp_path / "pictures/a/5.png").rename(tmp_path / "pictures/b/5.png")
+    assert say(train, "cgan", *given, "--max-steps", 3).status == 0
+
+
 def test_figures_while_it_trains_and_the_best_generator(own_run, mine):
     config, (judged,) = load_config(own_run), load_metrics(own_run)
     assert np.isfinite(judged["raw"]["frechet"])

@@ -22,6 +22,7 @@ DATA_DIR_HELP = (
     "Paddle's cache, else Paddle's download)"
 )
 
+CARD = "pretrained · 预训练权重"  # how the title of a card ends, by `commands.publish`
 # Of a folder of one's own pictures, for DCGAN and LSGAN: `docs/search.md`, found on digits. Other families with a
 # penalty that is off by default, such as StackGAN, were worse with it.
 OWN_PICTURES = {"penalty": 1.0, "learning_rate": 5e-4}
@@ -84,10 +85,21 @@ def parse_flags(family: str, build: Callable, arguments: list[str] | None = None
     flags = parser.parse_args(arguments)
     if flags.dataset == "folder" and flags.data_dir and holds_pictures(flags.output_dir, flags.data_dir):
         parser.error("--output-dir: your pictures are there; name another folder, which may be a new one among them")
+    if is_published(flags.output_dir):
+        parser.error("--output-dir: weights were published there, with a card; name another folder")
     if flags.dataset != "folder" and (flags.pad or flags.background != parser.get_default("background")):
         parser.error("--background and --pad: for --dataset folder, whose pictures are made square")
     flags.settings = {setting.name: vars(flags).pop(setting.name) for setting in settings}
     return flags
+
+
+def is_published(folder: Path) -> bool:
+    """Whether `commands.publish` wrote a folder: the next run would leave the card beside other weights."""
+    try:
+        with (folder / "README.md").open(encoding="utf-8", errors="replace") as card:
+            return CARD in card.readline()
+    except OSError:
+        return False
 
 
 def holds_pictures(output_dir: Path, data_dir: Path) -> bool:

@@ -23,7 +23,9 @@ def identity(config: dict[str, Any], settings: list[Setting]) -> dict[str, Any]:
     names += ["sync_batchnorm"] if flags.get("sync_batchnorm") else []
     names += ["linear_decay", "epochs"] if flags["linear_decay"] else []  # the end that the step sizes fall to
     fixed = {flag_of(name): flags[name] for name in names}
-    return {"family": config["family"], "data set": f"{config['dataset']} {config['checksum']}", **several, **fixed}
+    labels = {"labels": f"folder {config['labels']}"} if config.get("labels") else {}  # of one's own pictures
+    data_set = {"data set": f"{config['dataset']} {config['checksum']}", **labels}
+    return {"family": config["family"], **data_set, **several, **fixed}
 
 
 def check_identity(path: Path, mine: dict[str, Any], settings: dict[str, Any], content: dict[str, Any]) -> None:
@@ -43,6 +45,8 @@ def check_identity(path: Path, mine: dict[str, Any], settings: dict[str, Any], c
     both = [name for name, value in settings.items() if value is not None and kept.get(name) is not None]
     mine = {**mine, **{flag_of(name): settings[name] for name in both}}
     its = {**content["identity"], **{flag_of(name): kept[name] for name in both}}
+    if "labels" not in its:  # earlier versions did not keep them
+        mine.pop("labels", None)
     for name in sorted({**mine, **its}, key="data set".__eq__):  # last: --size makes others of one's own pictures
         now, then = (known.get(name, _("the default")) for known in (mine, its))
         if now == then:

@@ -12,6 +12,7 @@ import io
 import itertools
 import json
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -34,8 +35,7 @@ def read_losses(path: Path) -> tuple[list[str], list[list[float]]]:
 
 def parse_losses(content: bytes) -> tuple[list[str], list[list[float]]]:
     """What `read_losses` says, of a file's content: as the run wrote it or as Excel saved it, in any of its ways."""
-    utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    text = content.decode("utf-16" if utf_16 else "utf-8-sig").partition("\0")[0]
+    text = re.sub(r"\r\n?", "\n", decoded(content).partition("\0")[0])
     first = text.partition("\n")[0]
     delimiter = next((one for one in ";\t" if one in first), ",")
     whole = io.StringIO(text[: text.rfind("\n") + 1], newline="")
@@ -48,7 +48,15 @@ def parse_losses(content: bytes) -> tuple[list[str], list[list[float]]]:
         raise ValueError(f"no columns {', '.join(PLACE)}")
     if delimiter == ";":  # where it stands for the comma, the comma stands for the point
         lines = [[field.replace(",", ".") for field in line] for line in lines]
-    return header, [list(map(float, line)) for line in lines if len(line) == len(header)]
+    named = [place for place, name in enumerate(header) if name.strip()]  # a row may end in a comma more
+    rows = [[line[place] for place in named] for line in lines if len(line) == len(header) and any(line)]
+    return [header[place] for place in named], [[float(field or "nan") for field in row] for row in rows]
+
+
+def decoded(content: bytes, errors: str = "strict") -> str:
+    """A text as we wrote it, or as another program saved it: UTF-8, with a mark or without, or UTF-16 with one."""
+    utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if utf_16 else "utf-8-sig", errors)
 
 
 def put_back(folder: Path, step: int, lengths: dict[str, int]) -> dict[str, int]:
@@ -124,7 +132,7 @@ def put_back_metrics(path: Path, step: int, length: int) -> None:
 def read_lines(content: bytes) -> list[dict[str, Any]]:
     """The sound lines of a `metrics.jsonl`: each has a `step`."""
     lines = []
-    for line in content.decode("utf-8-sig", errors="replace").splitlines():
+    for line in decoded(content, "replace").splitlines():
         with contextlib.suppress(ValueError, RecursionError):
             found = json.loads(line)
             lines += [found] if isinstance(found, dict) and type(found.get("step")) is int else []

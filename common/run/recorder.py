@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import Any
 
 from common import data
@@ -58,6 +59,7 @@ class Recorder:
     ) -> None:
         self.game, self.dataset, self.flags, self.config = game, dataset, flags, config
         self.folder, start = flags.output_dir, saved["step"] if saved else 0
+        self._lock = lock_of(self.folder)
         lengths = saved and put_back(self.folder, start, saved["logs"])
         judged = ["metric/frechet", "metric/frechet EMA"][: 1 + bool(game.ema)]
         judged = judged if flags.eval_every and "generator" in game.networks else []
@@ -91,6 +93,7 @@ class Recorder:
         self._waiting.append(({"step": step, "epoch": epoch, "batch": batch}, values))
         if step % READ_EVERY and not at_once:
             return True
+        self._check_place()
         rows = rows_of(self._waiting)
         self._waiting.clear()
         self.logs.steps(rows)
@@ -101,6 +104,14 @@ class Recorder:
         if finite:
             self._warn(self.health.check_steps(rows))
         return finite and (not at_once or self._weights_are_finite())
+
+    def _check_place(self) -> None:
+        """Raise `UserError` where the folder was moved and another run writes to the one in its place."""
+        if lock_of(self.folder) not in (None, self._lock):
+            raise UserError(
+                f"{self.folder}: moved while this run wrote there, and another run has its place; go on with the moved "
+                "one's last checkpoint: --output-dir WHERE_IT_IS --resume"
+            )
 
     def _weights_are_finite(self) -> bool:
         """Whether all weights and statistics of the networks are."""
@@ -164,6 +175,7 @@ class Recorder:
 
     def save(self, step: int) -> None:
         """Write the weights, and the checkpoint that `--resume` goes on from."""
+        self._check_place()
         self._measure_statistics(step)
         for name, network in checkpoint.all_networks(self.game).items():
             artifacts.save_params(self.folder / f"{name}.params", network.state_dict())
@@ -234,6 +246,14 @@ class Examiner:
         self.seen = self.reference.see(game.sample(latent))
         found = {"raw": self.reference.compare(self.seen)}
         return {**found, "ema": self.reference.judge_images(game.sample(latent, ema=True))} if game.ema else found
+
+
+def lock_of(folder: Path) -> int | None:
+    """The number of the file that a run of `folder` holds; None where there is none."""
+    try:
+        return (folder / ".lock").stat().st_ino
+    except OSError:
+        return None
 
 
 def rows_of(steps: list[tuple[dict, dict[str, Tensor]]]) -> list[dict[str, float]]:

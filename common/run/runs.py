@@ -48,6 +48,7 @@ def load_config(run_dir: Path) -> dict[str, Any]:
         "checksum": isinstance(config.get("checksum"), (str, type(None))),
         "scores": are_scores(scores),
         "classes": are_classes(config.get("classes", [])),
+        "processes": type(config.get("processes", 1)) is int,
     }
     for name in right:
         if not right[name]:
@@ -57,7 +58,8 @@ def load_config(run_dir: Path) -> dict[str, Any]:
 
 def are_scores(found: object) -> bool:
     """Whether this is what D is taught to answer for fake and for real images, or None."""
-    return found is None or (isinstance(found, list) and len(found) == 2 and all(map(is_number, found)))
+    numbers = isinstance(found, list) and len(found) == 2 and all(map(is_number, found))
+    return found is None or (numbers and max(map(abs, found)) < 1e6)  # what can be drawn
 
 
 def is_number(found: object) -> bool:
@@ -109,7 +111,8 @@ def load_losses(run_dir: Path) -> dict[str, np.ndarray]:
         raise UserError(f"{path}: not a table of losses ({error})") from error
     if not rows or not any(name.startswith("loss") for name in header):
         raise UserError(f"{path}: no losses in it yet; wait for the run's first steps")
-    return dict(zip(header, table.T))
+    columns = dict(zip(header, table[table[:, header.index("step")].argsort(kind="stable")].T))  # somebody sorted it
+    return {name: columns[name] for name in [*PLACE, *(name for name in header if name not in PLACE)]}
 
 
 def load_rows(run_dir: Path) -> list[dict[str, float]]:
