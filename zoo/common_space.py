@@ -12,9 +12,9 @@ compare with):
     code     E_B(D_B(E_A(a))) is E_A(a) again: three quarters of it (Royer et al. 2017, XGAN, arXiv 1711.05139)
 
 Noise on the codes. While they train, decoders and the discriminator of codes get E(x) + ε, ε ~ N(0, 1), where the
-code's own numbers have the mean square 1 (UNIT, section 3; below it is left out). Without it a code can say in faint
-numbers which domain it is of, and the decoder can read them: each domain keeps a language of its own. With it only what
-is loud gets through, and both domains say it alike. `--code-noise 0` shows the difference.
+code's own numbers have the mean square 1 (UNIT, section 3; left out below). Without it a code can say in faint numbers
+which domain it is of, and each decoder keeps a language of its own: of `domain`'s codes 11% find their partner's after
+2,000 updates, with noise 94%. `shared` alone is worse with it (`zoo/README.md`). `--code-noise 0` turns it off.
 
 The formulas, L the likeness (`--likeness`), C the constraint, s_A and s_B the scores of discriminators of pictures,
 without which a translation need not look like anything:
@@ -27,7 +27,7 @@ A code is 8 maps of 8x8, as ComboGAN's and UNIT's are maps: what is at the top o
 With `--code vector` it is 64 numbers, which have no places; then, without noise, only `shared` keeps the digits
 (`docs/permuted-classes.md`).
 
-What differs from the papers: small networks; one constraint at a time, where XGAN has three. Codes have one length, or
+What differs from the papers: small networks; two constraints at most, where XGAN has three. Codes have one length, or
 `code` could be satisfied by shrinking them. Each picture is normed by itself: BatchNorm would see one domain at a time
 and later their mixture, and without any norm l1 ends at all black, the median of nearly every pixel.
 
@@ -158,7 +158,7 @@ class CommonSpace(Translation):
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """The autoencoders; then all discriminators, with the same codes and translations."""
         a, b = two_domains(batch, self.domains)
-        noise = paddle.split(batch.draw(self.noises), 2)
+        noise = [part.draw(self.noises) for part in batch.split(2)]  # of the codes of a, and of b
         with self.turn("autoencoders"):
             codes = self.e_a(a), self.e_b(b)
             code_a, code_b = codes[0] + noise[0], codes[1] + noise[1]
