@@ -27,14 +27,11 @@ def lettered(names: Iterable[str]) -> Iterator[dict[str, str]]:
             return {"$": r"\$"}.get(letter, letter)
         return letter.encode("ascii", "backslashreplace").decode() if letter.isprintable() else repr(letter)[1:-1]
 
-    logger = logging.getLogger("matplotlib.font_manager")
-    level = logger.level
-    logger.setLevel(logging.ERROR)  # it warns of a font that has one weight alone, as some Chinese ones
-    try:
-        with matplotlib.rc_context({"font.family": families}):
-            yield {name: "".join(map(written, name)) for name in names}
-    finally:
-        logger.setLevel(level)
+    if families != matplotlib.rcParams["font.family"]:
+        # It warns of a font that has one weight alone, as some Chinese ones, also when the figure is saved later.
+        logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
+    with matplotlib.rc_context({"font.family": families}):
+        yield {name: "".join(map(written, name)) for name in names}
 
 
 def fonts_for(letters: set[str]) -> tuple[list[str], set[str]]:
