@@ -99,6 +99,8 @@ def test_every_mode_looks_as_it_did(tmp_path, form, modes):
 def test_16_bits_may_be_transparent_too(tmp_path):
     Image.fromarray(np.full((8, 8), 300, np.uint16)).save(tmp_path / "a.png", transparency=300)
     assert (read_picture(tmp_path / "a.png", 1, 8) == 255).all()
+    coloured = read_picture(tmp_path / "a.png", 3, 8, "red")
+    assert coloured.reshape(3, -1).T.tolist() == [[255, 0, 0]] * 64
 
 
 ODD_TAGS = {

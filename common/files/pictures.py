@@ -16,7 +16,7 @@ if __name__ == "__main__":
 from common.errors import BAD_INPUT, DONE, UserError
 
 import numpy as np
-from PIL import Image, ImageColor, ImageOps, PngImagePlugin
+from PIL import Image, ImageOps, PngImagePlugin
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM")  # PIL knows many more, some of which start other programs
 MAX_UNPACKED = 128 * 2**20  # bytes of one picture: 44 million pixels in colour
@@ -106,10 +106,10 @@ def flat(picture: Image.Image, background: str) -> Image.Image:
         white = 65535
         if picture.mode == "F":  # white is 1, or 255 as in what PIL makes of other pictures; highlights may exceed it
             white = 1 if np.percentile(pixels, 99) <= BRIGHTEST else 255
-        grey = (pixels / white).clip(0, 1)
-        if "transparency" in picture.info:
-            grey[pixels == picture.info["transparency"]] = ImageColor.getcolor(background, "L") / 255
-        return Image.fromarray((grey * 255).round().astype(np.uint8))
+        hidden = pixels == picture.info.get("transparency", np.nan)
+        picture = Image.fromarray(((pixels / white).clip(0, 1) * 255).round().astype(np.uint8))
+        if hidden.any():
+            picture.putalpha(Image.fromarray(np.where(hidden, 0, 255).astype(np.uint8)))
     if picture.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in picture.info:
         coloured = picture.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", coloured.size, background), coloured)
