@@ -207,9 +207,11 @@ def confine(folder: Path, seconds: float) -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(nothing, standard)
-    for name, limit in {"AS": address_space() + MEMORY, "FSIZE": LARGEST_FILE, "CORE": 0}.items():
-        with contextlib.suppress(*[ValueError] * (name == "AS")):  # macOS takes no limit below what it maps itself
-            resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (limit, limit))
+    memory = address_space() + MEMORY
+    with contextlib.suppress(ValueError):  # macOS takes no limit below what it maps itself
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds) + 1))  # SIGXCPU, then SIGKILL
 
 

@@ -15,8 +15,8 @@ RIGHT_LAYERS = ([], ["nn.Identity()"])  # after D's last convolution
 RIGHT_CRITERIA = {f"{path}.MSELoss({how})" for path in ("nn", "paddle.nn") for how in ("", "reduction='mean'")}
 WHOLE = re.compile(r"\*score_layers\([\w, ]*\)")  # D's convolutions, all of them
 PACKAGES = {"__future__", "sys", "pathlib", "typing", "math", "numpy", "paddle"}
+BY_WHOLE_NAME = {"train.py: +import paddle", "train.py: -from paddle import nn"}  # for `paddle.nn.MSELoss`
 MODULES = {f"common.{name}" for name in ("gan", "init", "layers", "losses", "settings", "train")}
-TRAIN = "train.py: "
 OF_SYS = {"path", "exit"}  # of `sys`, which is in BEYOND
 NAMES = {"__init__", "__file__", "__name__", "__all__"}  # the only ones with underscores before and behind
 # What reaches beyond the task: files, processes, the interpreter itself.
@@ -116,8 +116,8 @@ def changes(files: dict[str, str], folder: str, originals: Path) -> Changes:
         others += [f"{name}: {line}" for line in [*difference][2:] if line[0] != "@"]  # after the names of two files
     if sum(line.count(".apply(weights_init)") for line in files.get("train.py", "").splitlines()) < 2:
         reasons.append("train.py does not initialise both networks by weights_init")
-    if criterion.startswith("paddle.nn."):  # which needs the first line and not the second
-        others = [line for line in others if line not in (f"{TRAIN}+import paddle", f"{TRAIN}-from paddle import nn")]
+    if criterion.startswith("paddle.nn."):
+        others = [line for line in others if line not in BY_WHOLE_NAME]
     return Changes(layers, criterion, others, reasons, beyond)
 
 

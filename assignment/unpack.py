@@ -117,8 +117,8 @@ def checked(name: str, size: int, read: Callable[[], bytes]) -> bytes:
 
 
 def code(content: bytes) -> str:
-    """A program's text, whose lines end as Python's do and which says of no encoding but UTF-8 that it is its own: what
-    is read and what is run are the same."""
+    """A program's text with Python's line ends. Where a comment names an encoding, it names UTF-8 from now on: what is
+    read and what is run are the same."""
     lines = re.sub(r"\r\n?", "\n", text(content))
     return re.sub(r"^([ \t\f]*#.*?coding[:=][ \t]*)[-\w.]+", r"\1utf-8", lines, flags=re.M | re.A)
 

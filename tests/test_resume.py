@@ -106,6 +106,18 @@ def test_a_default_that_is_another_one_since_makes_no_other_run(half, earlier, u
     assert train("toy", *FLAGS, half, "--max-steps", STEPS + 2, "--resume") == 0
 
 
+def test_a_setting_that_is_newer_than_the_run_is_said(half, say):
+    """The common space got noise on its codes, and earlier runs went on with it, unsaid."""
+    content, path, _ = checkpoint.load_checkpoint(half)
+    for name in ("ema_decay", "label_smoothing"):  # the second one is off by default
+        del content["settings"][name]
+    body = artifacts.as_params(content)
+    path.write_bytes(body + hashlib.sha256(body).digest())
+    said = say(train, "toy", *FLAGS, half, "--resume")
+    assert said.status == 0
+    assert said.err == f"note: {path}: new since this run began: --ema-decay 0.999; to go on as before, turn it off\n"
+
+
 def test_with_and_without_sync_batchnorm_are_two_runs():
     """On several GPUs, where it changes every normalisation."""
     flags = {"seed": 0, "batch_size": 8, "linear_decay": False, "sync_batchnorm": False}

@@ -67,6 +67,7 @@ from paddle.nn.functional import normalize
 
 Pair = tuple[Tensor, Tensor]  # of A and of B
 WIDTH = 32  # channels beside the picture
+SHARED, GUESSED = ("shared", "both"), ("domain", "both")  # constraints with shared layers, a discriminator of codes
 OWN, COMMON = 5, 6  # where layers are shared: an encoder's first ones are its own; a decoder's first ones are both's
 
 
@@ -139,16 +140,15 @@ class CommonSpace(Translation):
         self.domains, self.constraint, self.weight, self.unlike = domains, constraint, weight, LIKENESS[likeness]
         self.code_noise, self.code_shape = code_noise, (64, 1, 1) if code == "vector" else (8, 8, 8)
         self.e_a, self.e_b, self.d_a, self.d_b = (make(code) for make in (encoder, encoder, decoder, decoder))
-        if constraint in ("shared", "both"):  # the layers next to the code
+        if constraint in SHARED:  # the layers next to the code
             self.e_b = nn.Sequential(*self.e_b[:OWN], *self.e_a[OWN:])
             self.d_b = nn.Sequential(*self.d_a[:COMMON], *self.d_b[COMMON:])
         self.there, self.back = nn.Sequential(self.e_a, self.d_b), nn.Sequential(self.e_b, self.d_a)
         self.s_a, self.s_b = (patches(2, channels=1).apply(weights_init) for _ in range(2))
         coders = {"encoder_a": self.e_a, "encoder_b": self.e_b, "decoder_a": self.d_a, "decoder_b": self.d_b}
         discriminators = {"discriminator_a": self.s_a, "discriminator_b": self.s_b}
-        if constraint in ("domain", "both"):
-            numbers = 64 if code == "vector" else 512
-            guess = nn.Sequential(nn.Flatten(), *dense(numbers, 256, 256, 1))
+        if constraint in GUESSED:
+            guess = nn.Sequential(nn.Flatten(), *dense(int(np.prod(self.code_shape)), 256, 256, 1))
             self.guess = discriminators["discriminator_code"] = guess
         self.networks = {**coders, **discriminators}
         coders, discriminators = (nn.LayerList([*networks.values()]) for networks in (coders, discriminators))
@@ -171,7 +171,7 @@ class CommonSpace(Translation):
         with self.turn("discriminators"):
             real, fake = [self.s_a(a), self.s_b(b)], [self.s_a(fake_a.detach()), self.s_b(fake_b.detach())]
             losses = {"loss_d": sum(least_squares.discriminator(*scores) for scores in zip(real, fake))}
-            if self.constraint in ("domain", "both"):
+            if self.constraint in GUESSED:
                 guessed = [self.guess(code.detach()) for code in (code_a, code_b)]
                 losses["loss_code"] = non_saturating.discriminator(*guessed)
             sum(losses.values()).backward()
@@ -184,7 +184,7 @@ class CommonSpace(Translation):
 
     def constrain(self, pictures: Pair, codes: Pair, noise: Pair, fakes: Pair) -> Tensor:
         """C, from pictures of A and of B, their codes, the noise on these, and the translations into A and into B."""
-        if self.constraint in ("domain", "both"):  # what the discriminator of codes minimises, with the domains swapped
+        if self.constraint in GUESSED:  # what the discriminator of codes minimises, with the domains swapped
             return non_saturating.discriminator(self.guess(codes[1] + noise[1]), self.guess(codes[0] + noise[0]))
         if self.constraint in ("shared", "none"):
             return paddle.zeros([])

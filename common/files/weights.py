@@ -18,7 +18,7 @@ from common.language import _
 
 import numpy as np
 
-MAX_BYTES = 256 * 2**20  # the largest checkpoint of this repository, that of zoo/cgan.py of 128x128 pixels, has 201
+MAX_BYTES = 256 * 2**20  # the largest checkpoint here, of zoo/cgan.py with 128x128 pixels, has 201 MB
 
 
 def most_bytes(*networks: Any) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ def identity(config: dict[str, Any], settings: list[Setting]) -> dict[str, Any]:
 def check_identity(path: Path, mine: dict[str, Any], settings: dict[str, Any], content: dict[str, Any]) -> None:
     """Raise `UserError` where the run that wants to go on is another than the one in a checkpoint.
 
-    Every setting is compared, not only those in the `identity` of either: a default may be another one since.
+    Every setting is compared, not only those in the `identity` of either: a default may be another one since. What a
+    setting that is newer than the run stood for nobody knows: it is said, where it is not off.
 
     Args:
         path: of the checkpoint.
@@ -61,3 +63,9 @@ def check_identity(path: Path, mine: dict[str, Any], settings: dict[str, Any], c
             values = {"path": path, "name": name, "then": then, "now": now}
             said = _("{path}: {name} was {then} and is now {now}; resume with {then}, or without --resume", **values)
         raise UserError(said)
+    newer = [f"{flag_of(name)} {value}" for name, value in settings.items() if kept and name not in kept and value]
+    if newer:
+        print(
+            f"note: {path}: new since this run began: {', '.join(newer)}; to go on as before, turn it off",
+            file=sys.stderr,
+        )
