@@ -13,7 +13,8 @@ from common.run.recorder import Recorder
 from tests.conftest import batch_of, make_gan, train
 from tests.players import movers
 from zoo.bigan import BiGAN, pairs, relative_distance
-from zoo.infogan import CATEGORIES, NOISE, NUMBERS, matched_share, misread
+from zoo.infogan import CATEGORIES, NOISE, NUMBERS, misread
+from zoo.shared.categories import matched_share, shears
 from zoo.shared.codes import known_by_neighbour
 
 import numpy as np
@@ -127,7 +128,7 @@ def test_the_category_is_read_off_sheared_pictures_and_the_numbers_off_upright_o
 def test_a_sheared_line_leans_by_up_to_the_slope_that_the_flag_says():
     line = np.full((1000, 1, 32, 32), -1, np.float32)
     line[..., 15:17] = 1
-    matrices = paddle.to_tensor(builder("infogan")(shear=0.5).shears(np.random.default_rng(0), 1000))
+    matrices = paddle.to_tensor(shears(np.random.default_rng(0), 1000, slope=0.5))
     ink = grid_sample(paddle.to_tensor(line), affine_grid(matrices, line.shape), padding_mode="border").numpy() + 1
     places = (ink * np.arange(32)).sum(axis=(1, 3)) / ink.sum(axis=(1, 3))
     slopes = (places[:, -1] - places[:, 0]) / 31

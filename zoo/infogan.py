@@ -33,14 +33,13 @@ from log 10 = 2.3, `numbers` from 1/3. `commands.evaluate` asks Q about G's digi
 
 from __future__ import annotations
 
-import copy
 import sys
 from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from common.game import AT_ONCE, Batch, Yardstick, adams, on_device
+from common.game import Batch, Yardstick, adams
 from common.gan import GAN
 from common.init import weights_init
 from common.judging.reference import Reference
@@ -49,6 +48,7 @@ from common.losses import non_saturating
 from common.penalty import lazily, steepness
 from common.settings import Decay, Rate, Weight
 from common.train import run
+from zoo.shared.categories import likeliest, matched_share, sheared
 from zoo.shared.digits import MEASURED
 from zoo.shared.labels import one_hots
 from zoo.shared.layers import dense
@@ -56,9 +56,8 @@ from zoo.shared.rows import answers, row
 
 import numpy as np
 import paddle
-import scipy  # its parts load where they are used
 from paddle import Tensor, nn
-from paddle.nn.functional import affine_grid, cross_entropy, grid_sample, mse_loss
+from paddle.nn.functional import cross_entropy, mse_loss
 
 NOISE, CATEGORIES, NUMBERS = 62, 10, 2  # in a latent vector, in this order
 
@@ -119,8 +118,7 @@ class InfoGAN(GAN):
         seen = self.discriminator[:-1](x)
         read = self.reader(seen)
         if self.shear:
-            sheared = grid_sample(x, affine_grid(batch.draw(self.shears), x.shape), padding_mode="border")
-            category = self.reader(self.discriminator[:-1](sheared))[:, :CATEGORIES]
+            category = self.reader(self.discriminator[:-1](sheared(x, batch, self.shear)))[:, :CATEGORIES]
             read = paddle.concat([category, read[:, CATEGORIES:]], axis=1)
         return self.discriminator[-1](seen), read
 
@@ -140,13 +138,6 @@ class InfoGAN(GAN):
             (loss_g + category + 0.1 * numbers).backward()
         codes = {"category": category, "numbers": numbers}
         return row(loss_d=loss_d, loss_g=loss_g, **codes, penalty=penalty, **answers(real, fake))
-
-    def shears(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        """Matrices `[count, 2, 3]` for `affine_grid`: each moves a row by a slope, up to `shear` to either side, times
-        its distance from the middle."""
-        matrices = np.eye(2, 3, dtype=np.float32)[None].repeat(count, axis=0)
-        matrices[:, 0, 1] = self.shear * rng.uniform(-1, 1, count)
-        return matrices
 
     def latent(self, rng: np.random.Generator, count: int, label: int | None = None) -> np.ndarray:
         """`[count, 74, 1, 1]`: noise, `label` or the categories in turn, one-hot, and numbers; all else in [-1, 1)."""
@@ -170,20 +161,9 @@ class InfoGAN(GAN):
         known = "share of unseen digits that Q puts into the category of their kind; floor: untrained; 0.85 wanted"
         return {"Q reads its code": Yardstick(right, 0.1, own), "categories are digits": Yardstick(*shares, known)}
 
-    @paddle.no_grad()
     def categories(self, images: np.ndarray) -> np.ndarray:
-        """The category `[N]` that Q reads from each image. BatchNorm takes the statistics of these images, in a copy:
-        the running ones are mostly the fakes', and Q would find real images strange."""
-        reader = copy.deepcopy(nn.Sequential(self.discriminator[:-1], self.reader))
-        reader.train()
-        parts = [on_device(images[start : start + AT_ONCE]) for start in range(0, len(images), AT_ONCE)]
-        return np.concatenate([reader(part)[:, :CATEGORIES].argmax(axis=1).numpy() for part in parts])
-
-
-def matched_share(categories: np.ndarray, digits: np.ndarray) -> float:
-    """The share of images whose category is the one matched to their digit; the best matching (Hungarian method)."""
-    counts = np.eye(10)[categories].T @ np.eye(10)[digits]
-    return float(counts[scipy.optimize.linear_sum_assignment(counts, maximize=True)].sum() / len(digits))
+        """The category `[N]` that Q reads from each image."""
+        return likeliest(nn.Sequential(self.discriminator[:-1], self.reader), images)
 
 
 build = InfoGAN
