@@ -25,8 +25,9 @@ from PIL import Image
 
 STEPS = 4
 FLAGS = ["--threads", 1, "--batch-size", 4, "--eval-every", 0, "--sample-every", 3]
-# Where the default takes more than is needed here; StackGAN is stopped in its first stage and resumed into the second.
-MORE = {"wgan_gp": ["--critic-steps", 2], "stackgan": ["--first-updates", 3]}
+# Where the default takes more than is needed. What has two stages is stopped in the first and resumed into the second.
+STAGES = ["--first-updates", 3]
+MORE = {"wgan_gp": ["--critic-steps", 2], "stackgan": STAGES, "self_conditioned": STAGES}
 LARGE = "dcgan --size 64 --channels 3 --augment"  # on pictures of one's own, hence with the penalty
 # One family after the other, so that what its tests share is made in one worker and forgotten before the next.
 pytestmark = pytest.mark.parametrize("name", [*families(), LARGE], scope="module")

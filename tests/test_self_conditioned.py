@@ -1,0 +1,103 @@
+"""The self-conditioned GAN: the categories that stage I has found are stage II's labels."""
+
+from __future__ import annotations
+
+from common.game import Batch
+from tests.conftest import batch_of
+from tests.players import movers
+from zoo.self_conditioned import SelfConditioned
+from zoo.shared.categories import likeliest
+
+import numpy as np
+import paddle
+import pytest
+from paddle.nn.functional import softplus
+
+
+@pytest.fixture
+def game() -> SelfConditioned:
+    """One whose second update is stage II's."""
+    paddle.seed(0)
+    return SelfConditioned(first_updates=1)
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_only_the_networks_of_a_stage_move(game, stage):
+    """And in stage II nothing of stage I, BatchNorm's statistics neither."""
+    before = {name: network.state_dict() for name, network in game.networks.items()}
+    before = {name: {key: value.numpy().copy() for key, value in state.items()} for name, state in before.items()}
+    moved = movers(game, lambda: game.update(batch_of(stage - 1)))
+    players = [["discriminator_1", "generator_1"], ["discriminator", "generator"]]
+    assert {player: {name.partition("/")[0] for name in names} for player, names in moved.items()} == {
+        player: {player} for player in players[stage - 1]
+    }
+    assert "discriminator_1/reader.1.weight" in moved["discriminator_1"] if stage == 1 else True  # Q moves with D
+    for name in players[2 - stage]:
+        for key, value in game.networks[name].state_dict().items():
+            np.testing.assert_array_equal(value.numpy(), before[name][key], err_msg=f"{name}/{key}")
+
+
+def test_d_is_shown_each_image_with_its_category_and_g_is_asked_for_the_same(game, monkeypatch):
+    batch, shown, asked = batch_of(1), [], []
+    categories = np.array([3, 1, 4, 1, 5, 9, 2, 6])
+    monkeypatch.setattr(game, "categories", lambda images: categories[order_of(images, batch)], raising=False)
+    game.discriminator.register_forward_post_hook(lambda net, inputs, scores: shown.append((inputs[0], scores)))
+    game.generator.register_forward_pre_hook(lambda net, inputs: asked.append(inputs[0]))
+    game.penalty = 0.0
+    values = game.update(Batch(batch.data, batch.chosen[::-1].copy(), batch.rng, 1))
+    told = np.eye(10)[categories[::-1]][:, :, None, None]
+    for x, _ in shown:
+        np.testing.assert_array_equal(x[:, 1:].numpy(), told * np.ones((32, 32)))
+    for z in asked:
+        np.testing.assert_array_equal(z[:, 100:].numpy(), told)
+    (_, fake), (x, real), (_, fooled) = shown
+    np.testing.assert_array_equal(x[:, :1].numpy(), batch.images.numpy()[::-1])
+    assert float(values["loss_d"]) == pytest.approx(float(softplus(-real).mean() + softplus(fake).mean()), rel=1e-5)
+    assert float(values["loss_g"]) == pytest.approx(float(softplus(-fooled).mean()), rel=1e-5)
+
+
+def order_of(images: np.ndarray, batch: Batch) -> list[int]:
+    """Where in the batch each of these images stands."""
+    return [int(np.abs(batch.images.numpy() - image).sum(axis=(1, 2, 3)).argmin()) for image in images]
+
+
+def test_what_q_reads_once_is_kept_and_read_again_alike_after_a_resume(game):
+    game.update(batch_of(0))
+    game.update(batch_of(1))
+    kept = game.found
+    game.update(Batch(batch_of(1).data, np.arange(1), np.random.default_rng(0), 2))  # a last batch of one image
+    assert game.found is kept
+    again = SelfConditioned(first_updates=1)
+    for name, network in again.networks.items():
+        network.set_state_dict(game.networks[name].state_dict())
+    np.testing.assert_array_equal(again.sort(batch_of(1)).numpy(), kept.numpy())
+
+
+def test_images_in_bytes_are_sorted_as_those_in_floats(game):
+    """As the loop keeps a large folder."""
+    pixels = np.random.default_rng(0).integers(0, 256, (7, 1, 32, 32), dtype=np.uint8)
+    floats = paddle.to_tensor(pixels.astype(np.float32) / 127.5 - 1)
+    found = [game.sort(Batch((data, None), np.arange(2), None, 1)).numpy() for data in (pixels, floats)]
+    np.testing.assert_array_equal(*found)
+
+
+def test_reading_takes_even_parts_and_leaves_the_reader_as_it_was(game):
+    """Of a part of one image BatchNorm would know nothing else: its answer would be the same for any image."""
+    images = np.random.default_rng(0).uniform(-1, 1, (501, 1, 32, 32)).astype(np.float32)
+    seen = []
+    reader = paddle.nn.Sequential(game.finder.trunk, game.finder.reader)
+    before = {name: value.numpy().copy() for name, value in reader.state_dict().items()}
+    handle = game.finder.trunk.register_forward_pre_hook(lambda net, inputs: seen.append(len(inputs[0])))
+    assert likeliest(reader, images).shape == (501,)
+    handle.remove()
+    assert sorted(seen) == [250, 251]
+    for name, value in reader.state_dict().items():
+        np.testing.assert_array_equal(value.numpy(), before[name])
+
+
+def test_its_rows_have_the_same_columns_in_either_stage(game):
+    first, second = game.update(batch_of(0)), game.update(batch_of(1))
+    assert list(first) == list(second)
+    assert [float(row["stage"]) for row in (first, second)] == [1, 2]
+    assert float(first["category"]) > 0
+    assert float(second["category"]) == 0
