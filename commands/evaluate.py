@@ -51,7 +51,7 @@ def judge_runs(
             if (run_dir / weights).exists() or name == "raw":
                 game = load_game(run_dir, weights)
                 if "generator" in game.networks:
-                    latent = game.latent(np.random.default_rng(seed), samples)
+                    latent = game.population(np.random.default_rng(seed), samples)
                     rows[f"{run_dir} {name}"] = reference.judge_images(game.sample(latent))
                 # The other networks are those of the last step, and no average: an encoder does not belong to any but
                 # the raw weights.

@@ -130,6 +130,8 @@ class Game:
         condition: what `label` in `latent` chooses: `digit`, `code`, or nothing.
         classes: labels of the data, from 0 on, of a family with the condition `digit`: what is drawn has no others. The
             loop's, not a family's.
+        label_shares: how frequent each label is in the data, of a family that says `labelled`; () where nobody knows.
+            The loop's, not a family's.
         observe: called in each turn when the gradients are there and nothing has moved yet; the loop's, not a family's.
     """
 
@@ -147,6 +149,7 @@ class Game:
     judged_from: int = 0
     condition: Literal["digit", "code"] | None = None
     classes: int = CLASSES
+    label_shares: tuple[float, ...] = ()
     observe: Callable[[], None] | None = None
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
@@ -210,6 +213,11 @@ class Game:
         if self.noise == "uniform":
             return rng.uniform(-1, 1, shape).astype(np.float32)
         return rng.standard_normal(shape, dtype=np.float32)
+
+    def population(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Latent vectors `[count, ...]` for pictures that are compared with those of the data: where a family has
+        labels, they are as frequent as there."""
+        return self.latent(rng, count)
 
     def sample(self, z: np.ndarray | Tensor, ema: bool = False) -> np.ndarray:
         """Images `[N, C, H, W]`, float32 in [-1, 1], of the generator or of its moving average."""

@@ -61,6 +61,8 @@ def run(family: str, build: Callable[..., Game], arguments: list[str] | None = N
     except NotHadError as error:
         raise UserError(f"{error}" + _(", or use --dataset digits") if game.image[0] == 1 else str(error)) from error
     game.classes = len(dataset.classes) or game.classes
+    if dataset.labels is not None:
+        game.label_shares = tuple((np.bincount(dataset.labels, minlength=game.classes) / len(dataset.labels)).tolist())
     if not processes.all_equal(int(dataset.checksum.partition(":")[2][:15], 16)):
         raise UserError(f"--dataset {flags.dataset}: the processes found different data: {dataset.name} here")
     config = config_of(family, game, dataset, flags, world)
@@ -132,6 +134,7 @@ def config_of(family: str, game: Game, dataset: Dataset, flags: argparse.Namespa
         "checksum": dataset.checksum,
         "note": dataset.note,
         "classes": dataset.classes,
+        "label_shares": game.label_shares,
         "labels": array_md5(dataset.labels) if dataset.classes and dataset.labels is not None else "",
         "versions": {"python": sys.version.split()[0], "paddle": paddle.__version__, "numpy": np.__version__},
         "device": paddle.get_device(),

@@ -48,7 +48,7 @@ from common.losses import non_saturating
 from common.penalty import lazily, steepness
 from common.settings import Decay, Rate, Weight
 from common.train import run
-from zoo.shared.categories import likeliest, matched_share, sheared
+from zoo.shared.categories import from_any_on, likeliest, matched_share, sheared
 from zoo.shared.digits import MEASURED
 from zoo.shared.labels import one_hots
 from zoo.shared.layers import dense
@@ -124,7 +124,7 @@ class InfoGAN(GAN):
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """D, with Q, tells real from fake and reads the code; then G is to fool D and to be read by Q."""
-        z_d, z_g = batch.draw(self.latent), batch.draw(self.latent)
+        z_d, z_g = (batch.draw(lambda *drawn: from_any_on(self, *drawn)) for _ in range(2))
         with self.turn("discriminator"):
             real, (fake, read) = self.discriminator(batch.images), self.look(self.generator(z_d), batch)
             category, numbers = misread(read, z_d)

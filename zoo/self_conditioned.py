@@ -39,7 +39,7 @@ from common.losses import non_saturating
 from common.penalty import lazily, steepness
 from common.settings import Count, Rate, Weight
 from common.train import run
-from zoo.shared.categories import likeliest, matched_share, sheared
+from zoo.shared.categories import from_any_on, likeliest, matched_share, sheared
 from zoo.shared.digits import MEASURED
 from zoo.shared.labels import Conditional, beside, hot
 from zoo.shared.layers import dense
@@ -62,6 +62,8 @@ class Finder(nn.Layer):
         self.trunk, self.real = nn.Sequential(*trunk), last
         self.apply(weights_init)
         self.reader = nn.Sequential(nn.Flatten(), *dense(256 * 4 * 4, 128, CLASSES, norm=True))
+        # How frequent each category is among the real images, once they are sorted; saved with the weights.
+        self.register_buffer("shares", paddle.full([CLASSES], 1 / CLASSES))
 
     def forward(self, x: Tensor) -> Tensor:
         """`x [N, 1, 32, 32]` in [-1, 1] to logits of "real", `[N, 1, 1, 1]`."""
@@ -119,7 +121,7 @@ class SelfConditioned(Conditional):
 
     def drawn(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Pictures of G₁, and the cross entropy of the categories that Q reads off them, sheared at random."""
-        z = batch.draw(self.latent)
+        z = batch.draw(lambda *drawn: from_any_on(self, *drawn))
         noise, c = z[:, :LATENT_DIM], z[:, LATENT_DIM:]
         x = self.first(paddle.concat([FIRST["noise_scale"] * noise, c], axis=1))
         read = self.finder.read(sheared(x, batch, FIRST["shear"]))
@@ -149,7 +151,14 @@ class SelfConditioned(Conditional):
         for chosen in np.array_split(order, -(-len(order) // AT_ONCE)):
             images = Batch(batch.data, chosen, batch.rng, share=lambda count: slice(count)).images
             found[chosen] = self.categories(images.numpy())
+        shares = np.bincount(found, minlength=CLASSES) / len(found)
+        self.finder.shares.set_value(shares.astype(np.float32))
         return on_device(found)
+
+    def population(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """As `latent`, with categories as frequent as Q has found them."""
+        self.label_shares = tuple(self.finder.shares.tolist())
+        return super().population(rng, count)
 
     def categories(self, images: np.ndarray) -> np.ndarray:
         """The category `[N]` that Q reads from each image."""

@@ -197,7 +197,7 @@ class Recorder:
         if self.game.ema and self._measured_at != step:
             self._measured_at = step
             rngs = (random_numbers(self.flags.seed, STATISTICS, part) for part in range(EMA_BATCHES))
-            self.game.ema.measure_statistics([on_device(self.game.latent(rng, EMA_BATCH)) for rng in rngs])
+            self.game.ema.measure_statistics([on_device(self.game.population(rng, EMA_BATCH)) for rng in rngs])
 
     def _warn(self, troubles: list[dict]) -> None:
         for trouble in troubles:
@@ -242,7 +242,7 @@ class Examiner:
                 self.refused = str(error)
                 print(f"note: no metrics: {error}", file=sys.stderr)
                 return None
-        latent = game.latent(np.random.default_rng(0), self.SAMPLES)
+        latent = game.population(np.random.default_rng(0), self.SAMPLES)
         self.seen = self.reference.see(game.sample(latent))
         found = {"raw": self.reference.compare(self.seen)}
         return {**found, "ema": self.reference.judge_images(game.sample(latent, ema=True))} if game.ema else found

@@ -48,6 +48,7 @@ def load_config(run_dir: Path) -> dict[str, Any]:
         "checksum": isinstance(config.get("checksum"), (str, type(None))),
         "scores": are_scores(scores),
         "classes": are_classes(config.get("classes", [])),
+        "label_shares": are_shares(config.get("label_shares", [])),
         "processes": type(config.get("processes", 1)) is int,
     }
     for name in right:
@@ -65,6 +66,12 @@ def are_scores(found: object) -> bool:
 def is_number(found: object) -> bool:
     """Whether this is a number that a float can hold, not NaN, and no Boolean."""
     return type(found) in (int, float) and abs(found) <= sys.float_info.max
+
+
+def are_shares(found: object) -> bool:
+    """Whether these are the shares of labels, or none."""
+    numbers = isinstance(found, list) and all(is_number(share) and share >= 0 for share in found)
+    return numbers and (not found or (2 <= len(found) <= CLASSES and abs(sum(found) - 1) < 1e-6))
 
 
 def are_classes(found: object) -> bool:
@@ -191,6 +198,7 @@ def load_game(run_dir: str | Path, weights: str = "generator.params") -> Game:
     settings = {s.name: checked(s, kept[s.name], run_dir) for s in settings_of(build) if s.name in kept}
     game = build(**settings)
     game.classes = len(config.get("classes", [])) or game.classes
+    game.label_shares = tuple(config.get("label_shares", ()))
     for name, network in game.networks.items():
         path = run_dir / (weights if name == "generator" else f"{name}.params")
         if name == "generator" or "generator" not in game.networks or path.exists():

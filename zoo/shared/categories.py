@@ -5,13 +5,20 @@ from __future__ import annotations
 import copy
 
 from common.data import CLASSES
-from common.game import AT_ONCE, Batch, on_device
+from common.game import AT_ONCE, Batch, Game, on_device
 
 import numpy as np
 import paddle
 import scipy  # its parts load where they are used
 from paddle import Tensor, nn
 from paddle.nn.functional import affine_grid, grid_sample
+
+
+def from_any_on(game: Game, rng: np.random.Generator, count: int) -> np.ndarray:
+    """Latent vectors of a game whose `latent` draws the categories in turn, from a random one on: so that in batches of
+    any size each is as frequent."""
+    skipped = int(rng.integers(CLASSES))
+    return game.latent(rng, count + skipped)[skipped:]
 
 
 def shears(rng: np.random.Generator, count: int, slope: float) -> np.ndarray:

@@ -48,6 +48,15 @@ class Conditional(Game):
         """`[count, 110, 1, 1]`: noise, then the label one-hot; without a label the digits in turn."""
         return np.concatenate([super().latent(rng, count), one_hots(count, label, self.classes)], axis=1)
 
+    def population(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """As `latent`, with labels as frequent as in the data, where that is known."""
+        z = self.latent(rng, count)
+        if self.label_shares:
+            shares = np.asarray(self.label_shares, np.float64)
+            labels = rng.choice(len(shares), count, p=shares / shares.sum())
+            z[:, -CLASSES:] = np.eye(CLASSES, dtype=np.float32)[labels][:, :, None, None]
+        return z
+
     def ask(self, batch: Batch, y: Tensor) -> Tensor:
         """Latent vectors with noise for this batch that ask for its labels, one-hot `y`: `[N, 110, 1, 1]`."""
         return paddle.concat([batch.draw(super().latent), y], axis=1)
