@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from pathlib import Path
@@ -60,6 +61,8 @@ class Reference:
         self.cached = cache_folder() / f"{dataset}-{digest(record['sha256'], checksum, images.shape)}.npz"
         self.seen = self._see_or_recall(images)
         self.moments = metrics.moments(self.seen.features)
+        # Images of which the neighbours are looked for: there are no more unseen ones, nor more than half of one's own.
+        self.most = len(self.seen) // 2 if unseen is None else min(len(unseen), len(self.seen))
         self.radii: dict[int, np.ndarray] = {}  # of so many real images: the last that `compare` chose
         self.shares = metrics.class_shares(self.seen.classes)
         if not known and metrics.class_distance(self.shares, np.full(CLASSES, 1 / CLASSES)) > ALIKE:
@@ -92,8 +95,8 @@ class Reference:
     def compare(self, seen: Judged) -> dict[str, float]:
         """All metrics of a set of images as the judge sees them; the same set gives the same figures."""
         rng = np.random.default_rng(0)
-        # As many real images as there are others: the neighbourhoods of a larger set are smaller.
-        real = self.seen[np.sort(rng.choice(len(self.seen), min(len(seen), len(self.seen)), replace=False))]
+        # As many images on either side, and in each row of a table: the neighbourhoods of a larger set are smaller.
+        real, fake = (some_of(rng, images, min(len(seen), self.most)) for images in (self.seen, seen))
         if len(real) not in self.radii:  # which are the same for each row of a table, and each epoch
             self.radii = {len(real): metrics.neighbour_distances(real.features, metrics.K_COVERAGE)}
         shares = metrics.class_shares(seen.classes)
@@ -103,7 +106,7 @@ class Reference:
             "kernel": kernel,
             "kernel_spread": spread,
             "score": metrics.classifier_score(seen.probabilities),
-            **metrics.neighbour_metrics(real.features, seen.features, radii_real=self.radii[len(real)]),
+            **metrics.neighbour_metrics(real.features, fake.features, radii_real=self.radii[len(real)]),
             "class_distance": metrics.class_distance(shares, self.shares),
             "confident": metrics.confident_share(seen.probabilities),
             "nearest": metrics.nearest_distance(self.seen.features, seen.features[:NEIGHBOURS]),
@@ -111,6 +114,13 @@ class Reference:
         # Six digits: threads add in no fixed order, and a resumed run's file should be the undisturbed one's.
         rounded = {name: float(f"{value:.6g}") for name, value in found.items()}
         return {**rounded, "classes": shares.round(4).tolist()}
+
+    def knowing(self, seen: Judged) -> Reference:
+        """The same judge that knows of these real images only."""
+        other = copy.copy(self)
+        other.seen, other.moments, other.radii = seen, metrics.moments(seen.features), {}
+        other.shares = metrics.class_shares(seen.classes)
+        return other
 
     def distance(self, seen: Judged) -> float:
         """The Fréchet distance alone."""
@@ -139,8 +149,8 @@ def check_enough(dataset: str, images: np.ndarray) -> None:
 
 def floor_and_ceiling(reference: Reference, samples: int) -> dict[str, dict]:
     """What the figures mean: those of unseen real images, of a perfect drawer of class 1, and of noise. Of one's own
-    pictures none are unseen, and a half of them takes that place; of these, and where there are hardly any of class 1,
-    it is the most frequent class.
+    pictures none are unseen, and one half of them beside the other takes that place; of these, and where there are
+    hardly any of class 1, it is the most frequent class.
 
     The real ones are `samples` drawn at random: the first half of MNIST's test images are harder to read than the
     second. Kept in the cache under all that the figures depend on, these formulas among it.
@@ -156,21 +166,27 @@ def floor_and_ceiling(reference: Reference, samples: int) -> dict[str, dict]:
 
     ones = np.flatnonzero(seen.classes == 1)
     if unseen is None:
-        real, others = "real, a half", seen[some(len(seen), min(samples, len(seen) // 2))]
+        one, other = np.array_split(some(len(seen), len(seen)), 2)
+        real, beside, others = "real, a half", reference.knowing(seen[one]), seen[other[:samples]]
     else:
-        real, others = "real, unseen", reference.see(unseen[some(len(unseen), samples)])
+        real, beside, others = "real, unseen", reference, reference.see(unseen[some(len(unseen), samples)])
     if unseen is None or len(ones) <= metrics.K_COVERAGE:  # a set like MNIST may have no 1s
         only, one = "one class", seen[np.flatnonzero(seen.classes == reference.shares.argmax())]
     else:
         only, one = ONES.get(reference.dataset, "1s"), seen[ones]
     noise = np.random.default_rng(0).uniform(-1, 1, (len(others), *reference.shape)).astype(np.float32)
     found = {
-        real: reference.compare(others),
+        real: beside.compare(others),
         f"real, only {only}": reference.compare(one[some(len(one), samples)]),
         "noise": reference.compare(reference.see(noise)),
     }
     keep(path, lambda file: file.write(json.dumps(found).encode()))
     return found
+
+
+def some_of(rng: np.random.Generator, images: Judged, count: int) -> Judged:
+    """`count` of them at random, in their order; all of them where there are no more."""
+    return images if len(images) <= count else images[np.sort(rng.choice(len(images), count, replace=False))]
 
 
 def some(count: int, samples: int) -> np.ndarray:
