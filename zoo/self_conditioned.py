@@ -87,7 +87,7 @@ class SelfConditioned(Conditional):
     condition = "code"
     chance = non_saturating.chance
 
-    def __init__(self, first_updates: Count = 3750, learning_rate: Rate = 5e-4, penalty: Weight = 0.1) -> None:
+    def __init__(self, first_updates: Count = 7500, learning_rate: Rate = 5e-4, penalty: Weight = 0.1) -> None:
         self.first_updates = self.judged_from = first_updates
         self.penalty = penalty
         self.first, self.finder = Generator(LATENT_DIM + CLASSES).apply(weights_init), Finder()

@@ -20,7 +20,8 @@ the step size it did not fall below 9 (one run each; `docs/search.md`, Z13, Z31)
 
 What to look at. The grid has a row for each digit: four times stage I, enlarged, and stage II beside it. `stage` in
 `losses.csv` says whose losses these are; while it is 1, G₂ draws grey. `commands.evaluate` has the Fréchet distance of
-both stages, and as their floor that of *real* images made 16x16 and enlarged: the less, the more detail.
+stage I's pictures, enlarged by a rule (cubic interpolation, then more contrast), and of stage II's. Real digits made
+16x16 lose little by that rule: it is not for detail that stage II is needed, it mends what stage I got wrong.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ from zoo.shared.rows import answers, row
 
 import numpy as np
 import paddle
+import scipy  # its parts load where they are used
 from paddle import Tensor, nn
 from paddle.nn.functional import avg_pool2d
 
@@ -138,15 +140,15 @@ class StackGAN(Conditional):
         return in_turn(self.begin(z), self.sample(z), count=1)
 
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
-        """Whether stage II draws detail that 16x16 pixels do not have, and the digit that it is asked for."""
+        """Whether stage II draws better than a rule enlarges stage I, and the digit that it is asked for."""
         z, real = self.latent(np.random.default_rng(0), MEASURED), reference.unseen
-        real = real[some(len(real), MEASURED)]
-        small = enlarged(avg_pool2d(paddle.to_tensor(real), 2).numpy())
-        floor, one, two = (reference.distance(reference.see(x)) for x in (small, self.begin(z), self.sample(z)))
-        what = f"Fréchet distance of {MEASURED:,}; floor: {len(real):,} real unseen images made 16x16 and enlarged"
+        small = avg_pool2d(paddle.to_tensor(real[some(len(real), MEASURED)]), 2).numpy()
+        small, first = smoothly_enlarged(small), smoothly_enlarged(self.apply(self.generator.first, z))
+        best, one, two = (reference.distance(reference.see(x)) for x in (small, first, self.sample(z)))
+        what = f"Fréchet distance of {MEASURED:,}"
         return {
-            "stage I": Yardstick(one, floor, f"{what} like these"),
-            "stage II": Yardstick(two, floor, f"{what}; less means more detail"),
+            "stage I": Yardstick(one, best, f"{what} enlarged by a rule; of {len(small):,} real ones so: the floor"),
+            "stage II": Yardstick(two, one, f"{what}; floor: stage I, enlarged by a rule; less is wanted"),
             **super().measure(reference, run_dir),
         }
 
@@ -154,6 +156,12 @@ class StackGAN(Conditional):
 def enlarged(pictures: np.ndarray) -> np.ndarray:
     """`[N, 1, 16, 16]` as `[N, 1, 32, 32]`, every pixel four times."""
     return pictures.repeat(2, axis=2).repeat(2, axis=3)
+
+
+def smoothly_enlarged(pictures: np.ndarray) -> np.ndarray:
+    """The same by cubic interpolation and half as much contrast again, which was best of several rules on real ones."""
+    smooth = scipy.ndimage.zoom(pictures, (1, 1, 2, 2), order=3, mode="nearest", grid_mode=True)
+    return np.clip(1.5 * smooth, -1, 1)
 
 
 build = StackGAN

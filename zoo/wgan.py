@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Annotated
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -38,7 +39,7 @@ from common.game import Batch, Game, Yardstick
 from common.init import weights_init
 from common.judging.reference import Reference
 from common.layers import Generator, score_layers
-from common.settings import Count, Rate, Weight
+from common.settings import Count, Range, Rate
 from common.train import run
 from zoo.shared.curves import loss_tells_quality
 from zoo.shared.rows import row
@@ -61,6 +62,9 @@ def rms_prop(network: nn.Layer, learning_rate: float) -> RMSProp:
     return RMSProp(learning_rate, rho=0.99, epsilon=1e-16, parameters=network.parameters())
 
 
+Clip = Annotated[float, Range(1e-6, 1e6)]  # 0 would leave a critic that says nothing
+
+
 class WGAN(Game):
     """A generator, a critic with clipped weights, and several moves of the critic for each of the generator.
 
@@ -72,7 +76,7 @@ class WGAN(Game):
 
     scores = None  # the critic has no scale
 
-    def __init__(self, learning_rate: Rate = 5e-4, critic_steps: Count = 2, clip: Weight = 0.01) -> None:
+    def __init__(self, learning_rate: Rate = 5e-4, critic_steps: Count = 2, clip: Clip = 0.01) -> None:
         self.generator, self.critic = Generator(), nn.Sequential(*score_layers())
         self.networks = {"generator": self.generator, "critic": self.critic}
         for network in self.networks.values():

@@ -242,7 +242,8 @@ class Examiner:
                 self.refused = str(error)
                 print(f"note: no metrics: {error}", file=sys.stderr)
                 return None
-        latent = game.population(np.random.default_rng(0), self.SAMPLES)
+        # Others than `commands.evaluate` draws: that judges the best ones, too, which are chosen by these.
+        latent = game.population(np.random.default_rng(1), self.SAMPLES)
         self.seen = self.reference.see(game.sample(latent))
         found = {"raw": self.reference.compare(self.seen)}
         return {**found, "ema": self.reference.judge_images(game.sample(latent, ema=True))} if game.ema else found
