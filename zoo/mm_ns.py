@@ -16,8 +16,8 @@ penalty on D's slope and a larger step size, which bring the Fréchet distance f
 Without: `--penalty 0 --learning-rate 0.0002`.
 
 What to look at. While the players are balanced, D ≈ ½, the two losses train alike; the penalty keeps them so.
-`commands.evaluate` shows how much of the gradient MM would leave G at the end of a run, D's mean answer to fakes: after a
-run by NS with the penalty 0.44, without 0.03. NS leaves 1 less this.
+`commands.evaluate` shows how much of the gradient MM would leave G at the end of a run, which is D's mean answer to
+fakes: after a run by NS with the penalty 0.44, without 0.03. NS leaves 1 less this.
 """
 
 from __future__ import annotations
