@@ -15,7 +15,8 @@ keeps T where f* is defined:
     G   min  -E g(v(G(z)))                   the default (section 3.2)
 
 The first of G's losses is flat where D is sure of the fakes: for KL it is -e^(v-1). The paper therefore trains G on the
-second, which has the same goal, as in `mm_ns.py`.
+second, which has the same goal, as in `mm_ns.py`. For reverse KL it is the other way round: the first is 1 - v, never
+flat, the second e^-v, far too steep; there `--saturating` is the better one.
 
 What differs from the paper: DCGAN's networks; the exponentials of KL, reverse KL and Hellinger are cut off at e³⁰; a
 penalty on D's slope and a larger step size, which bring the Fréchet distance with KL from 27 to 2.4

@@ -17,12 +17,13 @@ step size, and two moves of the critic where it has five. With a step size that 
 `--learning-rate 0.00005 --critic-steps 5`. From the authors' code: there the critic moves 100 times for each of the
 first 25 updates of G, and at every 500th.
 
-What to look at. `distance` = E f(x) - E f(G(z)) falls as the pictures improve; how well it tells, `commands.evaluate`
-shows. With `--linear-decay` it rose instead, perhaps because a critic of smaller steps comes nearer to its own best.
+What to look at. `distance` = E f(x) - E f(G(z)) falls at first, while the pictures improve. Later it tells little
+(`commands.evaluate`): over eight epochs the rank correlation with the Fréchet distance is 0.21, that of a clock 0.57.
+With `--linear-decay` it rose instead, perhaps because a critic of smaller steps comes nearer to its own best.
 Its unit is its own and no constant: of Gaussians ½, 1 and 2 apart it says 1.42, 1.30 and 1.14 times the distance
-(c = 0.1, `docs/zoo_plots.py`). The clipped critic is too simple a function: with the paper's step size two of three
-weights end at -c or c, most of them there from the first clip on, as they begin with a standard deviation of 2c.
-`wgan_gp.py` has the cure.
+(c = 0.1, `docs/zoo_plots.py`). The authors of WGAN-GP hold that a clipped critic is too simple a function, since many
+weights end at -c or c. Here 62% are there from the first clip on, as they begin with a standard deviation of 2c, and
+35% in the end (58% after three times the epochs). `wgan_gp.py` does without the clip.
 """
 
 from __future__ import annotations

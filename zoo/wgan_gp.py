@@ -19,8 +19,9 @@ What differs from the paper: DCGAN's networks, with biases and He's initialisati
 the authors' code for MNIST has 50; five times the paper's step size: as good after 2 epochs as the paper's after 8
 (`docs/search.md`). The paper's: `--learning-rate 0.0001`.
 
-What to look at. `distance` = E f(x) - E f(G(z)) falls as the pictures improve, which no curve of DCGAN does; how well
-it tells, `commands.evaluate` shows. `penalty` should stay small. `loss_g` alone means nothing: f has no zero.
+What to look at. `distance` = E f(x) - E f(G(z)) falls as the pictures improve. So would a clock that runs down: over
+nine epochs the rank correlation with the Fréchet distance is 0.93 for either; that of the changes from epoch to epoch
+is 0.69 (`commands.evaluate`). `penalty` should stay small. `loss_g` alone means nothing: f has no zero.
 """
 
 from __future__ import annotations
