@@ -19,19 +19,21 @@ class EMA:
         network: the one to follow; it is copied.
         decay: weight of the past in each update once many updates are done. Before, update t keeps (1 + t) / (10 + t)
             of it, so that the random weights of the start are forgotten at once.
+        begin: updates before which the network does not learn yet; they are not counted.
     """
 
-    def __init__(self, network: nn.Layer, decay: float = 0.999) -> None:
+    def __init__(self, network: nn.Layer, decay: float = 0.999, begin: int = 0) -> None:
         self.network = copy.deepcopy(network)
         self.network.eval()
-        self.decay = decay
+        self.decay, self.begin = decay, begin
         self._pairs = list(zip(self.network.parameters(), network.parameters()))
         self._pairs = [(mine, theirs) for mine, theirs in self._pairs if not theirs.stop_gradient]
 
     @paddle.no_grad()
     def update(self, updates: int) -> None:
         """Move towards the network's weights; `updates` have been done before."""
-        weight = 1 - min(self.decay, (1 + updates) / (10 + updates))
+        counted = max(0, updates - self.begin)
+        weight = 1 - min(self.decay, (1 + counted) / (10 + counted))
         for mine, theirs in self._pairs:
             mine.scale_(1 - weight)  # not lerp_: Paddle 3.3 makes a tensor of its weight and never frees its name
             mine.add_(theirs.scale(weight))

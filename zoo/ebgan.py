@@ -100,7 +100,7 @@ class EBGAN(Game):
         self.generator, self.discriminator = Generator().apply(weights_init), Autoencoder().apply(weights_init)
         self.networks = {"generator": self.generator, "discriminator": self.discriminator}
         self.optimizers = adams(self.networks, learning_rate, beta1, 0.999)
-        self.ema = EMA(self.generator)
+        self.ema = EMA(self.generator, begin=alone)
         self.margin, self.weight = margin, repel
         self.alone = self.judged_from = alone
 

@@ -97,7 +97,7 @@ class SelfConditioned(Conditional):
         second = {"generator": self.generator, "discriminator": self.discriminator}
         self.networks = first | second
         self.optimizers = adams(first, FIRST["learning_rate"], 0.5, 0.999) | adams(second, learning_rate, 0.5, 0.999)
-        self.ema = EMA(self.generator)
+        self.ema = EMA(self.generator, begin=first_updates)
         self.found: Tensor | None = None  # the category of each real image, once stage II begins
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
