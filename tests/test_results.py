@@ -95,7 +95,8 @@ def test_where_d_has_won_is_counted_in_blocks_of_steps():
 def test_without_recipes_every_grey_family_is_meant():
     wanted = everything()
     assert len(wanted) == len({results.name_of(*each) for each in wanted})
-    assert {recipe.split()[0] for recipe, _ in wanted} == set(families()) - {"cifar_gan"}
+    # One in colour; and one that does not draw yet after so many updates.
+    assert {recipe.split()[0] for recipe, _ in wanted} == set(families()) - {"cifar_gan", "self_conditioned"}
     assert [seed for recipe, seed in wanted if recipe.startswith("cgan ")] == [0, 1, 2]
     assert [seed for recipe, seed in wanted if recipe.startswith("bigan ")] == [0]
     assert results.name_of(*wanted[0]) == "dcgan-0"
