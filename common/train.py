@@ -25,7 +25,7 @@ from common.run.flags import parse_flags
 from common.run.identity import check_identity, identity
 from common.run.interrupt import Interrupt
 from common.run.recorder import Recorder
-from common.run.words import print_end, print_header
+from common.run.words import print_decay, print_end, print_header
 from common.settings import settings_of
 
 import numpy as np
@@ -233,6 +233,7 @@ def train(game: Game, dataset: Dataset, flags: argparse.Namespace, config: dict)
         # Where nothing is left to do, the config stays that of what was done.
         earlier = artifacts.begin(folder, config, new=not start) if start < total else None
         print_header(config, dataset.images, total, start, earlier)
+        print_decay(config["flags"], steps_per_epoch, total)
         if start >= total:
             print(_("nothing to do: {steps:,} steps are done; a larger --epochs or --max-steps goes on", steps=start))
             return DONE

@@ -6,6 +6,7 @@ from common.data import Dataset
 from common.machine import cpu
 from common.run.families import builder
 from common.run.flags import parse_flags
+from common.run.words import print_decay
 from common.train import training_steps
 from tests.conftest import CRITERIA, make_gan, noise, real
 
@@ -211,3 +212,12 @@ def test_linear_decay_is_a_function_of_the_epoch_alone(start):
     flags = parse_flags("dcgan", builder("dcgan"), ["--linear-decay", "--epochs", "4", "--batch-size", "2"])
     rates = [float(values["rate"]) for *_, values in training_steps(gan, dataset, flags, start)]
     assert rates == pytest.approx(np.repeat([2e-4, 1.5e-4, 1e-4, 0.5e-4], 2)[start:])
+
+
+@pytest.mark.parametrize(("steps", "said"), [(4 * 10, ""), (3 * 10 + 1, ""), (3 * 10, "50%"), (5, "100%")])
+def test_a_decay_that_max_steps_cuts_off_is_said(capsys, steps, said):
+    print_decay({"linear_decay": True, "epochs": 4}, steps_per_epoch=10, total=steps)
+    found = capsys.readouterr().out
+    assert (said in found) if said else found == ""
+    print_decay({"linear_decay": False, "epochs": 4}, steps_per_epoch=10, total=steps)
+    assert capsys.readouterr().out == ""

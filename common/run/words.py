@@ -60,6 +60,20 @@ def print_header(config: dict, images: np.ndarray, steps: int, start: int, earli
     print_note(config)
 
 
+def print_decay(flags: dict, steps_per_epoch: int, total: int) -> None:
+    """Say where --max-steps ends a training before its step sizes have fallen far: they fall by --epochs, 100 where
+    nobody gave any."""
+    left = 1 - (total - 1) // steps_per_epoch / flags["epochs"]
+    if flags["linear_decay"] and left > 1.5 / flags["epochs"]:
+        values = {"left": left, "epochs": flags["epochs"]}
+        print(
+            _(
+                "note: --max-steps ends with {left:.0%} of the step sizes: --linear-decay is over {epochs} epochs",
+                **values,
+            )
+        )
+
+
 def described(images: np.ndarray) -> str:
     """The shape and the size of images `[N, C, H, W]`, and where they are."""
     channels, height, width = images.shape[1:]
