@@ -83,8 +83,14 @@ def reference_of(run_dirs: list[Path], data_dir: str | None = None) -> Reference
     if dataset == "folder":
         return reference_of_own(run_dirs[0], {config.get("checksum") for config in configs}, data_dir)
     load_record(dataset)  # says what to do where there is no judge, before anything is read
-    sizes = {load_game(run_dir).image[1] for run_dir in run_dirs}  # real images go the way of the drawn ones
-    size = sizes.pop() if len(sizes) == 1 else data.IMAGE[1]
+    sizes = sorted({load_game(run_dir).image[1] for run_dir in run_dirs})  # real images go the way of the drawn ones
+    size = sizes[0] if len(sizes) == 1 else data.IMAGE[1]
+    if sizes[-1] > size:  # real images of 64x64 are not where those of 32x32 are, to a judge
+        print(
+            f"note: these runs draw {' and '.join(map(str, sizes))} pixels and are all compared with real images of "
+            f"{size}, which favours those of {size}; evaluate each size apart",
+            file=sys.stderr,
+        )
     images, _, checksum = data.load_labelled(dataset, "train", data_dir, size)
     return Reference(dataset, images, checksum, data.load_labelled(dataset, "test", data_dir, size)[0], data_dir)
 

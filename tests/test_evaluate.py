@@ -276,3 +276,16 @@ def test_real_images_go_the_way_of_the_drawn_ones(tmp_path):
         (run_dir / "config.json").write_text(json.dumps({"family": run_dir.name, "flags": {}, "dataset": "digits"}))
     assert evaluate.reference_of(runs[:1]).shape == (1, 28, 28)
     assert evaluate.reference_of(runs).shape == (1, 32, 32)  # one table, one reference
+
+
+def test_runs_of_several_sizes_are_told_that_it_is_unfair(tmp_path, capsys):
+    runs = [tmp_path / "large", tmp_path / "small"]
+    for run_dir, size in zip(runs, (64, 32)):
+        run_dir.mkdir()
+        save_params(run_dir / "generator.params", builder("dcgan")(size=size).networks["generator"].state_dict())
+        config = {"family": "dcgan", "flags": {"size": size}, "dataset": "digits"}
+        (run_dir / "config.json").write_text(json.dumps(config))
+    evaluate.reference_of(runs)
+    assert "draw 32 and 64 pixels and are all compared with real images of 32" in capsys.readouterr().err
+    evaluate.reference_of(runs[:1])
+    assert capsys.readouterr().err == ""
