@@ -19,7 +19,8 @@ from paddle import nn
 # Those with a penalty on D's slope at real images.
 OTHERS = ("cifar_gan", "wgan_gp")  # whose penalty is another, in every step
 PENALISED = [name for name in families() if "penalty" in {s.name for s in settings_of(builder(name))}]
-LAZY = [name for name in PENALISED if name not in OTHERS]
+STAGES = ("self_conditioned",)  # whose flag is for its second stage
+LAZY = [name for name in PENALISED if name not in OTHERS + STAGES]
 
 
 def small(smooth: bool = False) -> nn.Layer:

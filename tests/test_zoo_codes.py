@@ -14,7 +14,7 @@ from tests.conftest import batch_of, make_gan, train
 from tests.players import movers
 from zoo.bigan import BiGAN, pairs, relative_distance
 from zoo.infogan import CATEGORIES, NOISE, NUMBERS, misread
-from zoo.shared.categories import matched_share, shears
+from zoo.shared.categories import from_any_on, matched_share, shears
 from zoo.shared.codes import known_by_neighbour
 
 import numpy as np
@@ -93,6 +93,13 @@ def test_categories_are_matched_to_digits_one_to_one():
     assert matched_share(categories, kinds) == pytest.approx(9 / 15)
 
 
+def test_small_batches_have_every_category_as_often():
+    """In turn from the first on, a batch of eight would never have the last two."""
+    game, rng = make_gan("infogan"), np.random.default_rng(0)
+    drawn = np.concatenate([from_any_on(game, rng, 8) for _ in range(500)])[:, NOISE : NOISE + CATEGORIES, 0, 0]
+    np.testing.assert_allclose(drawn.mean(axis=0), 0.1, atol=0.02)
+
+
 def test_q_moves_with_d_and_never_with_g():
     expected = {"discriminator": {"discriminator", "reader"}, "generator": {"generator"}}
     assert networks_moved(make_gan("infogan"), batch_of(0)) == expected
@@ -103,7 +110,7 @@ def test_infogans_losses_are_those_of_the_page():
     game, twin, batch, again = make_gan("infogan"), make_gan("infogan"), batch_of(0), batch_of(0)
     game.optimizers["discriminator"].set_lr(0.0)
     values = game.update(batch)
-    z, z_g = again.draw(twin.latent), again.draw(twin.latent)
+    z, z_g = (again.draw(lambda *drawn: from_any_on(twin, *drawn)) for _ in range(2))
     real, (fake, _) = twin.discriminator(again.images), twin.look(twin.generator(z), again)
     assert float(values["loss_d"]) == pytest.approx(float(non_saturating.discriminator(real, fake)), rel=1e-4)
     fooled, of_g = twin.look(twin.generator(z_g), again)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.conftest import batch_of
 from tests.players import changed, movers, numbers, trained
-from zoo.stackgan import Stack, StackGAN, enlarged
+from zoo.stackgan import Stack, StackGAN, enlarged, smoothly_enlarged
 from zoo.vae_gan import VAEGAN, divergence, error
 
 import numpy as np
@@ -171,15 +171,25 @@ def test_what_stackgans_players_are_shown_and_their_losses(stage):
     assert float(values["loss_g"]) == pytest.approx(float(softplus(-fooled).mean()), rel=1e-5)
 
 
-def test_stackgans_floor_is_what_real_images_made_small_have(reference, tmp_path, monkeypatch):
-    """Stage I draws just these here, stage II the real images themselves."""
+def test_stackgans_stage_two_is_measured_beside_an_enlarged_stage_one(reference, tmp_path, monkeypatch):
+    """Stage I draws real digits made small here, stage II the real ones themselves."""
     game, real = StackGAN(), reference.unseen
     small = real.reshape(len(real), 1, 16, 2, 16, 2).mean(axis=(3, 5))
-    monkeypatch.setattr(game, "begin", lambda z: enlarged(small), raising=False)
+    monkeypatch.setattr(game, "apply", lambda network, z: small, raising=False)
     monkeypatch.setattr(game, "sample", lambda z: np.resize(real, (len(z), *real.shape[1:])), raising=False)
     found = game.measure(reference, tmp_path)
     assert found["stage I"].figure == pytest.approx(found["stage I"].floor, rel=1e-3)
+    assert found["stage II"].floor == found["stage I"].figure
     assert found["stage II"].figure < found["stage II"].floor / 2
+
+
+def test_a_rule_enlarges_without_moving_the_picture():
+    line = np.full((1, 1, 16, 16), -1, np.float32)
+    line[..., 7:9] = 1  # in the middle
+    found = smoothly_enlarged(line)
+    assert found.shape == (1, 1, 32, 32)
+    assert (found.min(), found.max()) == (-1, 1)
+    np.testing.assert_allclose(found, found[..., ::-1], atol=1e-4)
 
 
 def test_the_stage_is_in_the_losses_and_the_pictures_are_pairs():

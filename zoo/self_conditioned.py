@@ -59,11 +59,14 @@ class Finder(nn.Layer):
     def __init__(self) -> None:
         super().__init__()
         *trunk, last = score_layers()
-        self.trunk, self.real = nn.Sequential(*trunk), last
-        self.apply(weights_init)
+        self.trunk = nn.Sequential(*trunk).apply(weights_init)
+        last.apply(weights_init)
         self.reader = nn.Sequential(nn.Flatten(), *dense(256 * 4 * 4, 128, CLASSES, norm=True))
+        self.real = last
         # How frequent each category is among the real images, once they are sorted; saved with the weights.
-        self.register_buffer("shares", paddle.full([CLASSES], 1 / CLASSES))
+        shares = paddle.full([CLASSES], 1 / CLASSES)
+        shares.name = "shares"  # in the file, where Paddle would write a number that it counts up
+        self.register_buffer("shares", shares)
 
     def forward(self, x: Tensor) -> Tensor:
         """`x [N, 1, 32, 32]` in [-1, 1] to logits of "real", `[N, 1, 1, 1]`."""
