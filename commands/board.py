@@ -181,7 +181,7 @@ def main(arguments: list[str] | None = None) -> int:
         description=main.__doc__,
     )
     add = parser.add_argument
-    add("folder", metavar="FOLDER", type=user_path, nargs="?", default=Path("work"), help="of runs (default: work)")
+    add("folder", metavar="FOLDER", type=user_path, nargs="?", default=Path("work"), help="of runs")
     add("--host", default="127.0.0.1", help="the address to serve on; others can read your logs there")
     add("--port", type=whole_number(1, 65_535), default=8040, help="of that address")
     add("--language", choices=["en", "zh"], default="en", help="of the page")

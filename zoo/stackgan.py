@@ -101,7 +101,7 @@ class StackGAN(Conditional):
             network.apply(weights_init)
         stages = {"generator_1": self.generator.first, "generator_2": self.generator.second}
         self.optimizers = adams({**discriminators, **stages}, learning_rate, 0.5, 0.999)
-        self.ema = EMA(self.generator, begin=first_updates)
+        self.ema = EMA(self.generator)
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """D of the stage tells real from drawn; then its G is asked for the same labels again."""

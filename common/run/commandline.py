@@ -132,6 +132,8 @@ def user_path(text: str) -> Path:
         raise argparse.ArgumentTypeError(str(error)) from None
     try:
         path.stat()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(f"{text}: this system's encoding cannot write it; another name") from None
     except (OSError, ValueError) as error:  # whatever else it is, those who open it say
         if getattr(error, "errno", None) == errno.ELOOP:
             raise argparse.ArgumentTypeError(f"{text}: a link that leads to itself; remove it") from None
