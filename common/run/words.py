@@ -65,8 +65,8 @@ def print_decay(flags: dict, steps_per_epoch: int, total: int) -> None:
     nobody gave any."""
     left = 1 - (total - 1) // steps_per_epoch / flags["epochs"]
     if flags["linear_decay"] and left > 1.5 / flags["epochs"]:
-        values = {"left": left, "epochs": flags["epochs"]}
-        print(_("note: --max-steps ends at {left:.0%} of the step sizes; --linear-decay goes by {epochs} epochs", **values))
+        how = {"left": left, "epochs": flags["epochs"]}
+        print(_("note: --max-steps ends at {left:.0%} of the step size; --linear-decay goes by {epochs} epochs", **how))
 
 
 def described(images: np.ndarray) -> str:
