@@ -34,7 +34,8 @@ YOUNG = 1000000  # objects that are made before Python looks for garbage, while 
 def interrupted(number, frame):
     """Ctrl-C where nothing is begun, or all is done: where a program was just then says nothing."""
     try:
-        os.write(2, b"\ninterrupted\n")
+        said = "\n%s\n" % _("interrupted")
+        os.write(2, said.encode(getattr(sys.stderr, "encoding", None) or "utf-8", "replace"))
     finally:
         os._exit(130)
 
@@ -66,7 +67,7 @@ def not_imported(kind, error, trace):
     """An exception while a program still imports: a line, where a library of `PACKAGES` raised it while it loaded, or
     where a file has a library's name."""
     if kind is KeyboardInterrupt:  # between two imports, or in a student's own loop
-        sys.stderr.write("\ninterrupted\n")
+        sys.stderr.write("\n%s\n" % _("interrupted"))
         return
     taken, seen = taken_for_a_library(trace), trace
     while seen and seen.tb_frame.f_globals.get("__name__", "").partition(".")[0] not in PACKAGES:
