@@ -151,7 +151,7 @@ def app(runs: Runs, gr: Any, training: Training | None = None) -> Any:
     mimics.__annotations__["drawn"] = gr.EventData
 
     names, plain = list(runs.found()), {"format": "png", "buttons": ["download", "fullscreen"]}  # none to share
-    with gr.Blocks(title="GAN", analytics_enabled=False, delete_cache=(600, 600)) as page:
+    with gr.Blocks(title="GAN", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
         gr.Markdown("# Your runs · 你的训练\nAll use the same seed. · 所有模型使用同一个随机种子。")
         chosen = gr.Dropdown(names, value=names[:2], multiselect=True, max_choices=4, label="Runs · 训练")
         with gr.Row():
