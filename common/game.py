@@ -30,6 +30,12 @@ def on_device(array: np.ndarray) -> Tensor:
     return tensor
 
 
+def parameters_of(optimizer: Optimizer) -> list[Tensor]:
+    """What an optimizer moves, whether it was given parameters or groups of them."""
+    given = optimizer._parameter_list
+    return [p for entry in given for p in (entry["params"] if isinstance(entry, dict) else [entry])]
+
+
 @contextlib.contextmanager
 def evaluating(network: nn.Layer) -> Iterator[None]:
     """All of `network` in evaluation inside, and as it was afterwards: each layer, since some may be parts of others,
@@ -171,6 +177,7 @@ class Game:
         """
         movers, others = self._sides[player]
         optimizer = self.optimizers[player]
+        frozen = [parameter.stop_gradient for parameter in others]  # some perhaps since the last turn
         optimizer.clear_grad(set_to_zero=False)  # what a loss outside of all turns may have left
         try:
             for parameter in others:
@@ -187,8 +194,8 @@ class Game:
         finally:
             # Cleared to None: Adam would go on moving a parameter that this turn does not use, by zeros and its memory.
             optimizer.clear_grad(set_to_zero=False)
-            for parameter in others:
-                parameter.stop_gradient = False
+            for parameter, was in zip(others, frozen):
+                parameter.stop_gradient = was
 
     @cached_property
     def _sides(self) -> dict[str, tuple[list[Tensor], list[Tensor]]]:
@@ -196,7 +203,7 @@ class Game:
         trained = {id(p): p for network in self.networks.values() for p in network.parameters() if not p.stop_gradient}
         sides = {}
         for player, optimizer in self.optimizers.items():
-            mine = {id(p) for p in optimizer._parameter_list}
+            mine = {id(p) for p in parameters_of(optimizer)}
             sides[player] = (
                 [p for key, p in trained.items() if key in mine],
                 [p for key, p in trained.items() if key not in mine],

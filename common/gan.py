@@ -115,7 +115,7 @@ class GAN(Game):
             loss_g = self.loss.generator(discriminator(seen(generator(noise_g))))
             loss_g.backward()
             # The layer that D's gradient reaches first; over all processes, since the turn averages at its end only.
-            last = [p for p in generator.parameters() if len(p.shape) > 1][-1]
+            last = [p for p in generator.parameters() if len(p.shape) > 1 and not p.stop_gradient][-1]
             grad_g = processes.mean_over_processes(last.grad.detach()).norm()
 
         return {

@@ -149,6 +149,8 @@ def config_of(family: str, game: Game, dataset: Dataset, flags: argparse.Namespa
 def check_batches(game: Game, dataset: Dataset, flags: argparse.Namespace, config: dict) -> None:
     """Raise `UserError` where data, batch size and processes do not go together."""
     count, world, wanted = len(dataset.images), config["processes"], flags.batch_size * game.batches
+    if flags.linear_decay and any(map(checkpoint.has_scheduler, game.optimizers.values())):
+        raise UserError("--linear-decay: this family's learning rates have schedulers of their own; leave it out")
     if flags.sync_batchnorm and config["device"] == "cpu":
         raise UserError("--sync-batchnorm: Paddle has it for GPUs only; without it each process uses its own part")
     if wanted > count:
@@ -280,10 +282,11 @@ def resume(game: Game, flags: argparse.Namespace, config: dict) -> dict | None:
         print(_("nothing to resume in {folder}: starting new", folder=folder))
         return None
     content, path, problem = found
-    if problem:
-        print(f"warning: {problem}; going on from the checkpoint before it", file=sys.stderr)
     check_identity(path, config["identity"], flags.settings, content)
     checkpoint.restore(game, content, path)
+    if problem:
+        print(f"warning: {problem}; going on from the checkpoint before it", file=sys.stderr)
+        checkpoint.set_aside(folder)
     if "computed by" in content:  # earlier versions computed in one way
         onednn.go_on_with(content["computed by"])
     return content

@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 
-from common.machine import cpu, memory
+from common.machine import cgroup, cpu, memory
 from tests.conftest import ROOT, call
 
 import numpy as np
@@ -215,6 +215,33 @@ def test_files_that_a_container_has_read_are_no_memory_that_is_taken(monkeypatch
     files = {"memory.max": limit, "memory.current": "7900", "memory.stat": "anon 400\ninactive_file 7500\n"}
     for name, content in files.items():
         (tmp_path / name).write_text(content)
-    monkeypatch.setattr(memory, "GROUPS", [(tmp_path, *memory.GROUPS[0][1:])])
+    monkeypatch.setattr(cgroup, "ROOT", tmp_path)
     monkeypatch.setattr(memory, "MEMINFO", tmp_path / "nothing")
     assert memory.free() == expected
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "cores", "bytes_free"),
+    [
+        ("", {}, 64, sys.maxsize),
+        ("0::/", {"cpu.max": "150000 100000", "memory.max": "900", "memory.current": "0"}, 2, 900),
+        ("0::/a/b", {"a/cpu.max": "300000 100000", "a/b/cpu.max": "max 100000"}, 3, sys.maxsize),  # that of a service
+        ("0::/a/b", {"a/memory.max": "900", "a/memory.current": "1", "a/b/memory.max": "max"}, 64, 899),
+        ("0::/not/seen/from/here", {"cpu.max": "100000 100000"}, 1, sys.maxsize),  # as a container's own files say it
+        ("4:cpu,cpuacct:/job", {"cpu/job/cpu.cfs_quota_us": "400000\n", "cpu/job/cpu.cfs_period_us": "100000\n"}, 4,
+         sys.maxsize),
+        ("4:cpu:/", {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 64, sys.maxsize),
+        ("2:memory:/job", {"memory/job/memory.limit_in_bytes": "70", "memory/job/memory.usage_in_bytes": "0"}, 64, 70),
+    ],
+)  # fmt: skip
+def test_a_limit_of_any_group_above_holds(own, files, cores, bytes_free, monkeypatch, tmp_path):
+    for name, content in files.items():
+        path = tmp_path / "groups" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    (tmp_path / "own").write_text(own)
+    monkeypatch.setattr(cgroup, "ROOT", tmp_path / "groups")
+    monkeypatch.setattr(cgroup, "OWN", tmp_path / "own")
+    monkeypatch.setattr(memory, "MEMINFO", tmp_path / "nothing")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {*range(64)})
+    assert (cpu.usable_cores(), memory.free()) == (cores, bytes_free)

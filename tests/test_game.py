@@ -115,6 +115,38 @@ def test_what_a_turn_does_not_use_stays():
     assert after[2:] == before[2:]
 
 
+def test_a_layer_frozen_between_two_turns_stays_frozen():
+    """As in transfer learning: frozen after the first epoch, it was trained again from the next turn on."""
+    game = Two()
+    for _ in range(2):
+        for player in game.networks:
+            with game.turn(player):
+                game.loss().backward()
+            game.generator[0].weight.stop_gradient = True
+    before = game.generator[0].weight.numpy()
+    for player in ("critic", "generator"):
+        with game.turn(player):
+            game.loss().backward()
+    assert game.generator[0].weight.stop_gradient
+    np.testing.assert_array_equal(game.generator[0].weight.numpy(), before)
+
+
+def test_an_optimizer_may_have_groups_of_parameters():
+    game = Two()
+    layers = [
+        {"params": [*layer.parameters()], "learning_rate": rate} for layer, rate in zip(game.generator, (1, 1, 0))
+    ]
+    game.optimizers["generator"] = SGD(0.1, parameters=layers)
+    before = weights(game)
+    with game.turn("generator"):
+        game.loss().backward()
+    after = weights(game)
+    changed = [one != other for one, other in zip(before["generator"], after["generator"])]
+    assert any(changed[:4])
+    assert before["critic"] == after["critic"]
+    assert is_free(game)
+
+
 def test_one_player_may_own_two_networks():
     class Three(Two):
         """Generator and encoder move together."""
@@ -234,6 +266,12 @@ def test_a_part_of_another_network_is_applied_and_left_in_its_mode():
     Game().apply(nn.Sequential(whole[0], nn.BatchNorm1D(3)), x)
     assert not any(layer.training for layer in whole)
     np.testing.assert_array_equal(Game().apply(whole, x), before)
+
+
+def test_whole_numbers_and_truth_values_have_columns_too():
+    values = {"loss_d": paddle.full([], 0.1), "right": paddle.ones([]) > 0, "count": paddle.to_tensor(3)}
+    (row,) = rows_of([({"step": 0}, values)])
+    assert row == {"step": 0, "loss_d": np.float32(0.1), "right": 1, "count": 3}
 
 
 @pytest.mark.parametrize(("make", "said"), [(lambda: 1.5, "1.5"), (lambda: paddle.ones([1]), "a tensor of shape [1]")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 
 from common.machine import activations, convolutions, cpu, library, onednn
 from common.machine.primitives import OPERANDS
@@ -97,12 +98,15 @@ def test_a_failed_call_is_an_error():
 
 @NEEDS
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize(("name", "arguments"), [("ReLU", ()), ("LeakyReLU", (0.2,)), ("LeakyReLU", (-0.5,))])
+@pytest.mark.parametrize(("name", "arguments"), [("ReLU", ()), ("LeakyReLU", (0.2,)), ("LeakyReLU", (-0.5,)),
+                                                  ("LeakyReLU", (0.0,))])  # fmt: skip
 def test_activations_are_paddles_to_the_bit(name, arguments, threads):
     cpu.set_threads(threads)
     ours, theirs = (getattr(module, name)(*arguments) for module in (activations, nn))
     assert isinstance(ours, type(theirs))
-    for data in (paddle.randn([5, 3, 7, 7]), paddle.randn([4, 6, 8]).transpose([2, 0, 1]), paddle.randn([3])):
+    not_a_number = paddle.to_tensor([1.0, float("nan"), -1.0])
+    turned = paddle.randn([4, 6, 8]).transpose([2, 0, 1])
+    for data in (paddle.randn([5, 3, 7, 7]), turned, paddle.randn([3]), not_a_number):
         found = []
         for layer in (ours, theirs):
             x = data.detach()
@@ -158,6 +162,25 @@ def test_a_library_of_another_version_is_not_used(monkeypatch):
     monkeypatch.undo()
     monkeypatch.setattr(library.paddle, "__file__", "/nowhere/paddle/__init__.py")
     assert library.open_library() is None
+
+
+@NEEDS
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_process_forked_beside_a_computation_computes_too():
+    """The lock that the computing thread holds is locked in the child for good."""
+    with onednn.library.lock:
+        child = os.fork()
+        if not child:
+            os._exit(not onednn.library.lock.acquire(timeout=5))
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.filterwarnings("ignore:Tensor do not have 'place' interface")  # Paddle's own code asks for it
+def test_a_network_becomes_a_graph():
+    network = nn.Sequential(convolutions.Conv2D(1, 4, 3), activations.LeakyReLU(0.1))
+    x = paddle.randn([3, 1, 8, 8])
+    expected = network(x)
+    assert_close(paddle.jit.to_static(network, full_graph=True)(x), expected)
 
 
 def test_a_network_can_be_saved_as_a_graph(tmp_path):

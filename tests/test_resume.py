@@ -163,6 +163,8 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(half, damage, undistur
     if damage != "gone":
         assert "going on from the checkpoint before it" in said.err
         assert said.err.count("\n") == 1
+        # Kept in place of the sound one, it would leave none if this run were killed within its next save.
+        assert (half / checkpoint.DAMAGED).exists()
     assert "resumed after" in said.out
     assert "resumed after 180" not in said.out
     assert result(half) == undisturbed
@@ -186,7 +188,11 @@ def test_a_crafted_checkpoint_runs_nothing(half, tmp_path):
 
 @pytest.mark.parametrize(
     "change",
-    [{"step": "5"}, {"step": -1}, {"sample_every": 0}, {"logs": {}}, {"identity": 0}, {"networks": 0}, {"settings": 0}],
+    [
+        *({"step": "5"}, {"step": -1}, {"step": 2**31}, {"sample_every": 0}, {"identity": 0}, {"settings": 0}),
+        *({"logs": {}}, {"logs": {"losses.csv": 1, "metrics.jsonl": "1"}}),
+        *({"networks": 0}, {"networks": {"generator": 0}}, {"optimizers": {"generator": []}}),
+    ],
 )
 def test_a_checkpoint_without_a_trainings_state_is_refused(half, change):
     content = {**checkpoint.load_checkpoint(half)[0], **change}

@@ -56,4 +56,4 @@ class LeakyReLU(nn.LeakyReLU):
     def forward(self, x: Tensor) -> Tensor:
         """`x` where it is positive, else `slope * x`."""
         slope = self.slope
-        return Through.apply(x, slope, None) if slope >= 0 and onednn.takes(x) else nn.LeakyReLU.forward(self, x)
+        return Through.apply(x, slope, None) if slope > 0 and onednn.takes(x) else nn.LeakyReLU.forward(self, x)

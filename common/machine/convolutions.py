@@ -139,6 +139,8 @@ class Quick:
         if transposed:
             more = self.output_padding
             more = [more, more] if isinstance(more, int) else more
+            if any(m >= s for m, s in zip(more, stride)):  # pixels that no convolution saw
+                return None
             other = [(size - 1) * s - 2 * p + k + m for (size, k, s, p), m in zip(window, more)]
         else:
             other = [(size + 2 * p - k) // s + 1 for size, k, s, p in window]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 import math
@@ -12,6 +13,8 @@ import sys
 import warnings
 from pathlib import Path
 
+from common.machine import cgroup
+
 _prepared = 1  # threads, as `prepare` found them
 threads = 1  # of oneDNN's convolutions and of MKL's matrix products; `prepare` and `set_threads` set it
 CPUINFO = Path("/proc/cpuinfo")  # Linux has it
@@ -20,22 +23,23 @@ USERS = "GAN_USERS_OMP_NUM_THREADS"  # what $OMP_NUM_THREADS was before `prepare
 
 
 def usable_cores() -> int:
-    """The cores this process may really use: its affinity mask, cut down by a container's CPU quota.
+    """The cores this process may really use: its affinity mask, cut down by the CPU quota of a container or a job.
 
     `os.cpu_count` sees the whole host from inside a container, and more threads than cores is slower than one.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:  # cgroup v2: "max 100000" or "150000 100000", in microseconds
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-    except (OSError, ValueError):
-        try:  # cgroup v1: -1 where there is no limit
-            folder = Path("/sys/fs/cgroup/cpu")
-            quota, period = ((folder / f"cpu.cfs_{name}_us").read_text().strip() for name in ("quota", "period"))
-        except OSError:
-            return cores
-    if quota in ("max", "-1"):
-        return cores
-    return max(1, min(cores, math.ceil(int(quota) / int(period))))
+    for folder in cgroup.folders("cpu"):
+        with contextlib.suppress(OSError):  # version 2: "max 100000" or "150000 100000", in microseconds
+            cores = least_cores(cores, *(folder / "cpu.max").read_text().split())
+        with contextlib.suppress(OSError):  # version 1: -1 where there is no limit
+            cores = least_cores(cores, *((folder / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period")))
+    return cores
+
+
+def least_cores(cores: int, quota: str, period: str) -> int:
+    """`cores`, or those that a quota of microseconds in each period allows if they are fewer; at least one."""
+    limited = quota.strip() not in ("max", "-1")
+    return max(1, min(cores, math.ceil(int(quota) / int(period)))) if limited else cores
 
 
 def processor() -> str:

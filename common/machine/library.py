@@ -84,6 +84,8 @@ class Library:
 
         self.threads = cpu.threads
         self.lock = threading.Lock()  # a primitive's arguments and the workspace are one call's at a time
+        if hasattr(os, "register_at_fork"):  # not Windows; a thread that computes has no part in a forked process
+            os.register_at_fork(after_in_child=lambda: setattr(self, "lock", threading.Lock()))
         self.kept: OrderedDict[Hashable, Primitive] = OrderedDict()
         self.workspace = bytearray()
 

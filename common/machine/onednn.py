@@ -17,6 +17,7 @@ Another number of threads adds up the gradient of the weights in another order.
 from __future__ import annotations
 
 import math
+import os
 import sys
 from functools import partial
 from typing import Callable
@@ -101,16 +102,27 @@ def machine() -> str:
     return f"{cpu.processor()}, oneDNN {library.version} with instruction set {library.instructions:#x}, {threads}"
 
 
+def products() -> str:
+    """All that the last bits of Paddle's matrix products may depend on besides the `machine`."""
+    return f"Paddle {paddle.__version__}, MKL_DEBUG_CPU_TYPE {os.environ.get('MKL_DEBUG_CPU_TYPE') or 'not set'}"
+
+
 def choices() -> dict[str, str | dict[str, str]]:
     """For a checkpoint: what the last bits of all that was computed so far depend on."""
-    return {"machine": machine(), "ways": {**choice.chosen}}
+    return {"machine": machine(), "products": products(), "ways": {**choice.chosen}}
 
 
 def go_on_with(choices: dict[str, str | dict[str, str]]) -> None:
     """Compute as the process did that had these `choices`, and say where that may not be done to the last bit."""
-    if choices["machine"] != machine():
-        moved = f"note: this run comes from {choices['machine']}; here it is {machine()}"
-        print(f"{moved}: it goes on, but rounds otherwise than it would have there", file=sys.stderr)
+    here = {"machine": machine(), "products": products()}
+    moved = [name for name in here if choices.get(name, here[name]) != here[name]]  # earlier versions keep no products
+    if moved:
+        theirs, ours = (", ".join(known[name] for name in moved) for known in (choices, here))
+        print(
+            f"note: this run comes from {theirs}; here it is {ours}: it goes on, but rounds otherwise than it would "
+            "have there",
+            file=sys.stderr,
+        )
     choice.chosen.update(choices["ways"])
     if library:
         library.kept.clear()

@@ -5,6 +5,7 @@ The random numbers are not in it: they are functions of the seed and the step (s
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 from pathlib import Path
@@ -13,14 +14,16 @@ from typing import Any
 from common.errors import UserError
 from common.files.atomic import atomic
 from common.files.weights import MAX_BYTES, load_into, most_bytes, parse, read_bounded
-from common.game import Game
+from common.game import Game, parameters_of
 
 import numpy as np
 import paddle
 from paddle import nn
+from paddle.optimizer import Optimizer
 
-NAME, PREVIOUS = "checkpoint.params", "checkpoint-previous.params"
+NAME, PREVIOUS, DAMAGED = "checkpoint.params", "checkpoint-previous.params", "checkpoint-damaged.params"
 EMA = "generator_ema"
+SCHEDULER = "LR_Scheduler"  # Paddle's name for it in an optimizer's state
 DIGEST_BYTES = 32  # SHA-256, after what `paddle.save` wrote
 
 
@@ -89,30 +92,38 @@ def load_checkpoint(folder: Path, game: Game | None = None) -> tuple[dict[str, A
     return None
 
 
+def set_aside(folder: Path) -> None:
+    """Give a damaged checkpoint another name: the next `save` would keep it in place of the sound one before it."""
+    with contextlib.suppress(FileNotFoundError):  # lost, or another process of this run was first
+        (folder / NAME).replace(folder / DAMAGED)
+
+
 def is_checkpoint(content: dict[str, Any]) -> bool:
     """Whether a file, which a stranger may have written, holds a training's state and not only networks."""
     kinds = {"step": int, "sample_every": int, "troubles": list}
     kinds |= dict.fromkeys(("logs", "identity", "networks", "optimizers"), dict)
     right = all(type(content.get(name)) is kind for name, kind in kinds.items())
-    right &= type(content.get("settings", {})) is dict  # earlier versions have none
-    return right and min(content["step"], content["sample_every"] - 1, length_of(content["logs"])) >= 0
-
-
-def length_of(logs: dict[str, Any]) -> int:
-    """The length of `losses.csv`, -1 where it is not said."""
-    return logs["losses.csv"] if type(logs.get("losses.csv")) is int else -1
+    if not right or type(content.get("settings", {})) is not dict:  # earlier versions have none
+        return False
+    tables = [*content["networks"].values(), *content["optimizers"].values()]
+    lengths = [content["logs"].get("losses.csv"), *content["logs"].values()]
+    right = all(type(table) is dict for table in tables) and all(type(length) is int for length in lengths)
+    return right and 0 <= content["step"] < 2**31 and min(content["sample_every"] - 1, *lengths) >= 0
 
 
 def restore(game: Game, content: dict[str, Any], path: Path) -> None:
     """Put the networks and optimizers of a checkpoint into `game`.
 
     Raises:
-        UserError: they are another network's.
+        UserError: they are another network's, or other players'.
     """
+    theirs, ours = (", ".join(sorted(players)) for players in (content["optimizers"], game.optimizers))
+    if theirs != ours:
+        raise UserError(f"{path}: its players are {theirs}, here they are {ours}; begin anew, without --resume")
     for name, network in all_networks(game).items():
         load_into(network, path, content["networks"].get(name, {}))
     for player in game.optimizers:
-        restore_optimizer(game, player, content["optimizers"].get(player, {}))
+        restore_optimizer(game, player, content["optimizers"][player], path)
 
 
 def tensor_names(game: Game, player: str) -> dict[str, str]:
@@ -121,7 +132,7 @@ def tensor_names(game: Game, player: str) -> dict[str, str]:
     Paddle's own names count the layers made in a process, so that the same network made second has others. In the
     checkpoint it is `network/tensor`, and for a player's network of the same name plainly `tensor`.
     """
-    mine = {id(parameter) for parameter in game.optimizers[player]._parameter_list}
+    mine = {id(parameter) for parameter in parameters_of(game.optimizers[player])}
     return {
         name if network_name == player else f"{network_name}/{name}": parameter.name
         for network_name, network in game.networks.items()
@@ -130,23 +141,38 @@ def tensor_names(game: Game, player: str) -> dict[str, str]:
     }
 
 
-def optimizer_state(game: Game, player: str) -> dict[str, np.ndarray]:
-    """An optimizer's accumulators under the names of its tensors, such as `gen.0.weight:moment1_0`."""
+def optimizer_state(game: Game, player: str) -> dict[str, Any]:
+    """An optimizer's accumulators under the names of its tensors, such as `gen.0.weight:moment1_0`, and the state of
+    its scheduler, if it has one."""
     state = game.optimizers[player].state_dict()
-    return {
+    accumulators = {
         f"{name}:{key[len(own) + 1 :]}": value.numpy()
         for name, own in tensor_names(game, player).items()
         for key, value in state.items()
         if key.startswith(f"{own}_")
     }
+    return {**accumulators, **{key: value for key, value in state.items() if key == SCHEDULER}}
 
 
-def restore_optimizer(game: Game, player: str, state: dict[str, np.ndarray]) -> None:
-    """Undo `optimizer_state`."""
-    names = tensor_names(game, player)
+def has_scheduler(optimizer: Optimizer) -> bool:
+    """Whether a scheduler sets the optimizer's learning rate."""
+    return SCHEDULER in optimizer.state_dict()
+
+
+def restore_optimizer(game: Game, player: str, state: dict[str, Any], path: Path) -> None:
+    """Undo `optimizer_state`, of the checkpoint in `path`."""
+    names, optimizer = tensor_names(game, player), game.optimizers[player]
+    if has_scheduler(optimizer) != (type(state.get(SCHEDULER)) is dict):
+        raise UserError(
+            f"{path}: {player}'s learning rate has a scheduler either there or here; begin anew, without --resume"
+        )
     restored = {}
     for key, value in state.items():
         name, _, accumulator = key.partition(":")
-        if name in names:
+        if key == SCHEDULER:
+            restored[key] = value
+        elif name in names and isinstance(value, np.ndarray):
             restored[f"{names[name]}_{accumulator}"] = paddle.to_tensor(value)
-    game.optimizers[player].set_state_dict(restored)
+        else:
+            raise UserError(f"{path}: {player} moved {name} there and does not here; begin anew, without --resume")
+    optimizer.set_state_dict(restored)

@@ -258,11 +258,12 @@ def lock_of(folder: Path) -> int | None:
 
 
 def rows_of(steps: list[tuple[dict, dict[str, Tensor]]]) -> list[dict[str, float]]:
-    """The values of many steps, brought from the device at once: a row for each, float32 as computed."""
+    """The values of many steps, brought from the device at once: a row for each, float32."""
     names = list(steps[0][1])
     for name, value in steps[0][1].items():
         if not isinstance(value, Tensor) or value.ndim:
             given = f"a tensor of shape {list(value.shape)}" if isinstance(value, Tensor) else repr(value)
             raise UserError(f"update returned {given} as {name}: expected a tensor without dimensions, such as a mean")
-    table = paddle.stack([values[name] for _, values in steps for name in names]).numpy().reshape(-1, len(names))
+    numbers = [values[name].astype("float32") for _, values in steps for name in names]
+    table = paddle.stack(numbers).numpy().reshape(-1, len(names))
     return [{**at, **dict(zip(names, values))} for (at, _), values in zip(steps, table)]
