@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+import textwrap
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,9 +82,13 @@ def load_run(run_dir: Path, label: str = "") -> Run:
 
 
 def smooth(values: np.ndarray, weight: float) -> np.ndarray:
-    """The exponential moving average of `values [N]`, without the pull to 0 at its start (Adam's bias correction)."""
-    average = itertools.accumulate(values, lambda mean, value: weight * mean + (1 - weight) * value, initial=0.0)
-    return np.array([*average][1:]) / (1 - weight ** np.arange(1, len(values) + 1))
+    """The exponential moving average of `values [N]`, without the pull to 0 at its start (Adam's bias correction).
+    A value that is no number is a gap, and does not count."""
+    finite = np.isfinite(values)
+    moved = itertools.accumulate(values[finite], lambda mean, value: weight * mean + (1 - weight) * value, initial=0.0)
+    average = np.full(len(values), np.nan)
+    average[finite] = np.array([*moved][1:]) / (1 - weight ** np.arange(1, finite.sum() + 1))
+    return average
 
 
 def draw_runs(runs: list[Run], smoothing: float = SMOOTHING) -> Figure:
@@ -108,7 +113,7 @@ def panels(runs: list[Run], smoothing: float) -> Figure:
         for name, colour in zip(loss_names(run), colours(loss_names(run))):
             curve(axes, run, name, name[len("loss_") :].upper(), colour, smoothing)
         finish(axes, "losses")
-        axes.set_title(run.label, pad=28, fontweight="bold")
+        axes.set_title(textwrap.fill(run.label, 40), pad=28, fontweight="bold")  # as wide as the column
         # One height for the runs of a family. BCE and squared errors are not on one scale.
         members = [other for other in runs if other.family == run.family]
         limit(axes, np.concatenate([other.losses[name] for other in members for name in loss_names(other)]))
@@ -209,6 +214,8 @@ def curve(axes: Axes, run: Run, name: str, label: str, colour: str, smoothing: f
     if len(steps) >= SHORTEST and smoothing:
         axes.plot(steps, values, color=colour, alpha=0.15, linewidth=0.6)
         values = smooth(values, smoothing)
+    if not np.isfinite(run.losses[name]).all():
+        label += " (gaps: not finite)"
     axes.plot(steps, values, color=colour, linewidth=1.6, label=label)
 
 

@@ -181,6 +181,7 @@ def test_smoothing_by_hand():
         weight = 0.8 * weight + 0.2
         expected.append(average / weight)
     np.testing.assert_allclose(smooth(values, 0.8), expected)
+    np.testing.assert_allclose(smooth(np.insert(values, [0, 9], np.nan), 0.8), np.insert(expected, [0, 9], np.nan))
 
 
 def test_a_strip_has_a_column_for_each_step_that_was_reached(runs, tmp_path, say):
