@@ -158,8 +158,13 @@ def others(run: Run) -> list[str]:
 def draw_grid(axes: Axes, run: Run) -> None:
     """The last grid."""
     axes.imshow(np.asarray(read_grid(run.last_grid)), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    epoch, batch = run.last_grid.stem.split("_")
-    axes.set_title(f"epoch {int(epoch) + 1}, batch {int(batch)}", fontsize="medium")
+    axes.set_title(when(run.last_grid), fontsize="medium")
+
+
+def when(path: Path) -> str:
+    """The epoch and the batch of a grid, whose name has them."""
+    epoch, batch = path.stem.split("_")
+    return f"epoch {int(epoch) + 1}, batch {int(batch)}"
 
 
 def draw_scores(axes: Axes, run: Run, smoothing: float) -> None:

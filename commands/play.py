@@ -19,6 +19,7 @@ from typing import Any, Callable
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from commands.compare import when
 from commands.play_runs import CLOSE, COUNT, NEIGHBOURS, PAD, Runs
 from commands.play_server import check_environment, serve, without_proxies
 from commands.play_training import Training, tab
@@ -34,8 +35,9 @@ from PIL import Image
 FOLDERS = [ROOT / name for name in ("work", "dcgan/pretrained", "lsgan/pretrained", "zoo/pretrained")]
 TRAINED = ROOT / "work/play"  # what is trained from the page
 WATCH = ROOT / "docs/watch.html"
-FIELD = f"""<div><canvas width="{PAD}" height="{PAD}" style="width: 280px; height: 280px; background: black;
-touch-action: none; cursor: crosshair"></canvas><br><button>Clear · 清空</button></div>"""
+FIELD = f"""<div><canvas width="{PAD}" height="{PAD}" role="img" aria-label="Draw a digit · 手写一个数字"
+style="width: 280px; height: 280px; background: black; touch-action: none; cursor: crosshair"></canvas><br>
+<button>Clear · 清空</button></div>"""
 DRAW = """  // with the mouse or a finger; each stroke asks for an answer
 const canvas = element.querySelector("canvas"), brush = canvas.getContext("2d", { willReadFrequently: true });
 const clear = () => { brush.fillStyle = "black"; brush.fillRect(0, 0, canvas.width, canvas.height); };
@@ -121,9 +123,17 @@ def app(runs: Runs, gr: Any, training: Training | None = None) -> Any:
     neighbours.__annotations__["chosen"] = gr.SelectData  # as a word it would be looked up among this module's names
 
     def history(names: list[str], part: float) -> list:
-        grids = {name: runs.epochs(name) for name in names or ()}
+        grids = {name: runs.epochs(name) for name in still_there(names)}
         chosen = {name: paths[round(min(1, max(0, part)) * (len(paths) - 1))] for name, paths in grids.items() if paths}
-        return [(read_grid(path), f"{name}, {path.stem}") for name, path in chosen.items()]
+        return [(read_grid(path), f"{name}, {when(path)}") for name, path in chosen.items()]
+
+    def still_there(names: list[str] | None) -> list[str]:
+        """For what is shown anew by itself: the message that a run is gone would come every time."""
+        found = runs.found()
+        return [name for name in names or () if name in found]
+
+    def look_again(names: list[str] | None) -> Any:
+        return gr.update(choices=list(runs.found()), value=still_there(names))
 
     def translations(names: list[str], seed: float | None) -> tuple[list, str]:
         made, troubles = [], []
@@ -220,11 +230,12 @@ def app(runs: Runs, gr: Any, training: Training | None = None) -> Any:
         field.submit(told(mimics), chosen, [mimicked, undrawn])
         for happens in (page.load, chosen.change, part.release, gr.Timer(EVERY).tick):
             happens(told(history), [chosen, part], past)
-            happens(told(lambda names: runs.judgements(names)), chosen, judged)
+            happens(told(lambda names: runs.judgements(still_there(names))), chosen, judged)
         for happens in (page.load, chosen.change):
             happens(told(runs.curves), chosen, curves)
-        again.click(told(runs.curves), chosen, curves)
-        again.click(lambda: gr.update(choices=list(runs.found())), outputs=chosen)
+        again.click(told(lambda names: runs.curves(still_there(names))), chosen, curves)
+        for happens in (page.load, again.click):  # a page that was open for long, or is opened again
+            happens(look_again, chosen, chosen)
     return page
 
 

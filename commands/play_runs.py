@@ -34,6 +34,11 @@ PAD = 112  # pixels of a side of the field in which one draws
 STARTS, STEPS = 10, 100  # of the search for what was drawn: some two seconds
 
 
+def as_text(name: str) -> str:
+    """A run's name for Markdown: nothing in it is markup, or ends a table's cell."""
+    return "".join(letter if letter.isalnum() or letter in " -/" else f"&#{ord(letter)};" for letter in name)
+
+
 class Runs:
     """The runs in some folders, by name. Those that lead out of their folder by a link are left out.
 
@@ -97,9 +102,14 @@ class Runs:
         return sorted_grids(self.find(name) / "samples")
 
     def judgements(self, names: list[str]) -> str:
-        """The last judgement of each run as a Markdown table."""
+        """The last judgement of each run, of its weights and of their moving average, as a Markdown table."""
         last = {name: judged[-1] for name in names if (judged := load_metrics(self.find(name)))}
-        rows = {f"{name}, step {line['step']}": line["raw"] for name, line in last.items()}
+        rows = {
+            f"{as_text(name)}, step {line['step']}, {which}": line[key]
+            for name, line in last.items()
+            for key, which in (("raw", "raw"), ("ema", "EMA"))
+            if key in line
+        }
         return table(rows) if rows else "No evaluations yet · 还没有评估结果 (`--eval-every`)"
 
     def curves(self, names: list[str]) -> Figure | None:

@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 from typing import Any, Callable
 
+from commands.compare import when
 from common.data import DATASETS
 from common.errors import DONE, INTERRUPTED, UserError
 from common.run.artifacts import read_grid, sorted_grids
@@ -39,6 +40,7 @@ class Training:
     def __init__(self, folder: Path, data_dir: Path | None = None) -> None:
         self.folder, self.data_dir = folder.resolve(), data_dir
         self.run: Path | None = None  # of the latest training
+        self.command: list[str] = []
         self.process: subprocess.Popen | None = None
         self.lock = threading.Lock()  # each click comes in a thread of its own
 
@@ -63,22 +65,38 @@ class Training:
             self.folder.mkdir(parents=True, exist_ok=True)
             names = [family, *(f"{family}-{number}" for number in range(2, 10_000))]
             run = next(self.folder / name for name in names if not self.log_of(self.folder / name).exists())
+            command += ["--output-dir", str(run)]
             try:
-                with self.log_of(run).open("w", encoding="utf-8") as log:
-                    process = subprocess.Popen(
-                        [*command, "--output-dir", str(run)],
-                        cwd=ROOT,
-                        stdin=subprocess.DEVNULL,
-                        stdout=log,
-                        stderr=subprocess.STDOUT,
-                        env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
-                        start_new_session=True,  # the terminal's Ctrl-C is ours; a second signal would end it unsaved
-                        creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # the same on Windows
-                    )
+                process = self.process_of(command, run)
             except OSError:  # no memory for one more, for example: as if it had not been asked for
                 self.log_of(run).unlink(missing_ok=True)
                 raise
-            self.run, self.process = run, process
+            self.run, self.command, self.process = run, command, process
+
+    def resume(self) -> None:
+        """Go on with the latest training, where it was stopped.
+
+        Raises:
+            UserError: there is none, or it is going on.
+        """
+        with self.lock:
+            if self.run is None or self.going_on:
+                raise UserError("there is nothing to go on with: start one, or stop it first")
+            self.process = self.process_of([*self.command, "--resume"], self.run)
+
+    def process_of(self, command: list[str], run: Path) -> subprocess.Popen:
+        """Start `command`; what it says goes to the end of the log of `run`."""
+        with self.log_of(run).open("a", encoding="utf-8") as log:
+            return subprocess.Popen(
+                command,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
+                start_new_session=True,  # the terminal's Ctrl-C is ours; a second signal would end it unsaved
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # the same on Windows
+            )
 
     @staticmethod
     def log_of(run: Path) -> Path:
@@ -117,7 +135,7 @@ class Training:
     def last_grid(self) -> tuple[Image.Image, str] | None:
         """The latest grid of samples with its name; None before the first one."""
         grids = sorted_grids(self.run / "samples") if self.run is not None else []
-        return (read_grid(grids[-1]), f"{self.run.name}, {grids[-1].stem}") if grids else None
+        return (read_grid(grids[-1]), f"{self.run.name}, {when(grids[-1])}") if grids else None
 
 
 def number(text: str) -> float | None:
@@ -151,6 +169,10 @@ def tab(gr: Any, training: Training, runs: Any, told: Callable) -> None:
         now = (name, losses.stat().st_mtime_ns) if losses and losses.exists() else None
         return (gr.skip(), seen) if now in (None, seen) else (runs.curves([name]), now)
 
+    def resume() -> str:
+        training.resume()
+        return training.said()
+
     def stop() -> str:
         training.stop()
         return training.said()
@@ -171,11 +193,13 @@ def tab(gr: Any, training: Training, runs: Any, told: Callable) -> None:
         with gr.Row():
             start = gr.Button("Start · 开始", variant="primary")
             end = gr.Button("Stop and save · 停止并保存")
+            further = gr.Button("Resume · 继续训练")
         said = gr.Textbox(label="What it says · 输出", lines=LINES, interactive=False)
         grid = gr.Gallery(label="Samples · 样本", columns=1, format="png", buttons=["download", "fullscreen"])
         plot = gr.Plot(label="Losses and scores · 损失与打分")
         start.click(told(begin), [family, dataset, steps, seed, rate, penalty], said)
         end.click(told(stop), None, said)
+        further.click(told(resume), None, said)
         gr.Timer(EVERY).tick(told(look), None, [said, grid])
         seen = gr.State(None)
         gr.Timer(LONG).tick(told(figure), seen, [plot, seen])

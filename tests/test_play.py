@@ -70,6 +70,7 @@ def test_what_the_page_shows(folder, run_dir):
     assert all(word.endswith("%") for word in runs.verdicts(name, pictures))
     assert [path.name for path in runs.epochs(name)] == sorted(path.name for path in (run_dir / "samples").iterdir())
     assert "Fréchet" in runs.judgements([name, "work/damaged"])
+    assert play_runs.as_text("a|b <i>_*") == "a&#124;b &#60;i&#62;&#95;&#42;"
     assert runs.curves([name]) is not None
     assert runs.curves(["work/damaged"]) is None
     with pytest.raises(UserError, match=r"damaged/generator\.params"):
@@ -355,10 +356,10 @@ def test_the_app_in_a_browser(folder, monkeypatch, capsys):
             for tab in driver.find_elements("css selector", "button[role=tab]"):
                 if "Over time" in tab.text:
                     driver.execute_script("arguments[0].click()", tab)
-            assert wait_until(lambda: f"{name}, 0001_0004" in driver.page_source)
+            assert wait_until(lambda: f"{name}, epoch 2, batch 4" in driver.page_source)
             slider = driver.find_element("css selector", "input[type=range]")
             slider.send_keys(Keys.HOME)
-            assert wait_until(lambda: f"{name}, 0000_0000" in driver.page_source)
+            assert wait_until(lambda: f"{name}, epoch 1, batch 0" in driver.page_source)
             for tab in driver.find_elements("css selector", "button[role=tab]"):
                 if "Draw one" in tab.text:
                     driver.execute_script("arguments[0].click()", tab)

@@ -50,10 +50,15 @@ def test_one_at_a_time_and_a_stop_saves(tmp_path):
         with pytest.raises(UserError, match="one training is going on"):
             training.start("dcgan", "digits", NOTHING)
         assert wait_until(lambda: training.last_grid() is not None, 120), training.said()
-        assert training.last_grid()[1] == "lsgan, 0000_0000"
+        assert training.last_grid()[1] == "lsgan, epoch 1, batch 0"
         assert training.said().endswith("[lsgan: training …]")
         time.sleep(0.5)
         training.stop()
+        assert wait_until(lambda: not training.going_on, 120), training.said()
+        training.resume()
+        assert wait_until(lambda: "resumed after" in training.said(), 120), training.said()
+        with pytest.raises(UserError, match="nothing to go on with: start one, or stop it first"):
+            training.resume()
     assert training.said().endswith("[lsgan: stopped]")
     training.log_of(training.run).unlink()
     assert training.said() == "[lsgan: stopped]"
@@ -92,7 +97,7 @@ def test_read_only_leaves_the_page_no_way_to_ask_for_one(monkeypatch, say):
     monkeypatch.setattr(play, "serve", lambda page, port, **_: names.append({fn.name for fn in page.fns.values()}))
     for flags in ([], ["--read-only"]):
         assert say(play.main, ROOT / "dcgan/pretrained", *flags).status == 0
-    assert names[0] - names[1] == {"begin", "stop", "look", "figure"}
+    assert names[0] - names[1] == {"begin", "resume", "stop", "look", "figure"}
 
 
 @needs_gradio
@@ -121,7 +126,7 @@ def test_a_training_from_the_page(tmp_path, monkeypatch, capsys, chromium):
             click("Train · 训练")
             click("Start · 开始")
             assert wait_until(lambda: training.going_on)
-            assert wait_until(lambda: "lsgan, 00" in driver.page_source, 120), training.said()
+            assert wait_until(lambda: "lsgan, epoch " in driver.page_source, 120), training.said()
             click("Stop and save")
             assert wait_until(lambda: not training.going_on, 60)
             shown = "return [...document.querySelectorAll('textarea')].map(box => box.value).join()"
