@@ -171,6 +171,14 @@ def test_the_average_stands_behind_the_generator(tmp_path, capsys):
     assert line in capsys.readouterr().out
 
 
+def test_the_commands_are_listed():
+    done = call("-m", "commands")
+    assert (done.returncode, done.stderr) == (0, "")
+    for name in ("board", "compare", "evaluate", "sample"):
+        assert f"python -m commands.{name} " in done.stdout
+    assert "commands.invert" not in done.stdout
+
+
 def test_the_loop_is_no_command(tmp_path):
     done = call("-m", "common.train", "--help")
     assert (done.returncode, done.stdout) == (2, "")

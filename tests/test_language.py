@@ -8,6 +8,7 @@ import string
 
 from common import language
 from common.language import Message, chinese
+from common.run.commandline import Parser, whole_number
 from tests.conftest import ROOT, call
 
 import pytest
@@ -79,6 +80,30 @@ def test_a_training_and_an_error_in_chinese(tmp_path):
     assert refused.returncode == 2
     assert refused.stderr.startswith("错误：")
     assert refused.stderr.endswith("请给出训练的输出文件夹，例如 work/dcgan\n")
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--number"], "参数 --number 后面缺少值"),
+        (["--number", "x"], "参数 --number：'x' 不是整数"),
+        (["--number", "0"], "参数 --number：0 太小，至少为 1"),
+        (["--colour", "red"], "参数 --colour 不能是 'red'，可选："),
+        ([], "缺少参数：--number"),
+        (["--number", "1", "—colour"], "没有这样的参数：—colour；“—”是中文输入法的符号"),
+        (["--number", "1", "　--colour"], "；“　”是中文输入法的符号"),
+    ],
+)
+def test_a_wrong_flag_in_chinese(monkeypatch, capsys, flags, said):
+    monkeypatch.setattr(language, "MESSAGES", chinese())
+    parser = Parser(prog="play")
+    parser.add_argument("--number", type=whole_number(1), required=True)
+    parser.add_argument("--colour", choices=["white", "black"])
+    with pytest.raises(SystemExit):
+        parser.parse_args(flags)
+    found = capsys.readouterr().err
+    assert said.replace("'", "") in found.replace("'", "")  # Python 3.12 quotes no choices
+    assert found.endswith("（用 --help 查看所有参数）\n")
 
 
 def test_where_a_text_is_translated_the_name_of_the_translator_is_not_another_thing():

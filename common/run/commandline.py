@@ -22,6 +22,7 @@ from common.run import screen
 
 from PIL import ImageColor
 
+FULL_WIDTH = re.compile("[‐-―−－\u3000]")  # what a Chinese input method makes of hyphens and spaces
 MOST_IMAGES = 100_000  # that a command holds at once: 1.2 GB of 32x32 pixels in colour
 
 
@@ -30,7 +31,7 @@ class HelpFormatter(argparse.HelpFormatter):
 
     def _get_help_string(self, action: argparse.Action) -> str:
         default = action.default
-        if default is None or default is False or default in ("", argparse.SUPPRESS):
+        if default is None or default is False or default in ("", argparse.SUPPRESS) or "(default: " in action.help:
             return action.help
         shown = " ".join(map(str, default)) if isinstance(default, list) else "%(default)s"
         return f"{action.help} (default: {shown})"
@@ -44,7 +45,28 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End the program with `message` on one line."""
-        self.exit(BAD_INPUT, _("{problem} (--help lists the flags)", problem=f"{self.prog}: {message}") + "\n")
+        problem = f"{self.prog}: {translated(message)}"
+        if found := FULL_WIDTH.search(message):
+            problem += _(
+                "; “{letter}” comes from a Chinese input method: type - and spaces in English", letter=found[0]
+            )
+        self.exit(BAD_INPUT, _("{problem} (--help lists the flags)", problem=problem) + "\n")
+
+
+def translated(message: str) -> str:
+    """What argparse says of a flag, in the reader's language."""
+    if found := re.fullmatch(r"argument (.+?): expected (?:one|at least one) argument", message):
+        return _("argument {flag}: expected one argument", flag=found[1])
+    if found := re.fullmatch(r"argument (.+?): invalid choice: (.+) \(choose from (.+)\)", message):
+        values = dict(zip(("flag", "value", "choices"), found.groups()))
+        return _("argument {flag}: invalid choice: {value} (choose from {choices})", **values)
+    if found := re.fullmatch(r"argument (.+?): (.+)", message):
+        return _("argument {flag}: {problem}", flag=found[1], problem=found[2])
+    if found := re.fullmatch(r"unrecognized arguments: (.+)", message):
+        return _("unrecognized arguments: {given}", given=found[1])
+    if found := re.fullmatch(r"the following arguments are required: (.+)", message):
+        return _("the following arguments are required: {names}", names=found[1])
+    return message
 
 
 def command(main: Callable[..., int] | None = None, *, prints: bool = True) -> Callable[..., int]:
@@ -109,11 +131,11 @@ def whole_number(least: int, most: int = 2**31 - 1) -> Callable[[str], int]:
         try:
             value = int(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number") from None
+            raise argparse.ArgumentTypeError(_("{text!r} is not a whole number", text=text[:40])) from None
         if value < least:
-            raise argparse.ArgumentTypeError(f"{value} is too small: at least {least}")
+            raise argparse.ArgumentTypeError(_("{value} is too small: at least {least}", value=value, least=least))
         if value > most:
-            raise argparse.ArgumentTypeError(f"{value} is too large: at most {most}")
+            raise argparse.ArgumentTypeError(_("{value} is too large: at most {most}", value=value, most=most))
         return value
 
     return parse
@@ -125,7 +147,7 @@ seed_number = whole_number(0, 2**63 - 1)  # an argparse type: what VisualDL keep
 def user_path(text: str) -> Path:
     """An argparse type: a path. A `~` at its beginning is the home, also where no shell says so: `--out=~/a.png`."""
     if not text.strip():  # a variable of the shell that is not set; `Path` takes it for the folder we are in
-        raise argparse.ArgumentTypeError("an empty name; this folder is .")
+        raise argparse.ArgumentTypeError(_("an empty name; this folder is ."))
     try:
         path = home.expanded(text)
     except RuntimeError as error:
@@ -145,7 +167,7 @@ def colour(text: str) -> str:
     try:
         ImageColor.getrgb(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no colour: white, black, '#ff8800'") from None
+        raise argparse.ArgumentTypeError(_("{text!r} is no colour: white, black, '#ff8800'", text=text[:40])) from None
     return text
 
 
@@ -156,9 +178,10 @@ def number_between(low: float, high: float) -> Callable[[str], float]:
         try:
             value = float(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+            raise argparse.ArgumentTypeError(_("{text!r} is not a number", text=text)) from None
         if not low <= value < high:
-            raise argparse.ArgumentTypeError(f"{text} is out of range: from {low} to less than {high}")
+            values = {"text": text, "low": low, "high": high}
+            raise argparse.ArgumentTypeError(_("{text} is out of range: from {low} to less than {high}", **values))
         return value
 
     return parse
