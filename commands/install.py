@@ -141,6 +141,8 @@ def is_met(requirement: str) -> bool:
 
 
 if __name__ == "__main__":
+    if {"-h", "--help"} & {*sys.argv[1:]}:
+        sys.exit(print(__doc__))
     problem = main(sys.argv[1:])
     if problem:
         print(f"error: {problem}", file=sys.stderr)

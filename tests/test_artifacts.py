@@ -40,6 +40,17 @@ def test_atomic_keeps_the_old_file_on_an_error(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.skipif(not hasattr(os, "symlink") or os.name == "nt", reason="links need rights on Windows")
+def test_what_a_link_leads_to_is_written(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link.png").symlink_to("there/a.png")
+    for content in (b"1", b"2"):
+        with artifacts.atomic(tmp_path / "link.png") as file:
+            file.write(content)
+        assert (tmp_path / "there/a.png").read_bytes() == content
+        assert (tmp_path / "link.png").is_symlink()
+
+
 def test_several_that_write_one_file_at_once_do_not_meet(tmp_path):
     """As two trainings which keep the same judgement; the name is as long as one may be."""
     path = tmp_path / ("名" * 82 + "abc.png")

@@ -129,7 +129,7 @@ def test_with_and_without_sync_batchnorm_are_two_runs():
 def test_another_family_is_refused(half, capsys):
     flags = ["--dataset", "digits", "--output-dir", half, "--resume"]
     assert here(lambda given: run("dcgan", toy.build, given), *flags) == 2
-    assert "family was lsgan and is now dcgan" in capsys.readouterr().err
+    assert "a run of lsgan, not of dcgan; resume it as lsgan" in capsys.readouterr().err
 
 
 def test_data_replaced_cut_or_removed_between_start_and_resume(tmp_path, mnist_dir, capsys):

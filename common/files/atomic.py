@@ -29,6 +29,8 @@ def atomic(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
     After an error, a kill or a power cut, `path` holds what it held before; with `keep`, that is kept under this name.
     Of several that write it at once the last one's stays. Parts that killed processes left in the folder go.
     """
+    if path.is_symlink():  # what it leads to is written, and it stays
+        path = Path(os.path.realpath(path))
     if path.exists() and not path.is_file():  # for root, /dev/null would be a file from then on
         raise OSError(errno.EEXIST, "no file, but a folder or a device; name a file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -59,6 +59,11 @@ def check_identity(path: Path, mine: dict[str, Any], settings: dict[str, Any], c
                 "or train without --resume",
                 path=path,
             )
+        elif name == "family":
+            values = {"path": path, "then": then, "now": now}
+            said = _(
+                "{path}: a run of {then}, not of {now}; resume it as {then}, or take another --output-dir", **values
+            )
         else:
             values = {"path": path, "name": name, "then": then, "now": now}
             said = _("{path}: {name} was {then} and is now {now}; resume with {then}, or without --resume", **values)
