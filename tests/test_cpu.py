@@ -224,6 +224,7 @@ def test_files_that_a_container_has_read_are_no_memory_that_is_taken(monkeypatch
     ("own", "files", "cores", "bytes_free"),
     [
         ("", {}, 64, sys.maxsize),
+        ("nothing that Linux writes", {"cpu.max": "", "memory.max": ""}, 64, sys.maxsize),
         ("0::/", {"cpu.max": "150000 100000", "memory.max": "900", "memory.current": "0"}, 2, 900),
         ("0::/a/b", {"a/cpu.max": "300000 100000", "a/b/cpu.max": "max 100000"}, 3, sys.maxsize),  # that of a service
         ("0::/a/b", {"a/memory.max": "900", "a/memory.current": "1", "a/b/memory.max": "max"}, 64, 899),

@@ -15,13 +15,11 @@ def folders(controller: str) -> Iterator[Path]:
     Args:
         controller: `cpu` or `memory`: version 1 has a tree of groups for each, version 2 one for all.
     """
-    lines = []
-    with contextlib.suppress(OSError, ValueError):  # no Linux, or no text
-        lines = OWN.read_text().splitlines()
     own = {"": "/", controller: "/"}  # of version 2 and of version 1
-    for line in lines:  # "0::/a/b" and "4:cpu,cpuacct:/a/b"
-        _, controllers, path = line.split(":", 2)
-        own.update({name: path for name in controllers.split(",") if name in own})
+    with contextlib.suppress(OSError, ValueError):  # no Linux, or not as Linux has it
+        for line in OWN.read_text().splitlines():  # "0::/a/b" and "4:cpu,cpuacct:/a/b"
+            _, controllers, path = line.split(":", 2)
+            own.update({name: path for name in controllers.split(",") if name in own})
     for name, path in own.items():
         root = ROOT / name
         group = root / path.lstrip("/")

@@ -29,17 +29,13 @@ def usable_cores() -> int:
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     for folder in cgroup.folders("cpu"):
-        with contextlib.suppress(OSError):  # version 2: "max 100000" or "150000 100000", in microseconds
-            cores = least_cores(cores, *(folder / "cpu.max").read_text().split())
-        with contextlib.suppress(OSError):  # version 1: -1 where there is no limit
-            cores = least_cores(cores, *((folder / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period")))
-    return cores
-
-
-def least_cores(cores: int, quota: str, period: str) -> int:
-    """`cores`, or those that a quota of microseconds in each period allows if they are fewer; at least one."""
-    limited = quota.strip() not in ("max", "-1")
-    return max(1, min(cores, math.ceil(int(quota) / int(period)))) if limited else cores
+        with contextlib.suppress(OSError, ValueError):  # version 2, in microseconds: "150000 100000", or "max 100000"
+            quota, period = map(int, (folder / "cpu.max").read_text().split())
+            cores = min(cores, math.ceil(quota / period))
+        with contextlib.suppress(OSError, ValueError):  # version 1: -1 where there is no limit
+            quota, period = (int((folder / f"cpu.cfs_{name}_us").read_text()) for name in ("quota", "period"))
+            cores = min(cores, math.ceil(quota / period)) if quota > 0 else cores
+    return max(1, cores)
 
 
 def processor() -> str:
