@@ -8,6 +8,7 @@ from common.game import Game
 
 import numpy as np
 import paddle
+import pytest
 
 
 def numbers(network: paddle.nn.Layer) -> dict[str, np.ndarray]:
@@ -69,3 +70,10 @@ def check_each_parameter_has_one_optimizer(game: Game) -> None:
     assert len(mine) == len(set(mine))
     trainable = {id(p) for net in game.networks.values() for p in net.parameters() if not p.stop_gradient}
     assert trainable == set(mine)
+
+
+def losses_minimised(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What `backward` is called on from here on."""
+    back, said = paddle.Tensor.backward, []
+    monkeypatch.setattr(paddle.Tensor, "backward", lambda loss: said.append(float(loss)) or back(loss))
+    return said

@@ -312,3 +312,16 @@ def test_a_cache_that_cannot_be_written_is_read_and_not_written(mirror, monkeypa
 def test_no_server(tmp_path):
     with pytest.raises(UserError, match="no connection"):
         fetch("http://127.0.0.1:9/x.gz", tmp_path / "x.gz", "0" * 32, timeout=1)
+
+
+def test_pictures_in_colour_of_another_size_are_paddles():
+    """More than are resized at once."""
+    pixels = np.random.default_rng(0).integers(0, 256, (4100, 3, 4, 4), dtype=np.uint8)
+    resize = paddle.nn.functional.interpolate
+    expected = resize(paddle.to_tensor(pixels.astype(np.float32)), size=[6, 6], mode="bilinear", align_corners=False)
+    assert np.abs(data.to_size(pixels, 6) - expected.numpy()).max() < 0.51  # they are rounded
+
+
+def test_a_server_that_never_ends_is_left(mirror, tmp_path):
+    with pytest.raises(UserError, match="MB came"):
+        fetch(mirror.url, tmp_path / NAME, hashlib.md5(Mirror.content).hexdigest(), timeout=5, limit=100)

@@ -70,3 +70,12 @@ def test_sample_takes_the_one_asked_for(gan):
         gan.ema.update(step)
     gan.ema.measure_statistics([noise(1), noise(2)])
     assert np.abs(gan.sample(noise(3)) - gan.sample(noise(3), ema=True)).max() > 1e-3
+
+
+def test_statistics_of_vectors_are_measured_too():
+    """Of fully connected generators."""
+    ema = EMA(paddle.nn.Sequential(paddle.nn.BatchNorm1D(2)))
+    batches = [np.random.default_rng(i).normal(i, 1, (50, 2)).astype(np.float32) for i in range(4)]
+    ema.measure_statistics([paddle.to_tensor(batch) for batch in batches])
+    expected = np.mean([batch.mean(axis=0) for batch in batches], axis=0)
+    np.testing.assert_allclose(ema.network[0]._mean.numpy(), expected, rtol=1e-4)

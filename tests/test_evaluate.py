@@ -22,6 +22,7 @@ from common.run.families import builder
 from common.run.runs import best_distance, load_metrics
 from tests.conftest import ROOT, call, check_refused, train
 from tests.runs import JUDGED
+from zoo.shared.digits import rarest_digit
 
 import numpy as np
 import pytest
@@ -289,3 +290,32 @@ def test_runs_of_several_sizes_are_told_that_it_is_unfair(tmp_path, capsys):
     assert "draw 32 and 64 pixels and are all compared with real images of 32" in capsys.readouterr().err
     evaluate.reference_of(runs[:1])
     assert capsys.readouterr().err == ""
+
+
+def test_each_row_is_of_its_own_weights_on_what_the_seed_draws(tmp_path, monkeypatch):
+    drawn = []
+
+    def load(run_dir: Path, weights: str = "generator.params") -> SimpleNamespace:
+        def population(rng: np.random.Generator, count: int) -> None:
+            drawn.append(rng.integers(10**9))
+
+        return SimpleNamespace(
+            networks={"generator": None}, reconstructs=False, sample=lambda z: weights, population=population
+        )
+
+    monkeypatch.setattr(evaluate, "load_game", load)
+    reference = SimpleNamespace(unseen=None, judged="digits", judge_images=lambda images: images)
+    monkeypatch.setattr(evaluate, "reference_of", lambda *given: reference)
+    monkeypatch.setattr(evaluate, "floor_and_ceiling", lambda *given: {})
+    for name in evaluate.WEIGHTS:
+        (tmp_path / name).touch()
+    rows = evaluate.judge_runs([tmp_path], 100, seed=7)[1]
+    assert rows == {f"{tmp_path} {name}": weights for weights, name in evaluate.WEIGHTS.items()}
+    assert drawn == [np.random.default_rng(7).integers(10**9)] * 3
+
+
+def test_the_rarest_digit_is_the_rarest():
+    game = SimpleNamespace(latent=lambda *_: None, sample=lambda z: None)
+    reference = SimpleNamespace(see=lambda images: SimpleNamespace(classes=np.arange(2000) % 9))
+    (found,) = rarest_digit(game, reference).values()
+    assert found.figure == 0

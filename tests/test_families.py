@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Callable
@@ -176,6 +177,9 @@ def test_it_reconstructs(name, whole, tmp_path, say):
         average = ["--weights", "generator_ema.params"]
         said = say(sample.main, whole, "--reconstruct", *average, "--count", 8, "--columns", 4, "--npy", out)
         assert "by generator_ema.params and the last weights of the other networks" in said.out
+        run = shutil.copytree(whole, tmp_path / "run")
+        shutil.copyfile(run / "generator_ema.params", run / "generator_best.params")  # of an earlier step than encoders
+        assert "generator_best" not in say(sample.main, run, "--reconstruct", "--count", 8, "--npy", out).out
 
 
 def test_it_is_judged(name, game, whole, say, monkeypatch):

@@ -468,3 +468,13 @@ def test_pictures_where_a_run_puts_its_grids_are_not_set_aside_as_a_run(mine, sa
         said = say(train, "toy", *flags, "--data-dir", mine / inside)
         check_refused(said, "--output-dir: your pictures are there; name another folder")
     assert not (mine / "earlier-1").exists()
+
+
+def test_other_edges_are_other_pictures(tmp_path):
+    """One is not the other's in the cache."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    Image.new("RGB", (30, 10), "blue").save(mine / "a.png")
+    ways = [("white", False), ("white", True), ("red", True)]
+    found = [read_folder(mine, 3, 32, *way)[0].tobytes() for way in ways]
+    assert len({*found}) == 3

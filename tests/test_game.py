@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from common.errors import UserError
-from common.game import Batch, Game
+from common.game import Batch, Game, adams
 from common.rng import LATENT, random_numbers
 from common.run.recorder import rows_of
 
@@ -278,3 +278,8 @@ def test_whole_numbers_and_truth_values_have_columns_too():
 def test_an_update_that_returns_what_is_no_mean_is_told_so(make, said):
     with pytest.raises(UserError, match=re.escape(f"update returned {said} as loss_x: expected a tensor without")):
         rows_of([({"step": 0}, {"loss_d": paddle.ones([]), "loss_x": make()})])
+
+
+def test_each_decay_rate_goes_where_it_belongs():
+    (adam,) = adams({"a": nn.Linear(1, 1)}, 1e-3, 0.1, 0.7).values()
+    assert (adam._beta1, adam._beta2) == (0.1, 0.7)

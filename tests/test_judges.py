@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 from commands import train_judge
 from common import data
@@ -130,3 +131,18 @@ def test_a_judge_is_trained_in_colour(tmp_path, monkeypatch):
     assert record["in_channels"] == 3
     assert record["data"] == "md5:x"
     assert load_judge("cifar10").in_channels == 3
+
+
+def test_the_average_is_judged_by_its_own_pictures():
+    examiner = Examiner(data.Dataset("digits", np.zeros((1, 1, 1, 1)), ""))
+
+    def same(pictures: str) -> str:
+        return pictures
+
+    examiner.reference = SimpleNamespace(see=same, compare=same, judge_images=same)
+
+    def sample(z: int, ema: bool = False) -> str:
+        return "ema" if ema else "raw"
+
+    game = SimpleNamespace(ema=True, population=lambda rng, count: 0, sample=sample)
+    assert examiner.examine(game) == {"raw": "raw", "ema": "ema"}

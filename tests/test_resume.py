@@ -126,6 +126,12 @@ def test_with_and_without_sync_batchnorm_are_two_runs():
     assert {**without, "--sync-batchnorm": True} == with_it
 
 
+def test_the_end_of_a_falling_rate_and_the_processes_are_a_runs_own():
+    flags = {"seed": 0, "batch_size": 8, "linear_decay": True, "epochs": 4}
+    found = identity({"family": "toy", "dataset": "digits", "checksum": "", "processes": 2, "flags": flags}, [])
+    assert (found["processes"], found["--epochs"]) == (2, 4)
+
+
 def test_another_family_is_refused(half, capsys):
     flags = ["--dataset", "digits", "--output-dir", half, "--resume"]
     assert here(lambda given: run("dcgan", toy.build, given), *flags) == 2

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 from commands import sample
+from commands.invert import Nearest
 from common import data
 from common.errors import UserError
 from common.judging.judge import classify, load_judge, load_record
@@ -235,3 +238,31 @@ def test_every_family_that_reconstructs_takes_ones_own_pictures(tmp_path, monkey
             assert len(rows) % 4 == 0, family
             assert np.isfinite(rows).all(), family
     assert able >= 5
+
+
+@pytest.mark.parametrize(("family", "condition"), [("cgan", "digit"), ("infogan", "code")])
+def test_what_is_asked_for_is_asked_for_everywhere(tmp_path, monkeypatch, capsys, family, condition):
+    """`--digit` and `--code`, for pictures, for the nearest training images, for what is looked for."""
+    (tmp_path / "config.json").write_text(f'{{"family": "{family}"}}')
+    real, asked = np.random.default_rng(0).normal(size=(5, 1, 2, 2)).astype(np.float32), []
+    game = SimpleNamespace(
+        networks={"generator": None}, condition=condition, classes=10, image=(1, 2, 2), noise="uniform", latent_dim=62,
+        latent=lambda rng, count, label=None: asked.append(label), sample=lambda z: np.zeros((16, 1, 2, 2)),
+    )  # fmt: skip
+    flags = {"run_dir": tmp_path, "data_dir": None, "seed": 4, "count": 2, "digit": None, "code": None}
+    flags = argparse.Namespace(**{**flags, condition: 7}, invert=tmp_path, interpolate=None)
+    monkeypatch.setattr(sample.data, "load", lambda *_: SimpleNamespace(images=real))
+    monkeypatch.setattr(sample, "read_picture", lambda *_, **__: np.zeros((1, 2, 2), np.uint8))
+    monkeypatch.setattr(
+        sample, "invert", lambda game, given, *how: asked.append(how) or Nearest(given, given, 0.0, 0.0)
+    )
+    sample.drawn(game, flags)
+    sample.beside_the_nearest(game, flags)
+    sample.inverted(game, flags)
+    assert asked == [7, 7, (7, 4)]
+    apart = np.linalg.norm((real[:, None] - real).reshape(5, 5, 4), axis=2) + np.diag([np.inf] * 5)
+    assert f"held out: {np.median(apart.min(axis=0)):.1f}." in capsys.readouterr().out
+    monkeypatch.setattr(sample, "walk", lambda first, last, count, dim: asked.append(dim))
+    flags.interpolate = [0, 1]
+    sample.drawn(game, flags)
+    assert asked[-1] == 0  # uniform noise goes straight: on an arc it would leave [-1, 1]

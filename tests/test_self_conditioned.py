@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from common.game import Batch
 from tests.conftest import batch_of
-from tests.players import movers
+from tests.players import losses_minimised, movers
 from zoo.self_conditioned import SelfConditioned
-from zoo.shared.categories import likeliest
+from zoo.shared.categories import from_any_on, likeliest, sheared
 
 import numpy as np
 import paddle
 import pytest
-from paddle.nn.functional import softplus
+from paddle.nn.functional import cross_entropy, softplus
 
 
 @pytest.fixture
@@ -110,3 +110,33 @@ def test_its_rows_have_the_same_columns_in_either_stage(game):
     assert [float(row["stage"]) for row in (first, second)] == [1, 2]
     assert float(first["category"]) > 0
     assert float(second["category"]) == 0
+
+
+def test_the_first_stages_losses_are_those_of_the_page(game, monkeypatch):
+    paddle.seed(0)
+    twin, again, minimised = SelfConditioned(first_updates=1), batch_of(0), losses_minimised(monkeypatch)
+    game.optimizers["discriminator_1"].set_lr(0.0)
+    values = game.update(batch_of(0))
+    for turn in range(2):
+        z = again.draw(lambda *drawn: from_any_on(twin, *drawn))
+        x = twin.first(paddle.concat([0.1 * z[:, :100], z[:, 100:]], axis=1))
+        read = twin.finder.read(sheared(x, again, 0.5))
+        misread = float(cross_entropy(read, z[:, 100:].flatten(1), soft_label=True))
+        if turn == 0:
+            real, fake = twin.finder(again.images), twin.finder(x)
+            loss_d = float(softplus(-real).mean() + softplus(fake).mean())
+            assert float(values["loss_d"]) == pytest.approx(loss_d, rel=1e-4)
+            assert minimised[0] == pytest.approx(loss_d + misread, rel=1e-4)
+        else:
+            loss_g = float(softplus(-twin.finder(x)).mean())
+            assert minimised[-1] == pytest.approx(loss_g + misread, rel=1e-4)
+
+
+def test_the_average_begins_with_stage_two_and_its_penalty_is_the_flags(game):
+    assert game.ema.begin == game.first_updates
+    penalties = []
+    for weight in (1.0, 2.0):
+        paddle.seed(0)
+        penalties.append(float(SelfConditioned(first_updates=4, penalty=weight).update(batch_of(4))["penalty"]))
+    assert penalties[1] == pytest.approx(2 * penalties[0], rel=1e-4)
+    assert penalties[0] > 0

@@ -130,3 +130,13 @@ def test_that_both_fall_says_nothing_of_the_changes(tmp_path):
     whole, changes = builder("wgan_gp")().measure(None, tmp_path).values()
     assert (whole.figure, whole.floor) == (pytest.approx(1), pytest.approx(1))
     assert changes.figure == pytest.approx(-1)
+
+
+def test_one_sided_lets_small_slopes_be():
+    x, alpha = paddle.zeros([2, 1, 2, 2]), paddle.full([2, 1, 1, 1], 0.5)
+
+    def flat(x: paddle.Tensor) -> paddle.Tensor:  # of slope 0.2
+        return 0.1 * x.sum(axis=[1, 2, 3])
+
+    assert gradient_penalty(flat, x, x, alpha).item() == pytest.approx(0.64)
+    assert gradient_penalty(flat, x, x, alpha, one_sided=True).item() == 0

@@ -11,7 +11,7 @@ from common.losses import non_saturating
 from common.run.families import builder
 from common.run.recorder import Recorder
 from tests.conftest import batch_of, make_gan, train
-from tests.players import movers
+from tests.players import losses_minimised, movers
 from zoo.bigan import BiGAN, pairs, relative_distance
 from zoo.infogan import CATEGORIES, NOISE, NUMBERS, misread
 from zoo.shared.categories import from_any_on, matched_share, shears
@@ -105,19 +105,29 @@ def test_q_moves_with_d_and_never_with_g():
     assert networks_moved(make_gan("infogan"), batch_of(0)) == expected
 
 
-def test_infogans_losses_are_those_of_the_page():
+def test_infogans_losses_are_those_of_the_page(monkeypatch):
     """A twin has the scores; what Q misread stands in columns of its own."""
     game, twin, batch, again = make_gan("infogan"), make_gan("infogan"), batch_of(0), batch_of(0)
     game.optimizers["discriminator"].set_lr(0.0)
+    minimised = losses_minimised(monkeypatch)
     values = game.update(batch)
     z, z_g = (again.draw(lambda *drawn: from_any_on(twin, *drawn)) for _ in range(2))
-    real, (fake, _) = twin.discriminator(again.images), twin.look(twin.generator(z), again)
+    real, (fake, of_d) = twin.discriminator(again.images), twin.look(twin.generator(z), again)
     assert float(values["loss_d"]) == pytest.approx(float(non_saturating.discriminator(real, fake)), rel=1e-4)
+    category, numbers = misread(of_d, z)
+    assert minimised[0] == pytest.approx(float(values["loss_d"] + category + 0.1 * numbers), rel=1e-4)
     fooled, of_g = twin.look(twin.generator(z_g), again)
     assert float(values["loss_g"]) == pytest.approx(float(non_saturating.generator(fooled)), rel=1e-4)
     for name, expected in zip(("category", "numbers"), misread(of_g, z_g)):
         assert float(values[name]) == pytest.approx(float(expected), rel=1e-4)
+    wanted = values["loss_g"] + values["category"] + 0.1 * values["numbers"]
+    assert minimised[-1] == pytest.approx(float(wanted), rel=1e-4)
     assert list(values) == ["loss_d", "loss_g", "category", "numbers", "penalty", "score_real", "score_fake"]
+
+
+def test_infogans_step_sizes_go_where_they_belong():
+    optimizers = builder("infogan")(learning_rate=1e-4, learning_rate_d=1e-5).optimizers
+    assert {player: one.get_lr() for player, one in optimizers.items()} == {"generator": 1e-4, "discriminator": 1e-5}
 
 
 def test_the_category_is_read_off_sheared_pictures_and_the_numbers_off_upright_ones():
