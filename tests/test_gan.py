@@ -136,6 +136,15 @@ def test_each_half_moves_one_network(gan):
             assert moved == (set() if name == frozen else set(before[name])), name
 
 
+def test_a_generator_with_a_frozen_end_learns_by_the_rest(gan):
+    name, last = [pair for pair in gan.generator.named_parameters() if len(pair[1].shape) > 1][-1]
+    last.stop_gradient = True
+    before = weights(gan.generator, buffers=False)
+    assert float(gan.step(real(), noise(1), noise(2))["grad_g"]) > 0
+    assert last.stop_gradient
+    assert changed(before, weights(gan.generator, buffers=False)) == {*before} - {name}
+
+
 def test_noise_d_never_moves_g(family):
     """With D held, G's weights depend on noise_g only."""
     results = []
