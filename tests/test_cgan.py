@@ -61,6 +61,18 @@ def test_losses_by_hand():
     assert values["score_fake"].item() == pytest.approx(fake_score.mean(), rel=1e-4)
 
 
+def test_both_heads_are_penalised():
+    paddle.seed(0)
+    discriminator, batch = CGAN("two", "two").discriminator, batch_of(0)
+    y = paddle.to_tensor(np.eye(10, dtype=np.float32)[batch.labels.numpy()][:, :, None, None])
+    both = float(discriminator.steepness(batch.images, y))
+    for head in (discriminator.real, discriminator.fits[-1]):
+        weight = head.weight.clone()
+        head.weight.set_value(paddle.zeros_like(weight))
+        assert 0 < float(discriminator.steepness(batch.images, y)) < 0.999 * both
+        head.weight.set_value(weight)
+
+
 @pytest.mark.parametrize("heads", ["one", "two"])
 def test_gs_loss_is_the_sum_over_the_heads(heads):
     paddle.seed(0)

@@ -16,6 +16,7 @@ from common.files import finding
 from common.files.atomic import append
 from common.judging import metrics
 from common.judging.judge import FOLDER, classify, load_judge, load_record
+from common.judging.metrics import psnr
 from common.judging.reference import Reference, floor_and_ceiling
 from common.run.artifacts import save_params
 from common.run.families import builder
@@ -122,10 +123,29 @@ def test_what_is_reconstructed_is_drawn_at_random(monkeypatch):
     game = SimpleNamespace(image=(1, 32, 32), reconstructs=True)
     game.reconstruct = lambda images: given.append(images) or [images, images]
     monkeypatch.setattr(evaluate, "RECONSTRUCTED", 20)
-    evaluate.reconstructions(game, reference)
+    found = evaluate.reconstructions(game, reference)
+    assert found["read alike"].figure == 1 > found["read alike"].floor
     places = [int(np.flatnonzero((reference.unseen == image).all(axis=(1, 2, 3)))[0]) for image in given[0]]
     assert len({*places}) == 20
     assert max(places) > 100
+
+
+def test_a_reconstruction_is_compared_with_what_it_began_with(monkeypatch):
+    images, _, checksum = data.load_labelled("digits", "train")
+    reference = Reference("digits", images, checksum, data.load_labelled("digits", "test")[0])
+    given = []
+    game = SimpleNamespace(image=(1, 32, 32), reconstructs=True)
+    game.reconstruct = lambda images: given.append(images) or [images, images, -images]
+    found = evaluate.reconstructions(game, reference)["PSNR"]
+    x = given[0]
+    assert found[:2] == (psnr(x, -x), psnr(x, np.broadcast_to(x.mean(axis=0), x.shape)))
+
+
+def test_who_learns_by_heart_is_near_to_real_images(reference):
+    """And half of the real images has radii of its own."""
+    assert reference.compare(reference.seen[np.zeros(300, int)])["nearest"] == pytest.approx(0, abs=1e-3)
+    assert reference.radii
+    assert reference.knowing(reference.seen[:100]).radii == {}
 
 
 def test_a_set_like_mnist_without_1s_has_another_class_in_their_place():
@@ -170,6 +190,7 @@ def test_the_floor_is_computed_anew_with_other_formulas(reference, tmp_path, mon
     (kept,) = tmp_path.glob("*.json")
     kept.write_text("{}")
     assert floor_and_ceiling(reference, samples=100) == {}  # kept, and read
+    assert floor_and_ceiling(reference, samples=120) != {}
     code.write_text("another version")
     assert "real, unseen" in floor_and_ceiling(reference, samples=100)
 

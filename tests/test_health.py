@@ -225,6 +225,21 @@ def test_it_looks_at_samples_and_not_at_the_grid(judged_from, said, tmp_path, mo
     assert [line["trouble"] for line in load_troubles(tmp_path)] == said
 
 
+def test_each_grid_is_of_the_same_noise(tmp_path):
+    seen = []
+
+    def build(**settings: float) -> GAN:
+        gan = toy.build(**settings)
+        gan.show = lambda batch: seen.append(batch.drawn(gan.latent)) or batch.images.numpy()
+        return gan
+
+    flags = ["--dataset", "digits", "--max-steps", 3, "--sample-every", 1, "--eval-every", 0, "--output-dir", tmp_path]
+    assert here(lambda given: run("lsgan", build, given), *flags) == 0
+    assert len(seen) == 3
+    for noise in seen:
+        np.testing.assert_array_equal(noise, seen[0])
+
+
 def test_missing_digits():
     health = watch()
     assert health.check_classes(56, [1.0] + [0.0] * 9, EVEN) == []  # the first epoch of digits
