@@ -8,6 +8,7 @@ from commands import sample
 from common import data
 from common.data import CLASSES
 from common.run.families import builder
+from common.run.runs import load_game
 from tests.conftest import batch_of, make_gan, train
 from tests.runs import TOY
 from zoo.cgan import CGAN
@@ -168,3 +169,14 @@ def test_one_that_obeys_is_at_the_ceiling(reference, tmp_path, monkeypatch):
     monkeypatch.setattr(game, "sample", obey, raising=False)
     (found,) = game.measure(reference, tmp_path).values()
     assert found.figure > 0.95
+
+
+def test_what_is_judged_has_labels_as_frequent_as_in_the_data(tmp_path):
+    """Also once the run is read back."""
+    assert train("cgan", *TOY, "--max-steps", 1, "--eval-every", 0, "--output-dir", tmp_path) == 0
+    labels = data.load("digits", labelled=True).labels
+    shares = np.bincount(labels, minlength=10) / len(labels)
+    game = load_game(tmp_path)
+    np.testing.assert_allclose(game.label_shares, shares, atol=1e-9)
+    drawn = game.population(np.random.default_rng(0), 50_000)[:, 100:, 0, 0]
+    np.testing.assert_allclose(drawn.mean(axis=0), shares, atol=0.01)
