@@ -142,7 +142,8 @@ def is_met(requirement: str) -> bool:
 
 if __name__ == "__main__":
     if {"-h", "--help"} & {*sys.argv[1:]}:
-        sys.exit(print(__doc__))
+        print(__doc__)
+        sys.exit()
     problem = main(sys.argv[1:])
     if problem:
         print(f"error: {problem}", file=sys.stderr)

@@ -20,7 +20,7 @@ def build(size: Size = 32, channels: Channels = 1, **settings: float) -> GAN:
 
     Args:
         size: height and width of the images
-        channels: of the images: 1 grey, 3 colour (default: the data set's; 3 for --dataset folder)
+        channels: of the images: 1 grey, 3 colour; 3 is the default of --dataset cifar10 and folder
     """
     criterion = nn.BCELoss()
     generator = Generator(size=size, out_channels=channels).apply(weights_init)

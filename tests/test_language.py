@@ -90,8 +90,8 @@ def test_a_training_and_an_error_in_chinese(tmp_path):
         (["--number", "0"], "参数 --number：0 太小，至少为 1"),
         (["--colour", "red"], "参数 --colour 不能是 'red'，可选："),
         ([], "缺少参数：--number"),
-        (["--number", "1", "—colour"], "没有这样的参数：—colour；“—”是中文输入法的符号"),
-        (["--number", "1", "　--colour"], "；“　”是中文输入法的符号"),
+        (["--number", "1", "—colour"], "没有这样的参数：—colour；“—”不是英文的连字符或空格"),
+        (["--number", "1", "　--colour"], "；“　”不是英文的连字符或空格"),
     ],
 )
 def test_a_wrong_flag_in_chinese(monkeypatch, capsys, flags, said):

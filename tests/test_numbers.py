@@ -89,8 +89,7 @@ def check_explained(parser: Parser) -> None:
         assert len(said) > 4, action.dest
         assert said.split(" (default")[0] in shown
         if type(action.default) in (int, float, str) and action.default != "==SUPPRESS==":
-            assert (said.count("(default: ") == 1) == (action.default != ""), action.dest
-            assert f"(default: {action.default})" in said or action.dest == "channels" or action.default == ""
+            assert said.endswith(f" (default: {action.default})") == (action.default != ""), action.dest
         assert not re.search(r"default: ?(\)|\[|\{)", said), said
 
 

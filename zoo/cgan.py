@@ -93,7 +93,7 @@ class CGAN(Conditional, GAN):
         parts: what D is shown: two, real images and fakes with their labels; three, also real ones with a wrong label
         heads: of D: one that answers all, or two, one for "does it fit the label?" and one for "is it real?"
         size: height and width of the images
-        channels: of the images: 1 grey, 3 colour (default: the data set's; 3 for --dataset folder)
+        channels: of the images: 1 grey, 3 colour; 3 is the default of --dataset cifar10 and folder
     """
 
     def __init__(

@@ -58,7 +58,7 @@ class WGANGP(Game):
         penalty: λ, the weight of the gradient penalty
         one_sided: punish slopes above 1 only, max(0, ‖∇f‖ - 1)²; the course notes have it without the square
         size: height and width of the images
-        channels: of the images: 1 grey, 3 colour (default: the data set's; 3 for --dataset folder)
+        channels: of the images: 1 grey, 3 colour; 3 is the default of --dataset cifar10 and folder
     """
 
     scores = None  # the critic has no scale

@@ -22,7 +22,7 @@ from common.run import screen
 
 from PIL import ImageColor
 
-FULL_WIDTH = re.compile("[‐-―−－\u3000]")  # what a Chinese input method makes of hyphens and spaces
+NO_HYPHEN = re.compile("[‐-―−－\u3000]")  # what texts and Chinese input methods have for hyphens and spaces
 MOST_IMAGES = 100_000  # that a command holds at once: 1.2 GB of 32x32 pixels in colour
 
 
@@ -31,7 +31,7 @@ class HelpFormatter(argparse.HelpFormatter):
 
     def _get_help_string(self, action: argparse.Action) -> str:
         default = action.default
-        if default is None or default is False or default in ("", argparse.SUPPRESS) or "(default: " in action.help:
+        if default is None or default is False or default in ("", argparse.SUPPRESS):
             return action.help
         shown = " ".join(map(str, default)) if isinstance(default, list) else "%(default)s"
         return f"{action.help} (default: {shown})"
@@ -46,10 +46,8 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """End the program with `message` on one line."""
         problem = f"{self.prog}: {translated(message)}"
-        if found := FULL_WIDTH.search(message):
-            problem += _(
-                "; “{letter}” comes from a Chinese input method: type - and spaces in English", letter=found[0]
-            )
+        if message.startswith("unrecognized") and (found := NO_HYPHEN.search(message)):
+            problem += _("; “{letter}” is not the hyphen or the space of a keyboard: type it anew", letter=found[0])
         self.exit(BAD_INPUT, _("{problem} (--help lists the flags)", problem=problem) + "\n")
 
 

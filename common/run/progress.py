@@ -36,9 +36,8 @@ class Progress:
         self.done, self.started = 0, time.perf_counter()
         self.terminal = sys.stdout.isatty()
         self.long: bool | None = None  # whether the run takes long; None until its speed is known
-        shown = (
-            "{desc} {percentage:3.0f}%{postfix} |{bar}| {elapsed}<{remaining}, {rate_fmt}"  # a narrow one cuts the end
-        )
+        # The losses come before the bar: a narrow terminal cuts off the end.
+        shown = "{desc} {percentage:3.0f}%{postfix} |{bar}| {elapsed}<{remaining}, {rate_fmt}"
         options = {"bar_format": shown, "disable": not self.terminal, "dynamic_ncols": True, "file": sys.stdout}
         self.bar = tqdm(total=steps, unit=" images", unit_scale=images, **options)
 
