@@ -22,7 +22,7 @@ def cheaper() -> None:
     """Let runs in this process do less of what takes long beside so few steps, and in the same way."""
     recorder.Examiner.SAMPLES = 200  # in place of 2,000
     recorder.EMA_BATCHES, recorder.EMA_BATCH = 2, 10  # in place of 10 of 100
-    recorder.SHOWN = 32  # in place of 64
+    recorder.SHOWN = 16  # in place of 64
     choice.measures = False  # a tenth of a second for each new convolution; `test_choice` lets it
 
 

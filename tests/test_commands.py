@@ -48,7 +48,7 @@ def test_a_run_writes_what_the_contract_says(run_dir):
         "0000_0000.png", "0000_0030.png", "0001_0003.png", "0001_0004.png",
     ]  # fmt: skip
     with Image.open(run_dir / "samples/0001_0004.png") as grid:
-        assert grid.size == (8 * 34 + 2, 4 * 34 + 2)
+        assert grid.size == (8 * 34 + 2, 2 * 34 + 2)
     with Image.open(run_dir / "progress.gif") as gif:
         assert gif.n_frames == 4
     with (run_dir / "losses.csv").open() as file:

@@ -12,7 +12,7 @@ from common.judging.tables import table
 from common.run.artifacts import sorted_grids
 from common.run.runs import labels, load_config, load_metrics, load_troubles
 from docs import strip
-from tests.conftest import ROOT, call, check_refused, train
+from tests.conftest import ROOT, check_refused, train
 from tests.runs import TOY
 
 import numpy as np
@@ -36,13 +36,11 @@ def runs(made_once) -> Path:
     return made_once("compared", make)
 
 
-def test_runs_of_different_length_and_family(runs, tmp_path):
-    """By the command as typed, from another folder."""
+def test_runs_of_different_length_and_family(runs, tmp_path, say):
     folders = [runs / name for name in ("long", "short", "bigan")]
-    called = ["-m", "commands.compare", *folders, "--out", "compare.png"]
-    done = call(*called, cwd=tmp_path, PYTHONPATH=str(ROOT))
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "long (150 steps), short (5 steps), bigan (2 steps)" in done.stdout
+    said = say(compare.main, *folders, "--out", tmp_path / "compare.png")
+    assert (said.status, said.err) == (0, "")
+    assert "long (150 steps), short (5 steps), bigan (2 steps)" in said.out
     with Image.open(tmp_path / "compare.png") as picture:
         assert picture.width > 1500
         assert len(np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0)) > 100

@@ -21,7 +21,7 @@ from common.judging.reference import Reference, floor_and_ceiling
 from common.run.artifacts import save_params
 from common.run.families import builder
 from common.run.runs import best_distance, load_metrics
-from tests.conftest import ROOT, call, check_refused, train
+from tests.conftest import ROOT, check_refused, train
 from tests.runs import JUDGED
 from zoo.shared.digits import rarest_digit
 
@@ -159,6 +159,7 @@ def test_a_set_like_mnist_without_1s_has_another_class_in_their_place():
 def test_what_the_judge_saw_is_kept_and_a_damaged_copy_is_not_trusted(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     images, _, checksum = data.load_labelled("digits", "train")
+    images = images[:200]
     first = Reference("digits", images, checksum).seen.features
     (kept,) = tmp_path.rglob("*.npz")
     whole = kept.read_bytes()
@@ -261,19 +262,21 @@ def test_no_judge_for_other_data_is_a_note_not_an_end(tmp_path, mnist_dir, say):
     assert "Traceback" not in said.err
 
 
-def test_the_command(run_dir, tmp_path):
-    """As typed, from another folder: a row for each generator, the floor and the ceiling."""
-    called = ["-m", "commands.evaluate", run_dir, "--samples", 300]
-    done = call(*called, cwd=tmp_path, PYTHONPATH=str(ROOT))
-    assert (done.returncode, done.stderr) == (0, "")
-    rows = list(csv.reader(table_of(done.stdout), delimiter="|"))
-    assert done.stdout.endswith("\nunseen: by the judge; a training on digits sees all of them\n")
+def test_the_table_and_the_json_agree(run_dir, say, monkeypatch):
+    """A row for each generator, the floor and the ceiling; judged once."""
+    judge, judged = evaluate.judge_runs, []
+
+    def once(*given: object) -> tuple:
+        judged.extend([] if judged else [judge(*given)])
+        return judged[0]
+
+    monkeypatch.setattr(evaluate, "judge_runs", once)
+    said = say(evaluate.main, run_dir, "--samples", 300)
+    assert (said.status, said.err) == (0, "")
+    assert said.out.endswith("\nunseen: by the judge; a training on digits sees all of them\n")
+    rows = list(csv.reader(table_of(said.out), delimiter="|"))
     names = [row[1].strip() for row in rows[2:]]
     assert names == [f"{run_dir} raw", f"{run_dir} EMA", f"{run_dir} best", "real, unseen", "real, only 1s", "noise"]
-
-
-def test_the_table_and_the_json_agree(run_dir, say):
-    rows = list(csv.reader(table_of(say(evaluate.main, run_dir, "--samples", 300).out), delimiter="|"))
     found = json.loads(say(evaluate.main, run_dir, "--samples", 300, "--json").out)
     assert (found["dataset"], found["samples"], found["yardsticks"]) == ("digits", 300, {})
     assert len(rows) == 2 + len(found["rows"])

@@ -80,8 +80,10 @@ def test_killed_in_the_middle_of_a_save(tmp_path, nursery, undisturbed):
     assert not list(folder.glob(".*.part"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize(
+    ("number", "times"),
+    [(signal.SIGINT, 1), (signal.SIGTERM, 1), (signal.SIGHUP, 1), (signal.SIGINT, 2), (signal.SIGHUP, 2)],
+)
 def test_asked_to_stop_once_and_twice(tmp_path, nursery, undisturbed, number, times):
     """Where the terminal is gone, kernel and shell may both say so: that is no second wish."""
     folder = tmp_path / "run"

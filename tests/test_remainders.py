@@ -28,7 +28,7 @@ CASES = [(name, settings) for name in families() for settings in [{}, *SETTINGS.
 def test_a_small_last_batch_leaves_all_finite(name, settings):
     paddle.seed(0)
     game = builder(name)(**settings)
-    for step, count in enumerate((1, 2, 3)):
+    for step, count in enumerate((1, 3)):
         for column, value in game.update(batch_of_noise(game, count, step)).items():
             assert np.isfinite(value.item()), (column, count)
         for network_name, network in checkpoint.all_networks(game).items():

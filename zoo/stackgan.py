@@ -160,8 +160,10 @@ def enlarged(pictures: np.ndarray) -> np.ndarray:
 
 def smoothly_enlarged(pictures: np.ndarray) -> np.ndarray:
     """The same by cubic interpolation and half as much contrast again, which was best of several rules on real ones."""
-    smooth = scipy.ndimage.zoom(pictures, (1, 1, 2, 2), order=3, mode="nearest", grid_mode=True)
-    return np.clip(1.5 * smooth, -1, 1)
+    one_by_one = (  # all at once it would look between pictures, too: 16 times the work and 25 times the memory
+        scipy.ndimage.zoom(picture, 2, order=3, mode="nearest", grid_mode=True) for (picture,) in pictures
+    )
+    return np.clip(1.5 * np.stack([*one_by_one])[:, None], -1, 1)
 
 
 build = StackGAN
