@@ -38,8 +38,8 @@ from assignment.student import (
 from commands import compare
 from common.errors import DONE, UserError
 from common.files.atomic import atomic
-from common.run.artifacts import sorted_grids
 from common.run.commandline import Parser, command, user_path
+from common.run.grids import sorted_grids
 from common.run.runs import are_scores, load_losses, load_metrics
 from common.run.words import in_the_repository, typed
 

@@ -12,8 +12,9 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common.errors import DONE, UserError
-from common.run.artifacts import atomic, read_grid, sorted_grids
+from common.files.atomic import atomic
 from common.run.commandline import Parser, command, number_between, user_path
+from common.run.grids import read_grid, sorted_grids
 from common.run.lettering import lettered
 from common.run.runs import each_once, labels, load_config, load_losses, load_metrics, steps_of
 

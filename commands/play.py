@@ -24,10 +24,10 @@ from commands.play_runs import CLOSE, COUNT, NEIGHBOURS, PAD, Runs
 from commands.play_server import check_environment, serve, without_proxies
 from commands.play_training import Training, tab
 from common.errors import DONE, UserError
-from common.run.artifacts import grid, read_grid
 from common.run.commandline import Parser, command, user_path, whole_number
 from common.run.families import ROOT
 from common.run.flags import DATA_DIR_HELP
+from common.run.grids import grid, read_grid
 
 import numpy as np
 from PIL import Image

@@ -19,8 +19,8 @@ from common.errors import UserError
 from common.files.names import readable
 from common.judging.judge import classify, load_judge
 from common.judging.tables import table
-from common.run.artifacts import sorted_grids
 from common.run.families import ROOT
+from common.run.grids import sorted_grids
 from common.run.runs import best_weights, load_config, load_game, load_metrics, own_pictures
 
 import numpy as np

@@ -14,9 +14,9 @@ from typing import Any, Callable
 from commands.compare import when
 from common.data import DATASETS
 from common.errors import DONE, INTERRUPTED, UserError
-from common.run.artifacts import read_grid, sorted_grids
 from common.run.families import ROOT, families, script, title
 from common.run.flags import flag_of
+from common.run.grids import read_grid, sorted_grids
 
 from PIL import Image
 

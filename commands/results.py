@@ -30,12 +30,14 @@ from commands.results_report import SHOWN, draw_curves, report
 from commands.results_summary import by_epoch, won
 from commands.sample import reconstructed
 from common.errors import DONE, INTERRUPTED, UserError
+from common.files.atomic import atomic
 from common.judging.judge import load_record
 from common.machine import cpu
-from common.run.artifacts import GRID_COLUMNS, atomic, grid, save_figure, save_image, save_json
+from common.run.artifacts import save_json
 from common.run.commandline import MOST_IMAGES, Parser, command, seed_number, user_path, whole_number
 from common.run.families import ROOT, script
 from common.run.flags import DATA_DIR_HELP
+from common.run.grids import GRID_COLUMNS, grid, save_figure, save_image
 from common.run.runs import load_config, load_game, load_losses, load_troubles
 
 import numpy as np

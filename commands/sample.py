@@ -15,9 +15,10 @@ if __name__ == "__main__":
 from commands.invert import invert
 from common import data
 from common.errors import DONE, UserError
+from common.files.atomic import atomic
 from common.files.pictures import read_picture
 from common.game import Game
-from common.run import artifacts
+from common.run import grids
 from common.run.commandline import MOST_IMAGES, Parser, command, seed_number, user_path, whole_number
 from common.run.flags import DATA_DIR_HELP
 from common.run.runs import best_weights, how_made_square, load_config, load_game, own_pictures
@@ -131,15 +132,15 @@ def main(arguments: list[str] | None = None) -> int:
         by += " and the last weights of the other networks, which it was not trained with"
     if flags.out:
         if film:
-            artifacts.save_film(flags.out, [artifacts.grid(image[None], 1, padding=0) for image in images])
+            grids.save_film(flags.out, [grids.grid(image[None], 1, padding=0) for image in images])
         else:
-            artifacts.save_image(flags.out, artifacts.grid(images, flags.columns))
+            grids.save_image(flags.out, grids.grid(images, flags.columns))
         print(f"{flags.out}: {len(images)} images by {by}")
     if flags.each:
         flags.each.mkdir()
         try:
             for number, image in enumerate(images):
-                artifacts.save_image(flags.each / f"{number:05d}.png", artifacts.grid(image[None], 1, padding=0))
+                grids.save_image(flags.each / f"{number:05d}.png", grids.grid(image[None], 1, padding=0))
         except BaseException:  # a full disk, Ctrl-C: the next try would find the folder in its way
             shutil.rmtree(flags.each, ignore_errors=True)
             raise
@@ -147,7 +148,7 @@ def main(arguments: list[str] | None = None) -> int:
     if flags.npy:
         buffer = io.BytesIO()
         np.save(buffer, images)
-        with artifacts.atomic(flags.npy) as file:
+        with atomic(flags.npy) as file:
             file.write(buffer.getbuffer())
         print(f"{flags.npy}: float32 {list(images.shape)} by {by}")
     return DONE

@@ -20,7 +20,7 @@ from common.game import Batch
 from common.judging.judge import classify, load_judge
 from common.machine import convolutions
 from common.rng import LATENT, SHUFFLE, random_numbers
-from common.run import artifacts
+from common.run import artifacts, grids
 from common.run.commandline import MOST_IMAGES, Parser, command, seed_number, user_path, whole_number
 from common.run.flags import DATA_DIR_HELP
 from zoo.cgan import CGAN
@@ -90,7 +90,7 @@ def draw(runs: dict[str, list[float]], path: Path) -> None:
         axes.fill_between(steps, shares.min(axis=0), shares.max(axis=0), color=line.get_color(), alpha=0.15)
     axes.set(xlabel="updates", ylabel="digits read as asked", ylim=(0, 1))
     axes.legend(ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1))  # above: the bands fill the rest
-    artifacts.save_figure(path, figure)
+    grids.save_figure(path, figure)
     print(f"{path}: written")
 
 

@@ -14,9 +14,9 @@ if __name__ == "__main__":
 from commands.sample import walk
 from common import data
 from common.errors import DONE, UserError
-from common.run.artifacts import GRID_COLUMNS, grid, sorted_grids, write_gif
 from common.run.commandline import Parser, command, user_path
 from common.run.families import ROOT, title
+from common.run.grids import GRID_COLUMNS, grid, sorted_grids, write_gif
 from common.run.runs import load_config, load_game
 
 import numpy as np

@@ -20,8 +20,8 @@ from common.errors import DONE, UserError
 from common.files.folder import files_below
 from common.judging.reference import Reference, floor_and_ceiling
 from common.judging.tables import aligned
-from common.run.artifacts import grid, save_image
 from common.run.commandline import Parser, command, user_path, whole_number
+from common.run.grids import grid, save_image
 from common.run.runs import load_game
 from common.train import run
 from dcgan.train import build

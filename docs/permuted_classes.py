@@ -14,9 +14,9 @@ from common.data import CLASSES
 from common.errors import DONE, UserError
 from common.judging.metrics import psnr
 from common.judging.reference import Reference
-from common.run.artifacts import save_figure
 from common.run.commandline import Parser, command, user_path
 from common.run.flags import DATA_DIR_HELP
+from common.run.grids import save_figure
 from common.run.lettering import lettered
 from common.run.runs import each_once, labels, load_game
 from zoo.shared.readers import MEASURED, two_judges

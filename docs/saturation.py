@@ -12,8 +12,8 @@ if __name__ == "__main__":
 
 from commands.results_report import FAMILY_COLOURS
 from common.errors import DONE
-from common.run.artifacts import save_figure
 from common.run.commandline import Parser, command, user_path
+from common.run.grids import save_figure
 
 import paddle
 from matplotlib.figure import Figure

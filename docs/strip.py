@@ -12,8 +12,8 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common.errors import DONE, UserError
-from common.run.artifacts import GRID_COLUMNS, save_image, sorted_grids
 from common.run.commandline import Parser, command, user_path
+from common.run.grids import GRID_COLUMNS, save_image, sorted_grids
 from common.run.runs import load_losses
 
 import numpy as np

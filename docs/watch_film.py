@@ -14,8 +14,8 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common.errors import DONE, UserError
-from common.run.artifacts import write_gif
 from common.run.commandline import Parser, command, user_path
+from common.run.grids import write_gif
 from tests import board
 
 from PIL import Image

@@ -15,8 +15,8 @@ if __name__ == "__main__":
 
 from common import data
 from common.errors import DONE
-from common.run.artifacts import save_figure
 from common.run.commandline import Parser, command, user_path
+from common.run.grids import save_figure
 from zoo.f_gan import loss_of
 from zoo.mm_ns import LOSSES, MMNS
 from zoo.shared.gaussians import estimate

@@ -10,9 +10,8 @@ import time
 from pathlib import Path
 
 from common.errors import UserError
-from common.files import atomic
-from common.files.atomic import part_of
-from common.run import artifacts
+from common.files.atomic import atomic, part_of
+from common.run import artifacts, grids
 from common.run.recorder import Recorder
 from common.run.runs import load_config, load_losses
 from tests.conftest import train
@@ -26,11 +25,11 @@ from visualdl import LogReader
 
 def test_atomic_keeps_the_old_file_on_an_error(tmp_path):
     path = tmp_path / "sub" / "file"
-    with artifacts.atomic(path) as file:
+    with atomic(path) as file:
         file.write(b"first")
 
     def write_half() -> None:
-        with artifacts.atomic(path) as file:
+        with atomic(path) as file:
             file.write(b"sec")
             raise RuntimeError
 
@@ -45,7 +44,7 @@ def test_what_a_link_leads_to_is_written(tmp_path):
     (tmp_path / "there").mkdir()
     (tmp_path / "link.png").symlink_to("there/a.png")
     for content in (b"1", b"2"):
-        with artifacts.atomic(tmp_path / "link.png") as file:
+        with atomic(tmp_path / "link.png") as file:
             file.write(content)
         assert (tmp_path / "there/a.png").read_bytes() == content
         assert (tmp_path / "link.png").is_symlink()
@@ -54,9 +53,9 @@ def test_what_a_link_leads_to_is_written(tmp_path):
 def test_several_that_write_one_file_at_once_do_not_meet(tmp_path):
     """As two trainings which keep the same judgement; the name is as long as one may be."""
     path = tmp_path / ("名" * 82 + "abc.png")
-    with artifacts.atomic(path) as one:
+    with atomic(path) as one:
         one.write(b"one")
-        with artifacts.atomic(path) as other:
+        with atomic(path) as other:
             other.write(b"other")
         assert path.read_bytes() == b"other"
     assert path.read_bytes() == b"one"
@@ -85,7 +84,7 @@ def test_a_device_stays_one(tmp_path):
     for path in (tmp_path, tmp_path / "pipe"):
         with contextlib.suppress(FileExistsError):
             os.mkfifo(path)
-        with pytest.raises(OSError, match="no file, but a folder or a device"), artifacts.atomic(path):
+        with pytest.raises(OSError, match="no file, but a folder or a device"), atomic(path):
             pass
     assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
 
@@ -105,7 +104,7 @@ def test_what_killed_writers_left_goes(tmp_path):
 def test_a_folder_is_looked_through_once(tmp_path, monkeypatch):
     """Not for each of ten thousand pictures that are written there."""
     looked = []
-    monkeypatch.setattr(atomic, "remove_parts", lambda folder, age: looked.append(folder))
+    monkeypatch.setattr("common.files.atomic.remove_parts", lambda folder, age: looked.append(folder))
     for number in range(3):
         artifacts.save_json(tmp_path / f"{number}.json", {})
     assert looked == [tmp_path]
@@ -138,29 +137,29 @@ def test_a_folder_that_another_one_takes_the_place_of_becomes_a_whole_run(tmp_pa
 
 def test_grid_shows_the_full_range():
     images = np.stack([np.full((1, 32, 32), level, np.float32) for level in (-1, -0.5, 0, 0.5, 1)])
-    picture = artifacts.grid(images, columns=4)
+    picture = grids.grid(images, columns=4)
     assert (picture.mode, picture.size) == ("L", (4 * 34 + 2, 2 * 34 + 2))
     pixels = np.asarray(picture)
     found = [int(pixels[2 + i // 4 * 34 + 16, 2 + i % 4 * 34 + 16]) for i in range(5)]
     assert found == [0, 64, 128, 191, 255]
 
 
-@pytest.mark.parametrize(("grids", "frames"), [(1, 1), (5, 5), (200, 60)])
-def test_gif_is_bounded_and_ends_on_the_last_grid(tmp_path, grids, frames):
-    for index in range(grids):
+@pytest.mark.parametrize(("count", "frames"), [(1, 1), (5, 5), (200, 60)])
+def test_gif_is_bounded_and_ends_on_the_last_grid(tmp_path, count, frames):
+    for index in range(count):
         # Names sort by number, not by letter: epoch 10000 comes after epoch 9999.
         picture = Image.fromarray(np.full((20, 20), index, np.uint8))
-        artifacts.save_image(tmp_path / "samples" / f"{9990 + index:04d}_0000.png", picture)
-    assert artifacts.save_gif(tmp_path / "samples", tmp_path / "progress.gif")
+        grids.save_image(tmp_path / "samples" / f"{9990 + index:04d}_0000.png", picture)
+    assert grids.save_gif(tmp_path / "samples", tmp_path / "progress.gif")
     with Image.open(tmp_path / "progress.gif") as gif:
         assert gif.n_frames == frames
-        for frame, index in ((0, 0), (frames - 1, grids - 1)):
+        for frame, index in ((0, 0), (frames - 1, count - 1)):
             gif.seek(frame)
             assert np.asarray(gif.convert("L")).max() == index
 
 
 def test_no_grids_no_gif(tmp_path):
-    assert not artifacts.save_gif(tmp_path, tmp_path / "progress.gif")
+    assert not grids.save_gif(tmp_path, tmp_path / "progress.gif")
     assert not (tmp_path / "progress.gif").exists()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from commands import compare
 from commands.compare import draw_runs, load_run, smooth
 from common.judging.tables import table
-from common.run.artifacts import sorted_grids
+from common.run.grids import sorted_grids
 from common.run.runs import labels, load_config, load_metrics, load_troubles
 from docs import strip
 from tests.conftest import ROOT, check_refused, train

@@ -16,7 +16,7 @@ from common.game import Batch
 from common.gan import GAN
 from common.init import weights_init
 from common.layers import Generator, score_layers
-from common.run import artifacts, families
+from common.run import families, grids
 
 import numpy as np
 import paddle
@@ -258,8 +258,8 @@ def test_a_folder_in_colour_trains_resumes_and_draws_in_colour(tmp_path, picture
 
 def test_a_grid_keeps_its_colours_and_a_grey_one_stays_grey():
     images = RNG.uniform(-1, 1, (3, 3, 4, 4)).astype(np.float32)
-    grid = np.asarray(artifacts.grid(images, columns=2))
+    grid = np.asarray(grids.grid(images, columns=2))
     assert grid.shape == (14, 14, 3)
     expected = np.rint((images[1] + 1) * 127.5).astype(np.uint8).transpose(1, 2, 0)
     assert (grid[2:6, 8:12] == expected).all()
-    assert np.asarray(artifacts.grid(images[:, :1])).ndim == 2
+    assert np.asarray(grids.grid(images[:, :1])).ndim == 2

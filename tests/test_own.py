@@ -300,7 +300,7 @@ def test_a_held_out_image_is_not_its_own_neighbour():
 
 
 def test_a_disk_that_is_full_leaves_no_pictures_in_the_way_of_the_next_try(own_run, tmp_path, say, monkeypatch):
-    save = sample.artifacts.save_image
+    save = sample.grids.save_image
 
     def save_if_it_fits(path: Path, image: np.ndarray) -> None:
         if path.name == "00001.png":
@@ -308,7 +308,7 @@ def test_a_disk_that_is_full_leaves_no_pictures_in_the_way_of_the_next_try(own_r
         save(path, image)
 
     with monkeypatch.context() as patch:
-        patch.setattr(sample.artifacts, "save_image", save_if_it_fits)
+        patch.setattr(sample.grids, "save_image", save_if_it_fits)
         check_refused(say(sample.main, own_run, "--count", 3, "--each", tmp_path / "each"), "No space left on device")
     assert say(sample.main, own_run, "--count", 3, "--each", tmp_path / "each").status == 0
 

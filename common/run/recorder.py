@@ -16,7 +16,7 @@ from common.judging.reference import Reference, check_enough
 from common.language import _, shown
 from common.machine import onednn
 from common.rng import FIXED, STATISTICS, random_numbers
-from common.run import artifacts, checkpoint
+from common.run import artifacts, checkpoint, grids
 from common.run.health import Health, pixel_std, what_classes
 from common.run.histograms import Histograms
 from common.run.logs import put_back
@@ -30,7 +30,7 @@ from paddle import Tensor
 from tqdm import tqdm
 
 EMA_BATCHES, EMA_BATCH = 10, 100  # of latent vectors, from which the average's BatchNorm statistics are measured
-SHOWN = artifacts.GRID_COLUMNS**2  # pictures in a sample grid
+SHOWN = grids.GRID_COLUMNS**2  # pictures in a sample grid
 POINTS = 500  # real and generated images each whose features VisualDL shows
 READ_EVERY = 20  # steps between looks at the losses: on a GPU each one read waits for the work before it
 
@@ -69,7 +69,7 @@ class Recorder:
         self.best: float | None = None  # the least distance; until the first judgement it is not known whose counts
         if saved:
             with self.shows.only("the sample grids"):
-                artifacts.remove_later_grids(self.folder / "samples", start, saved["sample_every"], steps_per_epoch)
+                grids.remove_later_grids(self.folder / "samples", start, saved["sample_every"], steps_per_epoch)
         with self.shows.only("metrics.jsonl"):
             said = load_troubles(self.folder)
         some = as_float(dataset.images[:: max(1, len(dataset.images) // 1000)])  # a folder's are sorted by class
@@ -126,11 +126,11 @@ class Recorder:
             first = paddle.to_tensor(images), None if labels is None else paddle.to_tensor(labels[: len(chosen)])
             whole = lambda count: slice(None)  # noqa: E731  only this process draws
             samples = self.game.show(Batch(first, chosen, random_numbers(self.flags.seed, FIXED), step, whole))
-            grid = artifacts.grid(samples)
+            grid = grids.grid(samples)
             if show:
                 self.logs.board.image("samples", grid.convert("RGB"), step)
             if keep:
-                artifacts.save_image(self.folder / "samples" / f"{epoch:04d}_{batch:04d}.png", grid)
+                grids.save_image(self.folder / "samples" / f"{epoch:04d}_{batch:04d}.png", grid)
             if self._draws_from_noise(step):  # not the grid, which may show real images too
                 latent = on_device(self.game.latent(random_numbers(self.flags.seed, FIXED), len(chosen)))
                 self._warn(self.health.check_samples(step, self.game.sample(latent)))
@@ -190,7 +190,7 @@ class Recorder:
         """End the bar and join the grids to a GIF."""
         self.progress.bar.close()
         with self.shows.only("progress.gif"):
-            artifacts.save_gif(self.folder / "samples", self.folder / "progress.gif")
+            grids.save_gif(self.folder / "samples", self.folder / "progress.gif")
 
     def _measure_statistics(self, step: int) -> None:
         """Give the average its BatchNorm statistics, on latent vectors that are the same each time."""
