@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 from tests.conftest import batch_of
 from tests.players import changed, movers, numbers, trained
 from zoo.stackgan import Stack, StackGAN, enlarged, smoothly_enlarged
@@ -190,6 +192,17 @@ def test_a_rule_enlarges_without_moving_the_picture():
     assert found.shape == (1, 1, 32, 32)
     assert (found.min(), found.max()) == (-1, 1)
     np.testing.assert_allclose(found, found[..., ::-1], atol=1e-4)
+
+
+def test_a_hundred_pictures_are_enlarged_in_the_memory_of_a_few():
+    """Over all axes at once the rule padded each, that of the colours, too: 40 MB here, 650 for what is measured."""
+    pictures = np.zeros((100, 1, 16, 16), np.float32)
+    tracemalloc.start()
+    try:
+        smoothly_enlarged(pictures)
+        assert tracemalloc.get_traced_memory()[1] < 20 * pictures.nbytes
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_stage_is_in_the_losses_and_the_pictures_are_pairs():
