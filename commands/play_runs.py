@@ -70,7 +70,7 @@ class Runs:
         """The folder of a run; raises `UserError` for what is no run's name, such as a path."""
         folder = self.found().get(name) if isinstance(name, str) else None
         if folder is None:
-            raise UserError("there is no such run (any more): look again")
+            raise UserError("there is no such run (any more): look again · 没有这次训练，也许已被移走：请点“刷新”")
         return folder
 
     def pictures(self, name: str, seed: int, digit: int | None, count: int) -> tuple[np.ndarray, str]:
@@ -79,10 +79,11 @@ class Runs:
         weights = best_weights(folder)
         game = load_game(folder, weights)
         if "generator" not in game.networks:
-            raise UserError(f"{name}: this family draws nothing from noise")
+            raise UserError(f"{name}: this family draws nothing from noise · 这个模型不从噪声生成图像")
         asked = digit if game.condition == "digit" else None
         if asked is not None and asked >= game.classes:
-            raise UserError(f"{name} knows {game.classes} classes, 0 to {game.classes - 1}")
+            last = game.classes - 1
+            raise UserError(f"{name} knows {game.classes} classes, 0 to {last} · 它的类别只有 0 到 {last}")
         return game.sample(game.latent(np.random.default_rng(seed), count, asked)), weights
 
     def from_pictures(self, name: str, seed: int) -> np.ndarray | None:
@@ -142,14 +143,14 @@ class Runs:
         try:
             drawn = np.array(pixels, np.uint8).reshape(PAD, PAD)
         except (ValueError, TypeError, OverflowError):
-            raise UserError("this is no drawing: draw again") from None
+            raise UserError("this is no drawing: draw again · 这不是手写的图：请重写一个") from None
         digit = like_mnist(drawn) if drawn.any() else drawn
         if not digit.any():
-            raise UserError("nothing is drawn there yet")
+            raise UserError("nothing is drawn there yet · 还没有写数字")
         folder = self.find(name)
         game = load_game(folder, best_weights(folder))
         if "generator" not in game.networks:
-            raise UserError(f"{name}: this family draws nothing from noise")
+            raise UserError(f"{name}: this family draws nothing from noise · 这个模型不从噪声生成图像")
         channels, size, _ = game.image
         given = np.repeat(data.to_images(digit[None], size)[0], channels, axis=0)
         return given, invert(game, given, count=STARTS, steps=STEPS)

@@ -51,17 +51,19 @@ class Training:
             UserError: one is going on, or there is no such family, data set or number.
         """
         if family not in families() or dataset not in SOURCES:
-            raise UserError("there is no such model or data set")
+            raise UserError("there is no such model or data set · 没有这个模型或数据集")
         command = [sys.executable, str(ROOT / script(family)), "--dataset", dataset]
         for name, value in numbers.items():
             if name not in NUMBERS or not isinstance(value, (int, float, type(None))):
-                raise UserError(f"{name}: expected a number")
+                raise UserError(f"{name}: expected a number · 请填数字")
             whole = isinstance(value, float) and value.is_integer()  # as a browser has them
             command += [] if value is None else [f"{flag_of(name)}={int(value) if whole else value}"]
         command += [f"--data-dir={self.data_dir}"] if self.data_dir else []
         with self.lock:
             if self.going_on:
-                raise UserError("one training is going on: stop it first, or wait")
+                raise UserError(
+                    "one training is going on: stop it first, or wait · 已有一次训练在进行：请先停止，或等它结束"
+                )
             self.folder.mkdir(parents=True, exist_ok=True)
             names = [family, *(f"{family}-{number}" for number in range(2, 10_000))]
             run = next(self.folder / name for name in names if not self.log_of(self.folder / name).exists())
@@ -81,7 +83,10 @@ class Training:
         """
         with self.lock:
             if self.run is None or self.going_on:
-                raise UserError("there is nothing to go on with: start one, or stop it first")
+                raise UserError(
+                    "there is nothing to go on with: start one, or stop it first · "
+                    "没有可以继续的训练：请先开始一次；正在进行的请先停止"
+                )
             self.process = self.process_of([*self.command, "--resume"], self.run)
 
     def process_of(self, command: list[str], run: Path) -> subprocess.Popen:
@@ -147,7 +152,7 @@ def number(text: str) -> float | None:
     try:
         return float(text) if text.strip() else None
     except ValueError:
-        raise UserError(f"{text}: expected a number") from None
+        raise UserError(f"{text}: expected a number · 请填数字") from None
 
 
 def tab(gr: Any, training: Training, runs: Any, told: Callable) -> None:
