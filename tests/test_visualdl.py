@@ -52,7 +52,7 @@ def test_both_runs_in_one_chart_and_a_grid_on_the_image_page(logdir):
         driver.get(f"{address}/app/sample/image")
         board.wait_for(driver, "samples", "first", "second")
         sizes = driver.execute_script("return Array.from(document.images).map(i => [i.naturalWidth, i.naturalHeight])")
-        assert sizes.count([8 * 34 + 2, 4 * 34 + 2]) == 2, sizes
+        assert sizes.count([8 * 34 + 2, 2 * 34 + 2]) == 2, sizes
 
         driver.find_element("partial link text", "HYPER").click()
         board.wait_for(driver, "learning_rate", "batch_size", "metric/frechet", "metric/frechet EMA")
