@@ -12,8 +12,8 @@ The formulas (Arjovsky et al. 2017, arXiv 1701.07875, equation 3, algorithm 1):
     G        min  -E f(G(z))
 
 What differs from the paper: DCGAN's networks of the course; 32 images a move where algorithm 1 has 64; ten times its
-step size, and two moves of the critic where it has five. With a step size that decays the Fréchet distance is 43 after
-1,872 updates of 64 images, 41 after 5,616 (`docs/search.md`, Z26 to Z28 and Z38). The paper's settings:
+step size, and two moves of the critic where it has five. With a step size that decays the Fréchet distance is 45 ± 3
+after 1,872 updates (three seeds), 41 after 5,616 (`docs/search.md`, Z26 to Z28, Z38, Z51). As in the paper:
 `--learning-rate 0.00005 --critic-steps 5`. From the authors' code: there the critic moves 100 times for each of the
 first 25 updates of G, and at every 500th.
 
