@@ -17,6 +17,7 @@ from commands.sample import on_own_pictures, reconstructed
 from common import data
 from common.errors import UserError
 from common.files.names import readable
+from common.game import Game
 from common.judging.judge import classify, load_judge
 from common.judging.tables import table
 from common.run.families import ROOT
@@ -73,13 +74,18 @@ class Runs:
             raise UserError("there is no such run (any more): look again · 没有这次训练，也许已被移走：请点“刷新”")
         return folder
 
-    def pictures(self, name: str, seed: int, digit: int | None, count: int) -> tuple[np.ndarray, str]:
-        """Pictures `[count, C, H, W]` as `commands.sample` draws them, and by which weights."""
+    def generating(self, name: str) -> tuple[Game, str]:
+        """A run's game with its best weights, and their file; raises `UserError` where it draws nothing from noise."""
         folder = self.find(name)
         weights = best_weights(folder)
         game = load_game(folder, weights)
         if "generator" not in game.networks:
             raise UserError(f"{name}: this family draws nothing from noise · 这个模型不从噪声生成图像")
+        return game, weights
+
+    def pictures(self, name: str, seed: int, digit: int | None, count: int) -> tuple[np.ndarray, str]:
+        """Pictures `[count, C, H, W]` as `commands.sample` draws them, and by which weights."""
+        game, weights = self.generating(name)
         asked = digit if game.condition == "digit" else None
         if asked is not None and asked >= game.classes:
             last = game.classes - 1
@@ -147,10 +153,7 @@ class Runs:
         digit = like_mnist(drawn) if drawn.any() else drawn
         if not digit.any():
             raise UserError("nothing is drawn there yet · 还没有写数字")
-        folder = self.find(name)
-        game = load_game(folder, best_weights(folder))
-        if "generator" not in game.networks:
-            raise UserError(f"{name}: this family draws nothing from noise · 这个模型不从噪声生成图像")
+        game, _ = self.generating(name)
         channels, size, _ = game.image
         given = np.repeat(data.to_images(digit[None], size)[0], channels, axis=0)
         return given, invert(game, given, count=STARTS, steps=STEPS)

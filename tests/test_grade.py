@@ -27,7 +27,7 @@ def right(made_once) -> Path:
 
 
 def impatient(one: Handed, examiner: Sandbox, *rest: object, whole: Callable[..., None] = grade.examine) -> None:
-    """That what never ends burns 2 seconds of a core; those that are right take 5."""
+    """As `examine`, with a fifth of the time for what never ends: 2 seconds of a core; what is right takes 5."""
     given = examiner.seconds
     examiner.seconds = given / 5 if one.path.name == "hangs.zip" else given
     try:

@@ -18,7 +18,7 @@ PARAMETERS, SCORES, GRADIENT, CRITERION, RUN = CHECKS
 
 @pytest.fixture
 def folder(tmp_path, say, monkeypatch) -> Path:
-    """A new starter, outside of the repository. Its self-check trains for a few steps; `test_grade`'s for all."""
+    """A new starter, outside of the repository. Its self-check trains for 3 steps, in `test_grade` for all 20."""
     monkeypatch.setattr(check, "STEPS", 3)
     made = say(starter.main, tmp_path / "my_lsgan")
     assert (made.status, made.err) == (0, "")

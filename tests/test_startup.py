@@ -41,7 +41,7 @@ import importlib, json, os, sys
 import common, numpy, paddle
 
 before = {*sys.modules}
-import common.judging.reference, common.run.runs, common.train  # what many use is imported once; all is found here, too
+import common.judging.reference, common.run.runs, common.train  # once, not in each fork; what they import counts
 slow, started = map(json.loads, sys.argv[1:])
 for module in started:
     if os.fork() == 0:
