@@ -136,7 +136,7 @@ def yardstick_table(found: dict[str, dict[str, Yardstick]]) -> str:
 @command
 def main(arguments: list[str] | None = None) -> int:
     """Compare what trained generators draw with the real images. ↓ less is better, ↑ more is better; the rows of real
-    images and of noise are the floor and the ceiling. Families with a yardstick of their own show it below.
+    images and of noise tell what is good and what is bad. Families with a yardstick of their own show it below.
     """
     parser = Parser(
         prog="python -m commands.evaluate",

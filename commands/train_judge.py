@@ -42,15 +42,17 @@ DEGRADED = 8  # to a batch of photographs as many blurred ones are added, and as
 @command
 def main(arguments: list[str] | None = None) -> int:
     """Train the classifiers that the metrics are computed with, test them on images they have not seen, and write their
-    weights with a record of how they were made. One that noise, real images of one class and blurred ones do not seem
-    far to, in this order, is not kept.
+    weights with a record of how they were made. A judge is kept only if real images seem nearest to it, then blurred
+    ones, then those of one class, and noise farthest.
     """
     parser = Parser(
         prog="python -m commands.train_judge",
         description=main.__doc__,
     )
     epochs = ", ".join(f"{dataset} {count}" for dataset, count in EPOCHS.items())
-    parser.add_argument("--dataset", choices=list(EPOCHS), nargs="+", default=["mnist", "digits"], help="of which")
+    parser.add_argument(
+        "--dataset", choices=list(EPOCHS), nargs="+", default=["mnist", "digits"], help="what to train judges for"
+    )
     parser.add_argument("--data-dir", type=user_path, help=DATA_DIR_HELP)
     parser.add_argument("--epochs", type=whole_number(1), help=f"passes over the images (default: {epochs})")
     parser.add_argument(

@@ -32,7 +32,7 @@ class GAN(Game):
         learning_rate_d: Adam's step size for D, else --learning-rate (Heusel et al. 2017, arXiv 1706.08500)
         label_smoothing: D's target for real images is 1 less this (Salimans et al. 2016, arXiv 1606.03498, 3.4); of a
             criterion only
-        penalty: γ, half of which weighs the squared slope of D at real images (arXiv 1801.04406); 0 is off
+        penalty: γ of the gradient penalty R1, γ/2 times D's squared slope at real images (arXiv 1801.04406); 0 is off
         penalty_every: steps between penalties, each weighted by as many (arXiv 1912.04958, section 3.1)
         ema_decay: weight of the past in the moving average of G; see `common/ema.py`
         augment: change what D sees at random, real and fake alike, for few images; see `common/augment.py`

@@ -345,6 +345,25 @@ def test_the_three_models_are_of_the_json(name):
         assert minutes == f"{run['minutes']:.0f}"
 
 
+@pytest.mark.parametrize("name", ZOO)
+def test_the_common_spaces_and_their_baselines_are_of_the_json(name):
+    """The baselines in the table's head are the first row's; the last rows' stand above it."""
+    runs = json.loads((ROOT / "docs/results.json").read_text())["runs"]
+    above, table = re.search(
+        r"(`common_space\.py --constraint.*?)\n\n(\|.*?)\n\n", (ROOT / name).read_text(), re.S
+    ).groups()
+    head, _, *rows = [[cell.strip() for cell in row.split("|")[2:-2]] for row in table.splitlines()]
+    found = [runs[run]["yardsticks"]["raw"] for run in re.findall(r"results_(.+)\.png", table)]
+    columns = ["codes know the partner", "codes know the digit", "B to A keeps the digit", "A to B keeps the digit"]
+    form = {**dict.fromkeys(columns, "{:.3f}"), "A to B is true": "{:.1f}", "PSNR": "{:.1f}"}
+    assert len(rows) == len(found) == 10
+    for row, measured in zip(rows, found):
+        assert [cell.strip("*") for cell in row] == [form[key].format(measured[key][0]) for key in form]
+    floors = [[float(form[key].format(measured[key][1])) for key in form] for measured in (found[0], found[-1])]
+    assert [float(re.search(r"[(（]([\d.]+)", cell)[1]) for cell in head] == floors[0]
+    assert [float(number) for number in re.findall(r"\d+\.\d+", above)] == floors[1]
+
+
 @pytest.mark.parametrize(("place", "family"), [*enumerate(hero.FAMILIES)])
 def test_the_walk_of_the_readmes_film_is_that_of_the_shipped_weights(place, family):
     walked = [np.asarray(picture, np.int16) for _, picture in hero.walked(family)]

@@ -58,7 +58,7 @@ class BiGAN(Game):
     Args:
         learning_rate: Adam's step size, all networks
         beta1: Adam's first decay rate, all networks
-        penalty: γ, half of which weighs the squared slope of D at real pairs; 0 is off
+        penalty: γ of the gradient penalty R1, γ/2 times D's squared slope at real pairs; 0 is off
         regress: weight of E's error in reading z from G(z), which moves E alone; 0 is off
     """
 

@@ -2,7 +2,7 @@
 
 The idea. CycleGAN's way from A to B, cut in two: an encoder E_A makes a picture of A into a code, a decoder D_B a code
 into a picture of B. Each domain has both, an autoencoder of its own, and D_B(E_A(a)) translates. But two autoencoders
-have two languages: what is a 3 in one may be a 7 in the other. Four ways to make them one (`--constraint`; `none` is to
+have two languages: what is a 3 in one may be a 7 in the other. Five ways to make them one (`--constraint`; `none` is to
 compare with):
 
     shared   the layers next to the code are the same ones (Liu et al. 2017, UNIT, arXiv 1703.00848)

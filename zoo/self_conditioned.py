@@ -84,7 +84,7 @@ class SelfConditioned(Conditional):
     Args:
         first_updates: updates of stage I; all that follow are stage II's
         learning_rate: Adam's step size in stage II
-        penalty: γ of stage II, half of which weighs the squared slope of D by the image, at real images; 0 is off
+        penalty: γ of stage II's gradient penalty R1, γ/2 times D's squared slope at real images; 0 is off
     """
 
     labelled = False

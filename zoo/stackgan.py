@@ -85,7 +85,7 @@ class StackGAN(Conditional):
     Args:
         first_updates: updates of stage I; all that follow are stage II's
         learning_rate: Adam's step size, all networks
-        penalty: γ, half of which weighs the squared slope of each D at real images; 0 is off
+        penalty: γ of the gradient penalty R1, γ/2 times each D's squared slope at real images; 0 is off
     """
 
     chance = non_saturating.chance

@@ -73,7 +73,7 @@ class VAEGAN(Game):
         weight: w, of the reconstruction against the divergence in the encoder's loss; vae-gan only
         gamma: γ, of the reconstruction against D's verdict in the decoder's loss; vae-gan only
         learning_rate: Adam's step size, all networks
-        penalty: γ of R1, half of which weighs the squared slope of D at real images; 0 is off
+        penalty: γ of the gradient penalty R1, γ/2 times D's squared slope at real images; 0 is off
     """
 
     def __init__(

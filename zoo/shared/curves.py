@@ -32,7 +32,7 @@ def loss_tells_quality(run_dir: Path) -> dict[str, Yardstick]:
     def correlation(one: np.ndarray, other: np.ndarray) -> float:
         return float(scipy.stats.spearmanr(one, other)[0])
 
-    meaning = f"rank correlation of -loss_d with the Fréchet distance over {len(judged)} epochs; floor: of the clock"
+    meaning = f"rank correlation of -loss_d with the Fréchet distance over {len(judged)} epochs; floor: of -step"
     each = "the same of their changes from epoch to epoch; 1 is perfect"
     return {
         "the loss tells the quality": Yardstick(correlation(told, distances), correlation(-steps, distances), meaning),
