@@ -40,7 +40,8 @@ from common.game import Batch, Game, Yardstick
 from common.init import weights_init
 from common.judging.reference import Reference
 from common.layers import Generator, score_layers
-from common.settings import Count, Range, Rate
+from common.penalty import lazily, steepness
+from common.settings import Count, Range, Rate, Weight
 from common.train import run
 from zoo.shared.curves import loss_tells_quality
 from zoo.shared.rows import row
@@ -73,24 +74,28 @@ class WGAN(Game):
         learning_rate: RMSProp's step size, both networks
         critic_steps: moves of the critic for one of the generator, each on images of its own
         clip: c, the largest weight of the critic
+        penalty: γ of the gradient penalty R1, γ/2 times the critic's squared slope at real images; 0 is off
     """
 
     scores = None  # the critic has no scale
 
-    def __init__(self, learning_rate: Rate = 5e-4, critic_steps: Count = 2, clip: Clip = 0.01) -> None:
+    def __init__(
+        self, learning_rate: Rate = 5e-4, critic_steps: Count = 2, clip: Clip = 0.01, penalty: Weight = 0.0
+    ) -> None:
         self.generator, self.critic = Generator(), nn.Sequential(*score_layers())
         self.networks = {"generator": self.generator, "critic": self.critic}
         for network in self.networks.values():
             network.apply(weights_init)
         self.optimizers = {name: rms_prop(network, learning_rate) for name, network in self.networks.items()}
         self.ema = EMA(self.generator)
-        self.batches, self.limit = critic_steps, clip
+        self.batches, self.limit, self.penalty = critic_steps, clip, penalty
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Some moves of the critic, each on real images of its own, then one of G."""
         for part in batch.split(self.batches):
             with self.turn("critic"):
                 real, fake = self.critic(part.images), self.critic(self.generator(part.draw(self.latent)))
+                penalty = lazily(lambda x=part.images: steepness(self.critic, x), self.penalty, batch.step)
                 loss_d = fake.mean() - real.mean()
                 loss_d.backward()
             clip_weights(self.critic, self.limit)
@@ -99,7 +104,7 @@ class WGAN(Game):
             loss_g = -self.critic(self.generator(part.draw(self.latent))).mean()
             loss_g.backward()
 
-        return row(loss_d=loss_d, loss_g=loss_g, distance=-loss_d)
+        return row(loss_d=loss_d, loss_g=loss_g, distance=-loss_d, penalty=penalty)
 
     def measure(self, reference: Reference, run_dir: Path) -> dict[str, Yardstick]:
         """Whether the critic's loss tells how good the pictures are, and how many weights lie at the clip's edge."""
