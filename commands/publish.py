@@ -92,11 +92,14 @@ def main(arguments: list[str] | None = None) -> int:
     made = {**config, "steps": steps_of(losses), "sha256": hashlib.sha256(content).hexdigest()}
     figures = {f"its {kind} weights": judged[kind], **{name: rows[name] for name in REAL if name in rows}}
     file = SAFE if flags.safetensors else "generator.params"
-    program = plain_program(load_game(run_dir, weights.name), file, flags.half)
+    game = load_game(run_dir, weights.name)
+    game.population(np.random.default_rng(0), 1)  # a family that finds the shares of its labels says them now
+    program = plain_program(game, file, flags.half)
     own = yardsticks.get(f"{run_dir} {kind}", {})
     said = card(flags.folder, {**made, "chosen": flags.note, "judged": by}, figures, own, program)
     given = {**config["flags"], "data_dir": None, "output_dir": f"work/{config['family']}"}  # nobody's paths
-    files = {"config.json": as_json({**config, "flags": given, "note": ""}), "generator.params": content}
+    kept = {**config, "flags": given, "note": "", "label_shares": game.label_shares}
+    files = {"config.json": as_json(kept), "generator.params": content}
     files |= {"README.md": encoded(said), "losses.csv": curves(losses)}
     if flags.safetensors:
         files[SAFE] = safetensors({**made, "chosen": flags.note, "frechet": judged[kind]["frechet"]}, state)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Callable
 
+from common.errors import UserError
 from common.machine.channels import channel_mean, per_channel
 
 import paddle
@@ -24,7 +26,13 @@ def steepness(discriminator: nn.Layer | list[Callable[[Tensor], Tensor]], images
     x = images.detach()
     x.stop_gradient = False
     scores = x
-    for layer in getattr(discriminator, "dis", discriminator):
+    layers = getattr(discriminator, "dis", discriminator)
+    if not isinstance(layers, Iterable):
+        kind = type(discriminator).__name__
+        raise UserError(
+            f"--penalty: {kind} is no Sequential and has none named dis; make it one, or leave the flag out"
+        )
+    for layer in layers:
         if isinstance(layer, (nn.BatchNorm2D, nn.SyncBatchNorm)):
             scores = normalised(layer, scores)
         elif isinstance(layer, nn.MaxPool2D):

@@ -48,6 +48,10 @@ def test_what_a_link_leads_to_is_written(tmp_path):
             file.write(content)
         assert (tmp_path / "there/a.png").read_bytes() == content
         assert (tmp_path / "link.png").is_symlink()
+    with atomic(tmp_path / "link.png", keep=tmp_path / "kept.png") as file:  # else it would leave where it leads to
+        file.write(b"3")
+    assert (tmp_path / "kept.png").is_symlink()
+    assert [(tmp_path / name).read_bytes() for name in ("link.png", "kept.png", "there/a.png")] == [b"3", b"2", b"2"]
 
 
 def test_several_that_write_one_file_at_once_do_not_meet(tmp_path):

@@ -212,6 +212,10 @@ def test_gradients_are_those_of_the_last_step(tmp_path):
     assert game.observe is None
     Histograms(game, board, steps_per_epoch=3, start=5)  # gone on with at an epoch's last step
     assert game.observe
+    for parameter in game.networks["discriminator"].parameters():  # as of features that are not trained
+        parameter.stop_gradient = True
+    Histograms(game, board, steps_per_epoch=3, start=0).after(5)
+    assert [tag for tag, *_ in seen[4:]] == ["weights/generator"]
 
 
 def through(environ: dict, local: bool = True) -> tuple[str, Any]:

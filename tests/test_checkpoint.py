@@ -13,7 +13,7 @@ from tests.test_game import Two, weights
 
 import numpy as np
 import pytest
-from paddle.optimizer import Adam, Momentum
+from paddle.optimizer import SGD, Adam, Momentum
 from paddle.optimizer.lr import StepDecay
 
 STATE = {"step": 3, "sample_every": 1, "troubles": [], "logs": {"losses.csv": 0}, "identity": {}}
@@ -67,6 +67,29 @@ def test_other_players_or_tensors_are_refused_before_a_fresh_optimizer_moves_the
         goes_on(tmp_path, game)
     with pytest.raises(UserError, match="learning rate has a scheduler either there or here; begin anew"):
         goes_on(tmp_path, Two(scheduled))
+
+
+@pytest.mark.parametrize(("was", "now"), [(Adam, SGD), (SGD, Adam), (Adam, in_groups)])
+def test_another_kind_of_optimizer_is_refused(was, now, tmp_path):
+    """What Adam keeps is nothing to it, and the other way round."""
+    checkpoint.save(tmp_path, play(Two(was), 3), STATE)
+    kinds = [type(next(iter(Two(make).optimizers.values()))).__name__ for make in (was, now)]
+    with pytest.raises(UserError, match="optimizer was {} and is now {}; begin anew, without --res".format(*kinds)):
+        goes_on(tmp_path, Two(now))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"spreads": 5}, {"spreads": [[1]]}, {"spreads": [("a", "b")]}, {"troubles": [{}]}, {"kinds": {"critic": 5}},
+        {"computed by": 5}, {"computed by": {}}, {"computed by": {"ways": {"a": 1}}}, {"computed by": {"ways": [1]}},
+    ],
+)  # fmt: skip
+def test_what_a_stranger_may_have_written_is_refused_before_it_is_used(other, tmp_path):
+    content = {**STATE, "networks": {}, "optimizers": {}, "spreads": [(3, 0.5)], "kinds": {"critic": "Adam"}}
+    content["computed by"] = {"machine": "a", "products": "b", "ways": {"forward 1x1": "first"}}
+    assert checkpoint.is_checkpoint(content)
+    assert not checkpoint.is_checkpoint(content | other)
 
 
 def test_a_scheduler_and_linear_decay_are_refused_together():

@@ -12,10 +12,11 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 from commands import publish, sample
 from common.files.weights import load_into, load_params
+from common.gan import GAN
 from common.run import progress
 from common.run import words as last_words
 from common.run.families import builder, script
@@ -169,6 +170,8 @@ def test_the_average_stands_behind_the_generator(tmp_path, capsys):
     last_words.print_end({"family": "vae_gan", "parameters": networks, "note": ""}, tmp_path, 0, 5)
     line = "weights: encoder.params, generator.params, generator_ema.params (their average), discriminator.params\n"
     assert line in capsys.readouterr().out
+    last_words.print_end({"family": "cyclegan", "parameters": {"g_b": 1}, "note": ""}, tmp_path, 0, 5)
+    assert "weights: g_b.params, generator_ema.params (their average)\n" in capsys.readouterr().out
 
 
 def test_the_commands_are_listed():
@@ -392,8 +395,15 @@ def test_published_weights_draw_and_say_what_they_are(run_dir, tmp_path, say, mo
     check_refused(say(publish.main, run_dir, folder), "weights were published there before; name a new folder, or")
     assert (folder / "README.md").read_text() == written
     (folder / "metrics.jsonl").unlink()
-    again = ["--samples", 100, "--overwrite", "--safetensors"]
+    again, draw = ["--samples", 100, "--overwrite", "--safetensors"], GAN.population
+
+    def finds(game: GAN, *asked: Any) -> np.ndarray:  # as the self-conditioned GAN, in a network that is left out
+        game.label_shares = (0.75, 0.25)
+        return draw(game, *asked)
+
+    monkeypatch.setattr(GAN, "population", finds)
     assert say(publish.main, run_dir, folder, *again).status == 0
+    assert json.loads((folder / "config.json").read_text())["label_shares"] == [0.75, 0.25]
     assert {path.name for path in folder.iterdir()} == whole | {publish.SAFE}
     assert "the only one" not in (folder / "README.md").read_text()
     with safe_open(folder / publish.SAFE, "np") as file:

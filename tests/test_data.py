@@ -127,6 +127,7 @@ def test_digits():
     assert digits.images.shape == (1797, 1, 32, 32)
     assert (digits.images.min(), digits.images.max()) == (-1, 1)
     assert digits.checksum == data.load("digits").checksum
+    assert data.load_digits(size=28).checksum == digits.checksum  # of their own pixels it is each processor's
 
 
 def test_other_data_in_the_same_format_only_warn(mnist_dir, capsys):

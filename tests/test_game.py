@@ -278,6 +278,22 @@ def test_whole_numbers_and_truth_values_have_columns_too():
 def test_an_update_that_returns_what_is_no_mean_is_told_so(make, said):
     with pytest.raises(UserError, match=re.escape(f"update returned {said} as loss_x: expected a tensor without")):
         rows_of([({"step": 0}, {"loss_d": paddle.ones([]), "loss_x": make()})])
+    fine = {"step": 0}, {"loss_d": paddle.ones([]), "loss_x": paddle.ones([])}
+    with pytest.raises(UserError, match=re.escape(f"update returned {said} as loss_x")):
+        rows_of([fine, ({"step": 1}, {"loss_d": paddle.ones([]), "loss_x": make()})])
+
+
+@pytest.mark.parametrize("names", [("loss_d",), ("loss_d", "loss_g", "penalty")])
+def test_an_update_that_returns_other_names_than_before_is_told_so(names):
+    """As with a penalty that is computed in every fourth step only."""
+    steps = [
+        ({"step": step}, dict.fromkeys(given, paddle.ones([])))
+        for step, given in ((3, ("loss_d", "loss_g")), (4, names))
+    ]
+    with pytest.raises(
+        UserError, match=f"returned loss_d, loss_g in step 3 and {', '.join(names)} in step 4: give the"
+    ):
+        rows_of(steps)
 
 
 def test_each_decay_rate_goes_where_it_belongs():

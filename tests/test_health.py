@@ -192,6 +192,16 @@ def test_collapsed_samples(digits):
     assert found["trouble"] == "the samples collapse"
 
 
+def test_of_a_second_stages_generator_the_first_steps_are_its_own(digits):
+    """StackGAN's first 2,000 updates are those of another one."""
+    blurred, shares, real = 0.1 * digits[:64], [1.0] + [0.0] * 9, [0.1] * 10
+    late, at_once = Health(1.0, (0.0, 1.0), 1.386, begin=2000), watch()
+    for health, found in ((late, 0), (at_once, 1)):
+        assert health.check_samples(2100, blurred) == []
+        assert len(health.check_samples(2100 + WINDOW, blurred)) == found
+        assert len(health.check_classes(2100 + WINDOW, shares, real)) == found
+
+
 def test_a_slow_start_is_no_collapse(digits):
     """LSGAN's samples are grey for a thousand steps, and less alike at each look. Once they stay alike, it is said; a
     run that was resumed in between knows what they were."""

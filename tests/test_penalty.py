@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from common.errors import UserError
 from common.game import Batch
 from common.machine.activations import LeakyReLU
 from common.machine.convolutions import Conv2D
@@ -126,6 +127,12 @@ def test_a_family_pays_in_every_fourth_step_and_the_loss_of_the_scores_is_withou
     assert all(row.get("penalty", paddle.zeros([])).item() == 0 for row in rows[0.0])
     assert rows[2.0][0]["loss_d"].item() == rows[0.0][0]["loss_d"].item()
     assert rows[2.0][0]["loss_g"].item() != rows[0.0][0]["loss_g"].item()  # D has moved otherwise
+
+
+def test_a_discriminator_that_is_no_chain_is_told_so():
+    chain = nn.Linear(1, 1)
+    with pytest.raises(UserError, match="--penalty: Linear is no Sequential and has none named dis; make it one, or"):
+        steepness(chain, images())
 
 
 def test_a_lazy_penalty_weighs_as_many_times_as_it_is_rare():

@@ -80,6 +80,18 @@ def test_what_is_judged_has_categories_as_frequent_as_among_the_real_images(game
     drawn = game.population(np.random.default_rng(0), 5000)[:, -10:, 0, 0]
     np.testing.assert_array_equal(drawn.sum(axis=1), 1)
     np.testing.assert_allclose(drawn.mean(axis=0), np.bincount(found, minlength=10) / 20, atol=0.03)
+    published = SelfConditioned()  # without the networks of stage I; `config.json` has the shares
+    published.label_shares = game.label_shares
+    np.testing.assert_array_equal(published.population(np.random.default_rng(0), 5000)[:, -10:, 0, 0], drawn)
+
+
+def test_before_stage_ii_categories_are_equally_frequent_and_then_as_found(game):
+    """The averages' statistics are measured at each checkpoint, also before."""
+    game.population(np.random.default_rng(0), 1)
+    assert game.label_shares == pytest.approx([0.1] * 10)
+    shares = np.bincount(game.sort(batch_of(0, 20)).numpy(), minlength=10) / 20
+    game.population(np.random.default_rng(0), 1)
+    assert game.label_shares == pytest.approx(shares)
 
 
 def test_images_in_bytes_are_sorted_as_those_in_floats(game):

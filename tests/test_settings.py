@@ -11,7 +11,8 @@ from typing import Literal, get_type_hints
 from commands import compare, evaluate, sample
 from common.errors import UserError
 from common.run.families import builder, families
-from common.run.flags import parse_flags
+from common.run.flags import chosen_for, parse_flags
+from common.run.runs import checked
 from common.settings import Count, Decay, OptionalRate, Rate, Weight, settings_of
 from tests.conftest import check_refused, here
 
@@ -233,6 +234,18 @@ def test_what_else_a_stranger_may_have_written(tmp_path, say, name, value):
     words = f"{tmp_path / 'config.json'}: {name} is {value!r}, which cannot be"
     for command, *flags in ((sample.main, "--out", tmp_path / "a.png"), (evaluate.main,), (compare.main,)):
         check_refused(say(command, tmp_path, *flags), words)
+
+
+@pytest.mark.parametrize(("name", "value"), [("channels", 1.0), ("size", 32.0), ("channels", True), ("penalty", None)])
+def test_what_equals_the_default_and_is_of_another_type_cannot_be(tmp_path, name, value):
+    (setting,) = (one for one in settings_of(builder("dcgan")) if one.name == name)
+    with pytest.raises(UserError, match=rf"{name} is {value}, which cannot be"):
+        checked(setting, value, tmp_path)
+
+
+def test_a_family_may_have_half_of_the_penaltys_settings():
+    every = [setting for setting in settings_of(builder("dcgan")) if setting.name == "penalty_every"]
+    assert chosen_for("folder", every) == {}
 
 
 def test_flags_of_another_version_are_left_alone(tmp_path, say):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from statistics import NormalDist
 
 from common.game import Batch
@@ -15,6 +16,7 @@ from zoo.ebgan import EBGAN, repelling
 from zoo.f_gan import DIVERGENCES, loss_of
 from zoo.fc_gan import FCGAN
 from zoo.mm_ns import LOSSES, MMNS, minimax
+from zoo.shared.curves import loss_tells_quality
 from zoo.shared.domains import outlines
 from zoo.shared.gaussians import estimate
 from zoo.wgan import WGAN, clip_weights
@@ -147,6 +149,17 @@ def test_wgans_rmsprop_moves_as_pytorchs_however_small_the_gradients(size):
     game.optimizers["generator"].step()
     expected = 1e-3 * size / (0.01**0.5 * size + 1e-8)
     np.testing.assert_allclose(before - weight.numpy(), expected, rtol=0.02)
+
+
+def test_whether_the_loss_tells_is_asked_of_one_judges_distances(tmp_path):
+    """Another judge's are on another scale, as after `commands.train_judge`."""
+    write = lambda name, lines: (tmp_path / name).write_text("".join(f"{line}\n" for line in lines))  # noqa: E731
+    steps = range(1, 9)  # as those of published curves, which are not smoothed
+    write("losses.csv", ["step,epoch,batch,loss_d", *(f"{n},{n},0,{-((9 - n) ** 2)}" for n in steps)])
+    judged = [(n, "one", (9 - n) ** 2 / 100) if n < 4 else (n, "other", (9.0 - n) ** 2) for n in steps]
+    lines = [{"step": n, "epoch": n, "judge": judge, "raw": {"frechet": far}} for n, judge, far in judged]
+    write("metrics.jsonl", map(json.dumps, lines))
+    assert loss_tells_quality(tmp_path)["the loss tells the quality"].figure == pytest.approx(1.0)
 
 
 def test_g_of_ebgan_begins_with_adams_first_step_also_after_d_has_been_alone():

@@ -155,13 +155,14 @@ class SelfConditioned(Conditional):
         for chosen in np.array_split(order, -(-len(order) // AT_ONCE)):
             images = Batch(batch.data, chosen, batch.rng, share=lambda count: slice(count)).images
             found[chosen] = self.categories(images.numpy())
-        shares = np.bincount(found, minlength=CLASSES) / len(found)
-        self.finder.shares.set_value(shares.astype(np.float32))
+        shares = (np.bincount(found, minlength=CLASSES) / len(found)).astype(np.float32)
+        self.finder.shares.set_value(shares)
+        self.label_shares = tuple(shares.tolist())
         return on_device(found)
 
     def population(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """As `latent`, with categories as frequent as Q has found them."""
-        self.label_shares = tuple(self.finder.shares.tolist())
+        self.label_shares = self.label_shares or tuple(self.finder.shares.tolist())  # what is published has no finder
         return super().population(rng, count)
 
     def categories(self, images: np.ndarray) -> np.ndarray:

@@ -26,10 +26,11 @@ AN_HOUR = 3600.0  # seconds: nobody writes one file for so long
 def atomic(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
     """Open a file to write that takes its name only once it is whole and on the disk.
 
-    After an error, a kill or a power cut, `path` holds what it held before; with `keep`, that is kept under this name.
+    After an error, a kill or a power cut, `path` holds what it held before; with `keep`, that, be it a link, is kept
+    under this name.
     Of several that write it at once the last one's stays. Parts that killed processes left in the folder go.
     """
-    if path.is_symlink():  # what it leads to is written, and it stays
+    if path.is_symlink() and not keep:  # what it leads to is written, and it stays
         path = Path(os.path.realpath(path))
     if path.exists() and not path.is_file():  # for root, /dev/null would be a file from then on
         raise OSError(errno.EEXIST, "no file, but a folder or a device; name a file", str(path))

@@ -22,7 +22,7 @@ class BusyError(Exception):
 
 @contextlib.contextmanager
 def locked(file: Path, waiting: str = "") -> Iterator[bool]:
-    """Hold the lock of `file`, which is made and stays.
+    """Hold the lock of `file`, which is made where there is none.
 
     Args:
         waiting: what to say before waiting for another process that holds it; "": not to wait.

@@ -45,6 +45,7 @@ def save(folder: Path, game: Game, state: dict[str, Any]) -> None:
             for name, network in all_networks(game).items()
         },
         "optimizers": {player: optimizer_state(game, player) for player in game.optimizers},
+        "kinds": kinds_of(game),
     }
     buffer = io.BytesIO()
     paddle.save(content, buffer)
@@ -103,7 +104,16 @@ def is_checkpoint(content: dict[str, Any]) -> bool:
     kinds = {"step": int, "sample_every": int, "troubles": list}
     kinds |= dict.fromkeys(("logs", "identity", "networks", "optimizers"), dict)
     right = all(type(content.get(name)) is kind for name, kind in kinds.items())
-    if not right or type(content.get("settings", {})) is not dict:  # earlier versions have none
+    computed = content.get("computed by", {"ways": {}})  # earlier versions have neither this nor those in `later`
+    later = [content.get("settings", {}), content.get("kinds", {}), computed]
+    if not right or not all(type(table) is dict for table in later) or type(computed.get("ways")) is not dict:
+        return False
+    words = [*content["troubles"], *content.get("kinds", {}).values(), *computed["ways"].values()]
+    words += [value for name, value in computed.items() if name != "ways"]
+    spreads = content.get("spreads", [])
+    pairs = type(spreads) is list and all(type(pair) in (list, tuple) and len(pair) == 2 for pair in spreads)
+    numbers = [number for pair in spreads for number in pair] if pairs else [None]
+    if not all(type(word) is str for word in words) or not all(type(number) in (int, float) for number in numbers):
         return False
     tables = [*content["networks"].values(), *content["optimizers"].values()]
     lengths = [content["logs"].get("losses.csv"), *content["logs"].values()]
@@ -120,10 +130,19 @@ def restore(game: Game, content: dict[str, Any], path: Path) -> None:
     theirs, ours = (", ".join(sorted(players)) for players in (content["optimizers"], game.optimizers))
     if theirs != ours:
         raise UserError(f"{path}: its players are {theirs}, here they are {ours}; begin anew, without --resume")
+    for player, kind in kinds_of(game).items():
+        was = content.get("kinds", {}).get(player, kind)
+        if was != kind:
+            raise UserError(f"{path}: {player}'s optimizer was {was} and is now {kind}; begin anew, without --resume")
     for name, network in all_networks(game).items():
         load_into(network, path, content["networks"].get(name, {}))
     for player in game.optimizers:
         restore_optimizer(game, player, content["optimizers"][player], path)
+
+
+def kinds_of(game: Game) -> dict[str, str]:
+    """What each player's optimizer is, such as `Adam`."""
+    return {player: type(optimizer).__name__ for player, optimizer in game.optimizers.items()}
 
 
 def tensor_names(game: Game, player: str) -> dict[str, str]:

@@ -133,7 +133,7 @@ def chosen_for(dataset: str, settings: list[Setting]) -> dict[str, Any]:
     """The settings, by name, that a data set has a default of its own for."""
     defaults = {setting.name: setting.default for setting in settings}
     found = {"channels": CHANNELS.get(dataset, 3 if dataset == "folder" else 1)}
-    plain = "penalty_every" in defaults and defaults["penalty"] == 0
+    plain = "penalty_every" in defaults and defaults.get("penalty") == 0
     if dataset == "folder":  # some versions turned --augment on by themselves: their runs go on with it
         found |= {"augment": False} | (OWN_PICTURES if plain else {})
     return {name: value for name, value in found.items() if name in defaults}

@@ -46,6 +46,7 @@ class Health:
         chance: D's loss where it cannot tell real from fake; None where `scores` is.
         classes: what the ten classes are, `digits` or just `classes`.
         power: how D's loss grows with a score that is far off, `Loss.power`.
+        begin: the step with which the training of the generator begins, `Game.judged_from`.
     """
 
     def __init__(
@@ -55,9 +56,10 @@ class Health:
         chance: float | None,
         classes: str = "digits",
         power: int = 1,
+        begin: int = 0,
     ) -> None:
         self.real_spread, self.scores, self.chance, self.classes = real_spread, scores, chance, classes
-        self.power = power
+        self.power, self.begin = power, begin
         self.spreads: list[tuple[int, float]] = []  # of the samples: the step, and how much of `real_spread`
         self._rows: deque[dict[str, float]] = deque(maxlen=WINDOW)
         self.ongoing: set[str] = set()
@@ -134,7 +136,7 @@ class Health:
         before, then = self.spreads[0]
         stays = before <= step - WINDOW and ratio <= GROWTH * then
         return self._report(
-            step, Message("the samples collapse"), step >= SAMPLES_WARM_UP and ratio < SPREAD and stays,
+            step, Message("the samples collapse"), step >= self.begin + SAMPLES_WARM_UP and ratio < SPREAD and stays,
             Message("they differ from each other {ratio:.0%} as much as real images do: G generates nearly the same "
                     "for every latent vector. Take earlier weights, or another seed", ratio=ratio),
         )  # fmt: skip
@@ -145,7 +147,7 @@ class Health:
         common = [digit for digit, share in enumerate(real) if share >= COMMON]
         missing = [digit for digit in common if shares[digit] < RARE]
         return self._report(
-            step, what, step >= CLASSES_WARM_UP and 2 * len(missing) >= len(common),
+            step, what, step >= self.begin + CLASSES_WARM_UP and 2 * len(missing) >= len(common),
             Message("less than {rare:.0%} of the samples are a {missing}: mode collapse",
                     rare=RARE, missing=", ".join(map(str, missing))),
         )  # fmt: skip

@@ -29,7 +29,8 @@ class Histograms:
         if (step + 1) % self.steps_per_epoch == 0:
             for name, network in self.game.networks.items():
                 weights = [parameter for parameter in network.parameters() if not parameter.stop_gradient]
-                self.board.histogram(f"weights/{name}", flat(weights), step)
+                if weights:
+                    self.board.histogram(f"weights/{name}", flat(weights), step)
             for name, gradients in self._gradients.items():
                 self.board.histogram(f"gradients/{name}", gradients, step)
             self._gradients = {}

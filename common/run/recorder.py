@@ -73,7 +73,8 @@ class Recorder:
         with self.shows.only("metrics.jsonl"):
             said = load_troubles(self.folder)
         some = as_float(dataset.images[:: max(1, len(dataset.images) // 1000)])  # a folder's are sorted by class
-        self.health = Health(pixel_std(some), game.scores, game.chance, what_classes(dataset.name), game.power)
+        known = what_classes(dataset.name), game.power, game.judged_from
+        self.health = Health(pixel_std(some), game.scores, game.chance, *known)
         if saved:
             spreads = saved.get("spreads", [])  # earlier versions kept none
             self.health.resume(load_rows(self.folder), saved["troubles"], said, spreads)
@@ -260,10 +261,18 @@ def lock_of(folder: Path) -> int | None:
 def rows_of(steps: list[tuple[dict, dict[str, Tensor]]]) -> list[dict[str, float]]:
     """The values of many steps, brought from the device at once: a row for each, float32."""
     names = list(steps[0][1])
-    for name, value in steps[0][1].items():
-        if not isinstance(value, Tensor) or value.ndim:
-            given = f"a tensor of shape {list(value.shape)}" if isinstance(value, Tensor) else repr(value)
-            raise UserError(f"update returned {given} as {name}: expected a tensor without dimensions, such as a mean")
+    for at, values in steps:
+        if values.keys() != steps[0][1].keys():
+            then = f"{', '.join(names)} in step {steps[0][0]['step']}"
+            raise UserError(
+                f"update returned {then} and {', '.join(values)} in step {at['step']}: give the same in each"
+            )
+        for name, value in values.items():
+            if not isinstance(value, Tensor) or value.ndim:
+                given = f"a tensor of shape {list(value.shape)}" if isinstance(value, Tensor) else repr(value)
+                raise UserError(
+                    f"update returned {given} as {name}: expected a tensor without dimensions, such as a mean"
+                )
     numbers = [values[name].astype("float32") for _, values in steps for name in names]
     table = paddle.stack(numbers).numpy().reshape(-1, len(names))
     return [{**at, **dict(zip(names, values))} for (at, _), values in zip(steps, table)]

@@ -265,6 +265,6 @@ def checked(setting: Setting, value: Any, run_dir: Path) -> Any:
         numbers = (int, float) if setting.type is float else int
         is_number = isinstance(value, numbers) and not isinstance(value, bool)
         right = is_number and setting.range.low <= value < setting.range.high
-    if not right and value != setting.default:
+    if not right and not (value is None and setting.default is None):
         raise UserError(f"{run_dir / 'config.json'}: {setting.name} is {value!r}, which cannot be")
     return value

@@ -105,7 +105,8 @@ def print_end(config: dict, folder: Path, status: int, step: int) -> None:
         print(_("done after {step:,} steps. Written to {folder}:", step=step, folder=folder))
     weights = [f"{name}.params" for name in config["parameters"]]
     if (folder / "generator_ema.params").exists():
-        weights.insert(weights.index("generator.params") + 1, _("generator_ema.params (their average)"))
+        after = weights.index("generator.params") + 1 if "generator" in config["parameters"] else len(weights)
+        weights.insert(after, _("generator_ema.params (their average)"))
     print(_("         weights: {files}", files=", ".join(weights)))
     print(_("         pictures: samples/, progress.gif; curves: losses.csv, VisualDL records"))
     if status == INTERRUPTED:

@@ -21,6 +21,8 @@ def loss_tells_quality(run_dir: Path) -> dict[str, Yardstick]:
     of the steps counted down.
     """
     judged = load_metrics(run_dir)
+    judge = judged[-1].get("judge") if judged else None  # another's distances are on another scale
+    judged = [one for one in judged if one.get("judge", judge) == judge]
     if len(judged) < 4:
         return {}
     losses = load_losses(run_dir)
