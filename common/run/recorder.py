@@ -108,10 +108,12 @@ class Recorder:
     def _check_place(self) -> None:
         """Raise `UserError` where the folder was moved and another run writes to the one in its place."""
         if lock_of(self.folder) not in (None, self._lock):
-            raise UserError(
-                f"{self.folder}: moved while this run wrote there, and another run has its place; go on with the moved "
-                "one's last checkpoint: --output-dir WHERE_IT_IS --resume"
+            said = _(
+                "{folder}: moved while this run wrote there, and another run has its place; go on with the moved "
+                "one's last checkpoint: --output-dir WHERE_IT_IS --resume",
+                folder=self.folder,
             )
+            raise UserError(said)
 
     def _weights_are_finite(self) -> bool:
         """Whether all weights and statistics of the networks are."""
@@ -240,7 +242,7 @@ class Examiner:
                     tqdm.write(_("Fréchet distances are of {what}", what=self.reference.judged), file=sys.stdout)
             except UserError as error:
                 self.refused = str(error)
-                print(f"note: no metrics: {error}", file=sys.stderr)
+                print(_("note: no metrics: {error}", error=error), file=sys.stderr)
                 return None
         # Others than `commands.evaluate` draws: that judges the best ones, too, which are chosen by these.
         latent = game.population(np.random.default_rng(1), self.SAMPLES)
@@ -262,8 +264,13 @@ def rows_of(steps: list[tuple[dict, dict[str, Tensor]]]) -> list[dict[str, float
     names = list(steps[0][1])
     for name, value in steps[0][1].items():
         if not isinstance(value, Tensor) or value.ndim:
-            given = f"a tensor of shape {list(value.shape)}" if isinstance(value, Tensor) else repr(value)
-            raise UserError(f"update returned {given} as {name}: expected a tensor without dimensions, such as a mean")
-    numbers = [values[name].astype("float32") for _, values in steps for name in names]
+            given = (
+                _("a tensor of shape {shape}", shape=list(value.shape)) if isinstance(value, Tensor) else repr(value)
+            )
+            values = {"given": given, "name": name}
+            raise UserError(
+                _("update returned {given} as {name}: expected a tensor without dimensions, such as a mean", **values)
+            )
+    numbers = [values[name].astype("float32") for _at, values in steps for name in names]
     table = paddle.stack(numbers).numpy().reshape(-1, len(names))
-    return [{**at, **dict(zip(names, values))} for (at, _), values in zip(steps, table)]
+    return [{**at, **dict(zip(names, values))} for (at, _values), values in zip(steps, table)]
