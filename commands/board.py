@@ -17,6 +17,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from common.errors import BAD_INPUT, DONE, UserError
+from common.language import _
 from common.run.board import records
 from common.run.commandline import Parser, command, user_path, whole_number
 
@@ -28,7 +29,7 @@ try:
     from werkzeug.exceptions import Forbidden, RequestEntityTooLarge  # Flask's, which VisualDL needs
     from werkzeug.wsgi import get_content_length
 except ModuleNotFoundError:
-    print("error: this shows the curves in VisualDL: pip install visualdl", file=sys.stderr)
+    print(_("error: this shows the curves in VisualDL: pip install visualdl"), file=sys.stderr)
     sys.exit(BAD_INPUT)
 
 MOST = 16 * 2**20  # bytes of a request: the graph of a network that somebody looks at
@@ -187,9 +188,9 @@ def main(arguments: list[str] | None = None) -> int:
     add("--language", choices=["en", "zh"], default="en", help="of the page")
     flags = parser.parse_args(arguments)
     if not flags.folder.is_dir():
-        raise UserError(f"{flags.folder}: there is no such folder; a training makes it: make train")
+        raise UserError(_("{folder}: there is no such folder; a training makes it: make train", folder=flags.folder))
     if not flags.host.strip():  # a variable of the shell that is not set; a socket would take it for every address
-        raise UserError("--host: an empty name; 127.0.0.1 is this machine, 0.0.0.0 is every address")
+        raise UserError(_("--host: an empty name; 127.0.0.1 is this machine, 0.0.0.0 is every address"))
     with socket.socket(socket.AF_INET6 if ":" in flags.host else socket.AF_INET) as probe:
         try:
             # As VisualDL will: after itself it may be at once.
@@ -198,7 +199,8 @@ def main(arguments: list[str] | None = None) -> int:
             probe.listen()
         except (OSError, TypeError, UnicodeError) as error:  # for which VisualDL would wait for ever
             other = "--port" if isinstance(error, OSError) and not isinstance(error, socket.gaierror) else "--host"
-            raise UserError(f"--host {flags.host} --port {flags.port}: {error}; give another {other}") from error
+            values = {"host": flags.host, "port": flags.port, "error": error, "other": other}
+            raise UserError(_("--host {host} --port {port}: {error}; give another {other}", **values)) from error
 
     local = loopback(f"[{flags.host}]" if ":" in flags.host else flags.host)
     api.LogReader, lib.get_embeddings_list, app.create_app = Runs, embeddings, answering(app.create_app, local)

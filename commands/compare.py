@@ -13,6 +13,7 @@ if __name__ == "__main__":
 
 from common.errors import DONE, UserError
 from common.files.atomic import atomic
+from common.language import _
 from common.run.commandline import Parser, command, number_between, user_path
 from common.run.grids import read_grid, sorted_grids
 from common.run.lettering import lettered
@@ -60,9 +61,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     flags = parser.parse_args(arguments)
     if flags.out.suffix not in (".png", ".pdf", ".svg"):
-        raise UserError(f"--out {flags.out}: expected a name that ends in .png, .pdf or .svg")
+        raise UserError(_("--out {out}: expected a name that ends in .png, .pdf or .svg", out=flags.out))
     if not flags.out.parent.is_dir():
-        raise UserError(f"--out {flags.out}: there is no folder {flags.out.parent}")
+        raise UserError(_("--out {out}: there is no folder {folder}", out=flags.out, folder=flags.out.parent))
     run_dirs = each_once(flags.run_dirs)
     runs = [load_run(run_dir, label) for run_dir, label in zip(run_dirs, labels(run_dirs))]
 

@@ -16,6 +16,7 @@ from common.judging.judge import load_record
 from common.judging.metrics import psnr, ssim
 from common.judging.reference import Reference, floor_and_ceiling, some
 from common.judging.tables import aligned, table
+from common.language import _
 from common.run.commandline import MOST_IMAGES, Parser, command, seed_number, user_path, whole_number
 from common.run.flags import DATA_DIR_HELP
 from common.run.runs import AbsentError, load_config, load_game, own_pictures
@@ -61,7 +62,7 @@ def judge_runs(
                     own = {} if reference.unseen is None else game.measure(reference, run_dir)  # not of own pictures
                     measured = {**own, **reconstructions(game, reference)}
                 except AbsentError as error:
-                    print(f"note: no yardsticks: {error}", file=sys.stderr)
+                    print(_("note: no yardsticks: {error}", error=error), file=sys.stderr)
                     continue
                 if measured and measured != yardsticks.get(f"{run_dir} raw"):  # some depend on the run's logs alone
                     yardsticks[f"{run_dir} {name}"] = measured
@@ -78,7 +79,8 @@ def reference_of(run_dirs: list[Path], data_dir: str | None = None) -> Reference
     configs = [load_config(run_dir) for run_dir in run_dirs]
     datasets = {config.get("dataset", "mnist") for config in configs}
     if len(datasets) > 1:
-        raise UserError(f"these runs saw different data ({', '.join(sorted(datasets))}): evaluate them apart")
+        names = ", ".join(sorted(datasets))
+        raise UserError(_("these runs saw different data ({names}): evaluate them apart", names=names))
     dataset = datasets.pop()
     if dataset == "folder":
         return reference_of_own(run_dirs[0], {config.get("checksum") for config in configs}, data_dir)
@@ -91,7 +93,7 @@ def reference_of(run_dirs: list[Path], data_dir: str | None = None) -> Reference
             f"{size}, which favours those of {size}; evaluate each size apart",
             file=sys.stderr,
         )
-    images, _, checksum = data.load_labelled(dataset, "train", data_dir, size)
+    images, _labels, checksum = data.load_labelled(dataset, "train", data_dir, size)
     return Reference(dataset, images, checksum, data.load_labelled(dataset, "test", data_dir, size)[0], data_dir)
 
 
@@ -99,7 +101,7 @@ def reference_of_own(run_dir: Path, checksums: set[str], data_dir: str | None) -
     """The same of one's own pictures, of the size that the runs draw."""
     own = own_pictures(load_config(run_dir), load_game(run_dir).image, data_dir)
     if checksums != {own.checksum}:
-        raise UserError("these runs saw different pictures, or they have changed since: evaluate each with its own")
+        raise UserError(_("these runs saw different pictures, or they have changed since: evaluate each with its own"))
     return Reference(own.judge, own.images, own.checksum)
 
 

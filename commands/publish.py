@@ -22,6 +22,7 @@ from common.files.names import encoded
 from common.files.weights import parse
 from common.game import Game, Yardstick
 from common.judging.tables import table
+from common.language import _
 from common.layers import Generator
 from common.run.artifacts import as_json, as_params
 from common.run.commandline import MOST_IMAGES, Parser, command, user_path, whole_number
@@ -66,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     flags = parser.parse_args(arguments)
     if flags.safetensors and importlib.util.find_spec("safetensors") is None:
-        raise UserError("--safetensors: this needs safetensors: pip install safetensors")
+        raise UserError(_("--safetensors: this needs safetensors: pip install safetensors"))
     check_folder(flags.folder, flags.overwrite)
 
     run_dir, config = flags.run_dir, load_config(flags.run_dir)
@@ -74,16 +75,19 @@ def main(arguments: list[str] | None = None) -> int:
     losses = load_losses(run_dir)
     found = {file: (run_dir / file).read_bytes() for file in WEIGHTS if (run_dir / file).is_file()}
     if not found and "generator" in builder(config["family"])().networks:
-        raise UserError(f"{run_dir}: no weights yet; wait for the first checkpoint, or stop the run, which saves")
+        raise UserError(
+            _("{run_dir}: no weights yet; wait for the first checkpoint, or stop the run, which saves", run_dir=run_dir)
+        )
     if not found:
-        raise UserError(f"{run_dir}: {config['family']} draws nothing from noise: there is no generator to publish")
+        values = {"run_dir": run_dir, "family": config["family"]}
+        raise UserError(_("{run_dir}: {family} draws nothing from noise: there is no generator to publish", **values))
     by, rows, yardsticks = judge_runs([run_dir], flags.samples, data_dir=flags.data_dir)
     judged = {kind: rows[f"{run_dir} {kind}"] for kind in WEIGHTS.values() if f"{run_dir} {kind}" in rows}
     kind = min(judged, key=lambda name: judged[name]["frechet"])
     weights = run_dir / next(file for file, name in WEIGHTS.items() if name == kind)
     content = found[weights.name]
     if weights.read_bytes() != content:
-        raise UserError(f"{weights}: it changed while it was judged; wait for the run's end, or stop it")
+        raise UserError(_("{path}: it changed while it was judged; wait for the run's end, or stop it", path=weights))
     state = parse(content, weights)
     if flags.half:
         state = halved(state)
@@ -123,20 +127,24 @@ def check_card(run_dir: Path, config: dict[str, Any]) -> None:
     }
     missing = [name for names, part in parts.items() for name in names if name not in part]
     if missing:
-        raise UserError(f"{run_dir / 'config.json'}: no {', '.join(missing)}; publish a run as its training left it")
+        values = {"path": run_dir / "config.json", "names": ", ".join(missing)}
+        raise UserError(_("{path}: no {names}; publish a run as its training left it", **values))
 
 
 def check_folder(folder: Path, overwrite: bool) -> None:
     """Raise `UserError` where something is there that would be lost, or stand beside what it has nothing to do with."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir():
-        raise UserError(f"{folder}: {there} is no folder; name a new one")
+        raise UserError(_("{folder}: {there} is no folder; name a new one", folder=folder, there=there))
     found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     others = [name for name in found if name not in PUBLISHED]
     if others:
-        raise UserError(f"{folder}: it holds {others[0]}, which was not published; name a new folder")
+        values = {"folder": folder, "name": others[0]}
+        raise UserError(_("{folder}: it holds {name}, which was not published; name a new folder", **values))
     if found and not overwrite:
-        raise UserError(f"{folder}: weights were published there before; name a new folder, or --overwrite them")
+        raise UserError(
+            _("{folder}: weights were published there before; name a new folder, or --overwrite them", folder=folder)
+        )
 
 
 def halved(state: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from common.errors import DONE, UserError
 from common.files.atomic import atomic
 from common.files.pictures import read_picture
 from common.game import Game
+from common.language import _
 from common.run import grids
 from common.run.commandline import MOST_IMAGES, Parser, command, seed_number, user_path, whole_number
 from common.run.flags import DATA_DIR_HELP
@@ -87,29 +88,31 @@ def main(arguments: list[str] | None = None) -> int:
     add("--columns", type=whole_number(1, 10_000), default=8, help="of the grid")
     flags = parser.parse_args(arguments)
     if not (flags.out or flags.npy or flags.each):
-        parser.error("nothing to write: give --out grid.png, --npy samples.npy or --each FOLDER")
+        parser.error(_("nothing to write: give --out grid.png, --npy samples.npy or --each FOLDER"))
     if flags.nearest and (flags.interpolate or flags.reconstruct or flags.invert):
-        parser.error("--nearest: draws at random; leave --interpolate, --reconstruct and --invert out")
+        parser.error(_("--nearest: draws at random; leave --interpolate, --reconstruct and --invert out"))
     if flags.reconstruct and (flags.interpolate or flags.digit is not None or flags.code is not None):
-        parser.error("--reconstruct: draws from real images; leave --interpolate, --digit and --code out")
+        parser.error(_("--reconstruct: draws from real images; leave --interpolate, --digit and --code out"))
     if flags.invert and (flags.interpolate or flags.reconstruct):
-        parser.error("--invert: looks for one picture; leave --interpolate and --reconstruct out")
+        parser.error(_("--invert: looks for one picture; leave --interpolate and --reconstruct out"))
     if flags.reconstruct and flags.count % flags.columns:
-        parser.error(f"--count {flags.count}: with --reconstruct a multiple of --columns, which is {flags.columns}")
+        parser.error(
+            _("--count {count}: with --reconstruct a multiple of --columns, which is {columns}", **vars(flags))
+        )
     for path in (flags.out, flags.npy, flags.each):
         if path and not path.parent.is_dir():
-            raise UserError(f"{path}: there is no folder {path.parent}")
+            raise UserError(_("{path}: there is no folder {folder}", path=path, folder=path.parent))
 
     film = bool(flags.interpolate and flags.out and flags.out.suffix == ".gif")
     if flags.out and flags.out.suffix != ".png" and not film:
-        raise UserError(f"--out {flags.out}: expected a name that ends in .png")
+        raise UserError(_("--out {out}: expected a name that ends in .png", out=flags.out))
     if flags.npy and flags.npy.suffix != ".npy":  # as generator.params, which it would take the place of
-        raise UserError(f"--npy {flags.npy}: expected a name that ends in .npy")
+        raise UserError(_("--npy {npy}: expected a name that ends in .npy", npy=flags.npy))
     for flag, path in (("--out", flags.out), ("--npy", flags.npy)):
         if path and path.is_dir():
-            raise UserError(f"{flag} {path}: it is a folder; name a file")
+            raise UserError(_("{flag} {path}: it is a folder; name a file", flag=flag, path=path))
     if flags.each and flags.each.exists():
-        raise UserError(f"--each {flags.each}: it is there already; name a new folder")
+        raise UserError(_("--each {each}: it is there already; name a new folder", each=flags.each))
 
     weights = flags.weights or ("generator.params" if flags.reconstruct else best_weights(flags.run_dir))
     game = load_game(flags.run_dir, weights)
@@ -204,9 +207,9 @@ def closest(images: np.ndarray, real: np.ndarray, but: np.ndarray | None = None)
 
 def inverted(game: Game, flags: argparse.Namespace) -> np.ndarray:
     """The user's picture and the nearest one that the generator draws, `[2, C, H, W]`; says how near."""
-    label, (channels, size, _), config = label_of(game, flags), game.image, load_config(flags.run_dir)
+    label, (channels, size, _width), config = label_of(game, flags), game.image, load_config(flags.run_dir)
     how = how_made_square(config) if on_own_pictures(config) else ()  # as those that it was trained on
-    given = data.as_float(read_picture(flags.invert, channels, size, *how, way_out="name another"))
+    given = data.as_float(read_picture(flags.invert, channels, size, *how, way_out=_("name another")))
     found = invert(game, given, label, flags.seed)
     print(
         f"{flags.invert}: the nearest image has a mean squared error of {found.error:.4f}; "
@@ -219,15 +222,16 @@ def inverted(game: Game, flags: argparse.Namespace) -> np.ndarray:
 
 def label_of(game: Game, flags: argparse.Namespace) -> int | None:
     """What --digit or --code asks for; raises `UserError` where the run draws nothing from noise, or no such thing."""
-    family = load_config(flags.run_dir)["family"]
+    its = {**vars(flags), "family": load_config(flags.run_dir)["family"], "classes": game.classes}
     if "generator" not in game.networks:
-        raise UserError(f"{flags.run_dir}: {family} draws nothing from noise; --reconstruct draws from real images")
+        raise UserError(_("{run_dir}: {family} draws nothing from noise; --reconstruct draws from real images", **its))
     if flags.digit is not None and game.condition != "digit":
-        raise UserError(f"--digit: {family} knows no labels; train one that does: python zoo/cgan.py")
+        raise UserError(_("--digit: {family} knows no labels; train one that does: python zoo/cgan.py", **its))
     if flags.digit is not None and flags.digit >= game.classes:
-        raise UserError(f"--digit {flags.digit}: {flags.run_dir} knows {game.classes} classes, 0 to {game.classes - 1}")
+        its["last"] = game.classes - 1
+        raise UserError(_("--digit {digit}: {run_dir} knows {classes} classes, 0 to {last}", **its))
     if flags.code is not None and game.condition != "code":
-        raise UserError(f"--code: {family} has no code; train one that has: python zoo/infogan.py")
+        raise UserError(_("--code: {family} has no code; train one that has: python zoo/infogan.py", **its))
     return flags.digit if flags.code is None else flags.code
 
 
@@ -250,13 +254,16 @@ def reconstructed(
         UserError: the family draws from noise only, or there are no images to begin with, or too few.
     """
     if not game.reconstructs:
-        raise UserError(f"--reconstruct: {config['family']} draws from noise only; python zoo/vae_gan.py does more")
+        raise UserError(
+            _("--reconstruct: {family} draws from noise only; python zoo/vae_gan.py does more", family=config["family"])
+        )
     if on_own_pictures(config):
         images = own_pictures(config, game.image, data_dir).images
     else:
-        images, _, _ = data.load_labelled(config.get("dataset", "mnist"), "test", data_dir, game.image[1])
+        images, *_others = data.load_labelled(config.get("dataset", "mnist"), "test", data_dir, game.image[1])
         if count > len(images):
-            raise UserError(f"--count {count}: there are {len(images):,} images that no training saw")
+            values = {"count": count, "images": len(images)}
+            raise UserError(_("--count {count}: there are {images:,} images that no training saw", **values))
     chosen = np.resize(np.random.default_rng(seed).permutation(len(images)), count)
     steps = game.reconstruct(data.as_float(images[chosen]))
     starts = range(0, len(chosen), columns)

@@ -15,7 +15,7 @@ from common.files import cifar
 from common.files.finding import existing, find_cifar10, find_idx
 from common.files.folder import array_md5, read_folder
 from common.files.idx import FILES, called, checked_md5, read_idx
-from common.language import Message
+from common.language import Message, _
 
 import numpy as np
 
@@ -77,8 +77,10 @@ def load(
     """
     channels, height, width = image
     if channels != channels_of(name, channels) or height != width:
-        kind = "grey" if channels_of(name, channels) == 1 else "in colour"
-        raise UserError(f"--dataset {name}: its images are {kind} and square, this family takes {image}")
+        values = {"kind": _("grey") if channels_of(name, channels) == 1 else _("in colour"), "image": image}
+        raise UserError(
+            _("--dataset {name}: its images are {kind} and square, this family takes {image}", name=name, **values)
+        )
     if name == "digits":
         say_unused(data_dir)
         return load_digits(size=height, labelled=labelled)
@@ -124,18 +126,20 @@ def load_folder(
 ) -> Dataset:
     """One's own pictures, uint8. The folders in `data_dir` are the classes, in the order of their names."""
     if not data_dir:
-        raise UserError("--dataset folder: say which, --data-dir FOLDER; the folders in it are the classes")
-    folder = existing(data_dir, "--data-dir", "your pictures")
+        raise UserError(_("--dataset folder: say which, --data-dir FOLDER; the folders in it are the classes"))
+    folder = existing(data_dir, "--data-dir", _("your pictures"))
     images, names, checksum = read_folder(folder, *image[:2], background, pad)
     labels, classes = None, []
     if labelled:
         single = next((name for name in names if "/" not in name), None)
         if single:
-            raise UserError(f"{Path(data_dir, single)}: in no sub-folder, hence of no class, and here each needs one")
+            path = Path(data_dir, single)
+            raise UserError(_("{path}: in no sub-folder, hence of no class, and here each needs one", path=path))
         classes = sorted({name.split("/")[0] for name in names})
         if not 2 <= len(classes) <= CLASSES:
-            count = "one sub-folder" if len(classes) == 1 else f"{len(classes)} sub-folders"
-            raise UserError(f"--data-dir {data_dir}: {count} of pictures; classes may be 2 to {CLASSES}")
+            count = _("one sub-folder") if len(classes) == 1 else _("{count} sub-folders", count=len(classes))
+            values = {"data_dir": data_dir, "count": count, "most": CLASSES}
+            raise UserError(_("--data-dir {data_dir}: {count} of pictures; classes may be 2 to {most}", **values))
         labels = np.array([classes.index(name.split("/")[0]) for name in names], np.int64)
     judge = f"folder-{hashlib.sha256(os.fsencode(chr(10).join(names))).hexdigest()[:12]}"
     return Dataset("folder", images, checksum, labels=labels, judge=judge, classes=tuple(classes))
@@ -155,7 +159,7 @@ def load_labelled(
         UserError: as `load`; or it is a folder, which has no such parts.
     """
     if name == "folder":
-        raise UserError("--dataset folder: one's own pictures have no test part; only named data sets are judged")
+        raise UserError(_("--dataset folder: one's own pictures have no test part; only named data sets are judged"))
     if name == "digits":
         say_unused(data_dir)
         return digits_part(part, size)
@@ -166,16 +170,16 @@ def load_labelled(
     files = tuple(file for file in FILES if file.startswith(prefix))
     folder = find_idx(name, data_dir, files)
     paths = [called(folder, file) for file in files]
-    checksum, _ = (checked_md5(name, path) for path in paths)
+    checksum, _of_labels = (checked_md5(name, path) for path in paths)
     images, labels = read_idx(paths[0], "images"), read_idx(paths[1], "labels")
     if len(images) != len(labels):
+        values = {"folder": folder, "images": len(images), "prefix": prefix, "labels": len(labels)}
         raise UserError(
-            f"{folder}: {len(images):,} {prefix} images but {len(labels):,} labels; they do not belong together"
+            _("{folder}: {images:,} {prefix} images but {labels:,} labels; they do not belong together", **values)
         )
     if labels.max() >= CLASSES:  # as of EMNIST's letters
-        raise UserError(
-            f"{paths[1]}: a label of {labels.max()}, expected 0 to {CLASSES - 1}; take a family without labels"
-        )
+        values = {"path": paths[1], "label": labels.max(), "last": CLASSES - 1}
+        raise UserError(_("{path}: a label of {label}, expected 0 to {last}; take a family without labels", **values))
     return to_images(images, size), labels.astype(np.int64), f"md5:{checksum}"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Callable
 
 from common.errors import UserError
+from common.language import _
 from common.machine.channels import channel_mean, per_channel
 
 import paddle
@@ -29,9 +30,8 @@ def steepness(discriminator: nn.Layer | list[Callable[[Tensor], Tensor]], images
     layers = getattr(discriminator, "dis", discriminator)
     if not isinstance(layers, Iterable):
         kind = type(discriminator).__name__
-        raise UserError(
-            f"--penalty: {kind} is no Sequential and has none named dis; make it one, or leave the flag out"
-        )
+        said = _("{kind} is no Sequential and has none named dis; make it one, or leave the flag out", kind=kind)
+        raise UserError(f"--penalty: {said}")
     for layer in layers:
         if isinstance(layer, (nn.BatchNorm2D, nn.SyncBatchNorm)):
             scores = normalised(layer, scores)

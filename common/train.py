@@ -85,7 +85,7 @@ def choose_device(name: str) -> None:
         name = "gpu" if gpus else "cpu"
     kind, _colon, number = name.partition(":")
     if name not in ("cpu", "gpu") and not (kind == "gpu" and number.isdecimal() and len(number) < 10):
-        raise UserError(f"--device {name}: expected auto, cpu, gpu or gpu:N")
+        raise UserError(_("--device {name}: expected auto, cpu, gpu or gpu:N", name=name))
     if kind == "gpu" and int(number or 0) >= gpus:
         raise UserError(
             _(
@@ -101,14 +101,16 @@ def choose_device(name: str) -> None:
 def check_image(family: str, game: Game, flags: argparse.Namespace) -> None:
     """Raise `UserError` where the family does not draw images of the data set's channels; it names one that does."""
     own = data.channels_of(flags.dataset, game.image[0])
+    values = {"dataset": flags.dataset, "own": own, "drawn": game.image[0]}
     if own != game.image[0] and "channels" in flags.settings:
-        raise UserError(f"--channels {game.image[0]}: the images of {flags.dataset} have {own}; leave the flag out")
+        raise UserError(_("--channels {drawn}: the images of {dataset} have {own}; leave the flag out", **values))
     if own != game.image[0]:
         takers = [script(name) for name in families() if name != family and takes(name, own)]
-        way_out = f"take python {takers[0]}" if takers else "no family here draws such ones yet"
+        way_out = _("take python {file}", file=takers[0]) if takers else _("no family here draws such ones yet")
+        own = _("{own} channels", own=own) if own > 1 else _("{own} channel", own=own)
+        values |= {"own": own, "family": title(family), "way_out": way_out}
         raise UserError(
-            f"--dataset {flags.dataset}: its images have {own} channel{'s' if own > 1 else ''}, {title(family)} draws "
-            f"images of {game.image[0]}; {way_out}"
+            _("--dataset {dataset}: its images have {own}, {family} draws images of {drawn}; {way_out}", **values)
         )
 
 
@@ -150,9 +152,9 @@ def check_batches(game: Game, dataset: Dataset, flags: argparse.Namespace, confi
     """Raise `UserError` where data, batch size and processes do not go together."""
     count, world, wanted = len(dataset.images), config["processes"], flags.batch_size * game.batches
     if flags.linear_decay and any(map(checkpoint.has_scheduler, game.optimizers.values())):
-        raise UserError("--linear-decay: this family's learning rates have schedulers of their own; leave it out")
+        raise UserError(_("--linear-decay: this family's learning rates have schedulers of their own; leave it out"))
     if flags.sync_batchnorm and config["device"] == "cpu":
-        raise UserError("--sync-batchnorm: Paddle has it for GPUs only; without it each process uses its own part")
+        raise UserError(_("--sync-batchnorm: Paddle has it for GPUs only; without it each process uses its own part"))
     if wanted > count:
         most = count // game.batches
         way_out = _("take at most {most}", most=most) if most > 1 else _("more are needed")
@@ -228,7 +230,8 @@ def train(game: Game, dataset: Dataset, flags: argparse.Namespace, config: dict)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:  # a file of this name, or no such place
-        raise UserError(f"--output-dir {folder}: {error.strerror}; name another folder") from error
+        values = {"folder": folder, "reason": error.strerror}
+        raise UserError(_("--output-dir {folder}: {reason}; name another folder", **values)) from error
     with artifacts.locked(folder), Interrupt() as interrupt:
         saved = resume(game, flags, config) if flags.resume else None
         start = saved["step"] if saved else 0
@@ -285,7 +288,7 @@ def resume(game: Game, flags: argparse.Namespace, config: dict) -> dict | None:
     check_identity(path, config["identity"], flags.settings, content)
     checkpoint.restore(game, content, path)
     if problem:
-        print(f"warning: {problem}; going on from the checkpoint before it", file=sys.stderr)
+        print(_("warning: {problem}; going on from the checkpoint before it", problem=problem), file=sys.stderr)
         checkpoint.set_aside(folder)
     if "computed by" in content:  # earlier versions computed in one way
         onednn.go_on_with(content["computed by"])

@@ -291,7 +291,7 @@ def test_an_update_that_returns_other_names_than_before_is_told_so(names):
         for step, given in ((3, ("loss_d", "loss_g")), (4, names))
     ]
     with pytest.raises(
-        UserError, match=f"returned loss_d, loss_g in step 3 and {', '.join(names)} in step 4: give the"
+        UserError, match=f"returned {', '.join(names)} in step 4 and loss_d, loss_g before; return the same"
     ):
         rows_of(steps)
 

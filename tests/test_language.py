@@ -6,20 +6,23 @@ import ast
 import json
 import string
 
-from common import language
+from common import data, language
+from common.errors import UserError
 from common.language import Message, chinese
 from common.run.commandline import Parser, whole_number
+from common.run.runs import load_config, load_losses
 from tests.conftest import ROOT, call
 
 import pytest
 
 CHINESE = chinese().messages
+SPEAKING = ("common", "commands", "dcgan", "lsgan", "zoo")
 
 
 def said_in_the_code() -> set[str]:
     """The texts in `_("...")` and `Message("...")`, anywhere in the repository's programs."""
     found = set()
-    for folder in ("common", "commands", "dcgan", "lsgan", "zoo"):
+    for folder in SPEAKING:
         for path in (ROOT / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("_", "Message"):
@@ -106,9 +109,25 @@ def test_a_wrong_flag_in_chinese(monkeypatch, capsys, flags, said):
     assert found.endswith("（用 --help 查看所有参数）\n")
 
 
+@pytest.mark.parametrize(
+    ("raising", "said"),
+    [
+        (lambda folder: data.load("folder", folder), "--data-dir {}：里面没有图片；"),
+        (lambda folder: data.load("mnist", folder), "--data-dir {}：里面没有 train-images-idx3-ubyte.gz，"),
+        (load_config, "{}/config.json：No such file or directory；请给出训练的输出文件夹，"),
+        (load_losses, "{}/losses.csv：No such file or directory；请给出训练的输出文件夹，"),
+    ],
+)
+def test_what_is_wrong_with_a_folder_is_said_in_chinese(monkeypatch, tmp_path, raising, said):
+    monkeypatch.setattr(language, "MESSAGES", chinese())
+    with pytest.raises(UserError) as refused:
+        raising(tmp_path)
+    assert str(refused.value).startswith(said.format(tmp_path))
+
+
 def test_where_a_text_is_translated_the_name_of_the_translator_is_not_another_thing():
     """`for _ in range(3)` in the same function would make `_` a number."""
-    for path in (ROOT / "common").rglob("*.py"):
+    for path in [path for folder in SPEAKING for path in (ROOT / folder).rglob("*.py")]:
         for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(function, ast.FunctionDef):
                 names = [node for node in ast.walk(function) if isinstance(node, ast.Name) and node.id == "_"]

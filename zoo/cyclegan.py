@@ -35,6 +35,7 @@ if __name__ == "__main__":
 from common.errors import UserError
 from common.game import Batch, adams
 from common.init import weights_init
+from common.language import _
 from common.layers import score_layers
 from common.losses import least_squares
 from common.machine.activations import ReLU
@@ -88,7 +89,7 @@ class CycleGAN(Translation):
         beta1: Decay = 0.5,
     ) -> None:
         if identity and domains == "colour":
-            raise UserError("--identity: G takes grey pictures, those of the domain colour have three channels")
+            raise UserError(_("--identity: G takes grey pictures, those of the domain colour have three channels"))
         self.domains, self.unlike = domains, LIKENESS[likeness]
         self.weight, self.identity = cycle, identity
         of_a, of_b = 1, 3 if domains == "colour" else 1  # channels

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from common.errors import UserError
 from common.files.atomic import file_md5
 from common.files.pickles import parse_pickle
+from common.language import _
 
 import numpy as np
 from paddle.vision.datasets import cifar
@@ -43,7 +44,7 @@ MD5 = {  # of the pickles, as torchvision lists them; nobody lists the binary la
 MAX_BATCH = 40 * 2**20  # bytes of a batch: 30,730,000 in the binary layout, some 31,035,700 in the other
 MAX_ARCHIVE = 256 * 2**20  # bytes an archive may unpack to: 186 million are right
 MAX_MEMBERS = 100
-WHOLE = "replace it by an intact copy"
+WHOLE = _("replace it by an intact copy")
 
 
 def read_cifar10(path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
@@ -85,10 +86,13 @@ def layout(path: Path) -> tuple[Path, str]:
     for name in ARCHIVES:
         if (path / name).is_file():
             return path / name, "archive"
-    raise UserError(
-        f"{path}: no CIFAR-10 there; name by --data-dir the folder with data_batch_1.bin or data_batch_1 and its "
-        f"sisters, or {ARCHIVE}"
+    said = _(
+        "{path}: no CIFAR-10 there; name by --data-dir the folder with data_batch_1.bin or data_batch_1 and its "
+        "sisters, or {archive}",
+        path=path,
+        archive=ARCHIVE,
     )
+    raise UserError(said)
 
 
 def unpacked(folder: Path, names: list[str], kind: str) -> Iterator[tuple[str, Path, bytes]]:
@@ -101,7 +105,8 @@ def unpacked(folder: Path, names: list[str], kind: str) -> Iterator[tuple[str, P
                 raise too_large(path, size)
             content = path.read_bytes()
         except OSError as error:
-            raise UserError(f"{path}: {error.strerror}; expected CIFAR-10's {path.name} there") from error
+            values = {"path": path, "reason": error.strerror, "name": path.name}
+            raise UserError(_("{path}: {reason}; expected CIFAR-10's {name} there", **values)) from error
         yield name, path, content
 
 
@@ -114,7 +119,8 @@ def archived(path: Path, names: list[str]) -> Iterator[tuple[str, Path, bytes]]:
                 place = path / PurePosixPath(member.name).name  # a name for messages: nothing is written
                 name = place.name[: -len(".bin")] if place.name.endswith(".bin") else place.name
                 if count > MAX_MEMBERS:
-                    raise UserError(f"{path}: more than {MAX_MEMBERS} files, expected CIFAR-10's nine; {WHOLE}")
+                    values = {"path": path, "most": MAX_MEMBERS, "way_out": WHOLE}
+                    raise UserError(_("{path}: more than {most} files, expected CIFAR-10's nine; {way_out}", **values))
                 if name in wanted and member.isreg():
                     if member.size > MAX_BATCH:
                         raise too_large(place, member.size)
@@ -126,8 +132,9 @@ def archived(path: Path, names: list[str]) -> Iterator[tuple[str, Path, bytes]]:
         raise
     except Exception as error:  # a damaged archive fails in many ways; nothing of it is written or run
         reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise UserError(f"{path}: damaged or no .tar.gz ({reason}); {WHOLE}") from error
-    raise UserError(f"{path}: no {', '.join(sorted(wanted))} in it; {WHOLE}")
+        values = {"path": path, "reason": reason, "way_out": WHOLE}
+        raise UserError(_("{path}: damaged or no .tar.gz ({reason}); {way_out}", **values)) from error
+    raise UserError(_("{path}: no {names} in it; {way_out}", path=path, names=", ".join(sorted(wanted)), way_out=WHOLE))
 
 
 class _Bounded:
@@ -141,39 +148,46 @@ class _Bounded:
         content = self.file.read(min(size, self.left + 1) if size >= 0 else self.left + 1)
         self.left -= len(content)
         if self.left < 0:
-            raise too_large(self.path, MAX_ARCHIVE, "unpacks to more than")
+            raise too_large(self.path, MAX_ARCHIVE, _("unpacks to more than"))
         return content
 
 
 def read_binary(content: bytes, path: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Images uint8 `[10000, 3, 32, 32]` and labels of a batch of records: a label's byte, then red, green and blue."""
     if len(content) != PER_BATCH * (1 + PIXELS):
-        raise UserError(
-            f"{path}: {len(content):,} bytes, expected {PER_BATCH * (1 + PIXELS):,}, {PER_BATCH:,} records of a label "
-            f"and {PIXELS} pixels; {WHOLE}"
-        )
+        of = _("{count:,} records of a label and {pixels} pixels", count=PER_BATCH, pixels=PIXELS)
+        values = {"path": path, "found": len(content), "expected": PER_BATCH * (1 + PIXELS), "of": of, "way_out": WHOLE}
+        raise UserError(_("{path}: {found:,} bytes, expected {expected:,}, {of}; {way_out}", **values))
     records = np.frombuffer(content, np.uint8).reshape(PER_BATCH, 1 + PIXELS)
     if records[:, 0].max() > 9:
-        raise UserError(f"{path}: a label of {records[:, 0].max()}, expected 0 to 9; {WHOLE}")
+        values = {"path": path, "label": records[:, 0].max(), "way_out": WHOLE}
+        raise UserError(_("{path}: a label of {label}, expected 0 to 9; {way_out}", **values))
     return records[:, 1:].reshape(PER_BATCH, *SHAPE), records[:, 0]
 
 
 def read_python(content: bytes, path: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
     """The same of a pickled dictionary: `data` uint8 `[10000, 3072]`, `labels` a list."""
-    batch = parse_pickle(content, path, "batch of CIFAR-10", "load only CIFAR-10's own batches", python_2=True)
+    kind, advice = _("batch of CIFAR-10"), _("load only CIFAR-10's own batches")
+    batch = parse_pickle(content, path, kind, advice, python_2=True)
     called = batch.get("batch_label", LABELS[name])
     if called != LABELS[name]:
-        raise UserError(f"{path}: calls itself {called!r:.60}, expected {LABELS[name]!r}; give each file its own name")
+        values = {"path": path, "called": called, "expected": LABELS[name]}
+        raise UserError(
+            _("{path}: calls itself {called!r:.60}, expected {expected!r}; give each file its own name", **values)
+        )
     data, labels = batch.get("data"), batch.get("labels")
     if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.shape != (PER_BATCH, PIXELS):
         found = f"{data.dtype.name} {list(data.shape)}" if isinstance(data, np.ndarray) else type(data).__name__
-        raise UserError(f"{path}: its data are {found}, expected uint8 {[PER_BATCH, PIXELS]}; {WHOLE}")
+        values = {"path": path, "found": found, "shape": [PER_BATCH, PIXELS], "way_out": WHOLE}
+        raise UserError(_("{path}: its data are {found}, expected uint8 {shape}; {way_out}", **values))
     right = isinstance(labels, list) and len(labels) == PER_BATCH
     if not right or any(type(label) is not int or not 0 <= label <= 9 for label in labels):
-        raise UserError(f"{path}: its labels are not {PER_BATCH:,} whole numbers from 0 to 9; {WHOLE}")
+        values = {"path": path, "count": PER_BATCH, "way_out": WHOLE}
+        raise UserError(_("{path}: its labels are not {count:,} whole numbers from 0 to 9; {way_out}", **values))
     return data.reshape(PER_BATCH, *SHAPE), np.array(labels, np.int64)
 
 
-def too_large(path: Path, size: int, verb: str = "has") -> UserError:
+def too_large(path: Path, size: int, verb: str = "") -> UserError:
     """What is said of a file that is far larger than it can be."""
-    return UserError(f"{path}: {verb} {size:,} bytes, far more than CIFAR-10's; {WHOLE}")
+    values = {"path": path, "verb": verb or _("has"), "size": size, "way_out": WHOLE}
+    return UserError(_("{path}: {verb} {size:,} bytes, far more than CIFAR-10's; {way_out}", **values))

@@ -84,11 +84,11 @@ def _try(url: str, part: Path, path: Path, md5: str, timeout: float, limit: int)
         if found == md5:
             part.replace(path)
             return
-        what = "an HTML page" if begins(part).lstrip().startswith(b"<") else "another file"
-        problem = f"the answer is {what} (md5 {found}, expected {md5})"
+        what = _("an HTML page") if begins(part).lstrip().startswith(b"<") else _("another file")
+        problem = _("the answer is {what} (md5 {found}, expected {md5})", what=what, found=found, md5=md5)
         part.unlink()  # wrong from some byte on that we do not know: nothing to go on from
     scheme = url.partition(":")[0]
-    proxy = f", by the proxy in ${scheme}_proxy" if scheme in urllib.request.getproxies() else ""
+    proxy = _(", by the proxy in ${scheme}_proxy", scheme=scheme) if scheme in urllib.request.getproxies() else ""
     raise UserError(
         _("{url}: download failed after {tries} tries: {problem}", url=url, tries=TRIES, problem=problem) + proxy
     )
@@ -116,16 +116,17 @@ def _continue(url: str, part: Path, timeout: float, limit: int) -> None:
             with part.open("ab" if resumed else "wb") as file, bar:
                 _copy(answer, file, bar, timeout, limit)
                 if total is not None and file.tell() < total:
-                    raise _BrokenOffError(f"cut off after {file.tell():,} of {total:,} bytes")
+                    raise _BrokenOffError(_("cut off after {got:,} of {total:,} bytes", got=file.tell(), total=total))
     except urllib.error.HTTPError as error:
         if error.code != 416:  # 416: the part is as long as the file, or longer; the checksum decides
-            raise _BrokenOffError(f"the server answered {error.code} {error.reason}") from error
+            answered = _("the server answered {code} {reason}", code=error.code, reason=error.reason)
+            raise _BrokenOffError(answered) from error
     except socket.timeout as error:  # TimeoutError from Python 3.10 on
-        raise _BrokenOffError(f"nothing came for {timeout:g} seconds") from error
+        raise _BrokenOffError(_("nothing came for {timeout:g} seconds", timeout=timeout)) from error
     except urllib.error.URLError as error:
-        raise _BrokenOffError(f"no connection ({error.reason})") from error
+        raise _BrokenOffError(_("no connection ({reason})", reason=error.reason)) from error
     except (ConnectionError, http.client.HTTPException) as error:
-        raise _BrokenOffError(f"the connection broke off ({error})") from error
+        raise _BrokenOffError(_("the connection broke off ({error})", error=error)) from error
     except (ValueError, OverflowError) as error:  # our URL is sound: a proxy's is misspelt
         raise _BrokenOffError(str(error)) from error
 
@@ -138,7 +139,8 @@ def _copy(answer: http.client.HTTPResponse, file, bar: tqdm, timeout: float, lim
         bar.update(len(piece))
         received += len(piece)
         if file.tell() > limit:
-            raise _BrokenOffError(f"more than {limit >> 20} MB came")
+            raise _BrokenOffError(_("more than {most} MB came", most=limit >> 20))
         elapsed = time.monotonic() - started
         if elapsed > timeout and received < SLOWEST * elapsed:
-            raise _BrokenOffError(f"only {received:,} bytes came in {elapsed:.0f} seconds")
+            came = _("only {received:,} bytes came in {elapsed:.0f} seconds", received=received, elapsed=elapsed)
+            raise _BrokenOffError(came)

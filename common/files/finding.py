@@ -28,7 +28,8 @@ def existing(given: str | Path, source: str, content: str) -> Path:
     except RuntimeError as error:
         raise UserError(f"{source}: {error}") from None
     if not folder.is_dir():
-        raise UserError(f"{source}: no folder {folder}; name the folder that holds {content}")
+        values = {"source": source, "folder": folder, "content": content}
+        raise UserError(_("{source}: no folder {folder}; name the folder that holds {content}", **values))
     return folder
 
 
@@ -48,7 +49,8 @@ def find_idx(name: str, data_dir: str | Path | None = None, files: tuple[str, ..
         folder = existing(given, source, ", ".join(files))
         found = found_below(folder, name, files)
         if not found:
-            raise UserError(f"{source} {folder}: no {' and '.join(files)} there, packed or unpacked; {seen_in(folder)}")
+            values = {"source": source, "folder": folder, "files": _(" and ").join(files), "seen": seen_in(folder)}
+            raise UserError(_("{source} {folder}: no {files} there, packed or unpacked; {seen}", **values))
         return found
     folder = downloads(name, files)
     if all((folder / file).is_file() for file in files):
@@ -60,9 +62,9 @@ def find_idx(name: str, data_dir: str | Path | None = None, files: tuple[str, ..
             return found
     source = SOURCES[name]
     if not source.url:
-        wanted = ", ".join(files)
+        values = {"name": name, "wanted": ", ".join(files)}
         raise UserError(
-            f"--dataset {name}: Paddle's server does not have it; name by --data-dir a folder with {wanted}"
+            _("--dataset {name}: Paddle's server does not have it; name by --data-dir a folder with {wanted}", **values)
         )
     for file in files:
         if not (folder / file).is_file():
@@ -79,8 +81,8 @@ def mounted() -> list[Path]:
 def seen_in(folder: Path) -> str:
     """What a folder holds, in words."""
     names = sorted(path.name for path in folder.iterdir())
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"it holds {', '.join(names[:SHOWN])}{more}" if names else "it is empty"
+    more = _(" and {count} more", count=len(names) - SHOWN) if len(names) > SHOWN else ""
+    return _("it holds {names}{more}", names=", ".join(names[:SHOWN]), more=more) if names else _("it is empty")
 
 
 def find_cifar10(data_dir: str | Path | None = None) -> Path:
@@ -88,7 +90,8 @@ def find_cifar10(data_dir: str | Path | None = None) -> Path:
     data sets; at last in Paddle's cache, downloaded."""
     if data_dir:
         path = Path(data_dir)
-        return path if path.is_file() else existing(path, "--data-dir", f"CIFAR-10's batches or {cifar.ARCHIVE}")
+        wanted = _("CIFAR-10's batches or {archive}", archive=cifar.ARCHIVE)
+        return path if path.is_file() else existing(path, "--data-dir", wanted)
     path = downloads("cifar", (cifar.ARCHIVE,)) / cifar.ARCHIVE
     if not path.is_file():
         for place in mounted():

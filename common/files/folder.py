@@ -65,7 +65,8 @@ def read_folder(
     """
     found = sorted(files_below(folder))
     if not found:
-        raise UserError(f"--data-dir {folder}: no pictures there; name a folder of {', '.join(FORMATS)} files")
+        values = {"folder": folder, "formats": ", ".join(FORMATS)}
+        raise UserError(_("--data-dir {folder}: no pictures there; name a folder of {formats} files", **values))
     names = [name for name, _path, _state in found]
     # What unpacks or copies files may give them any time of their last change, but not that of their inode's.
     times = [(state.st_size, state.st_mtime_ns, state.st_ctime_ns) for _name, _path, state in found]
@@ -132,19 +133,22 @@ def files_below(folder: Path) -> Iterator[tuple[str, str, os.stat_result]]:
             try:
                 state = entry.stat()
             except OSError as error:
-                raise UserError(f"{path}: {error.strerror}; remove it from the folder") from error
+                values = {"path": path, "reason": error.strerror, "way_out": pictures.NOT_WANTED}
+                raise UserError(_("{path}: {reason}; {way_out}", **values)) from error
             if stat.S_ISDIR(state.st_mode):
                 if (state.st_dev, state.st_ino) not in visited:
                     visited.add((state.st_dev, state.st_ino))
                     waiting.append((path, f"{name}/"))
             elif not stat.S_ISREG(state.st_mode):
-                raise UserError(f"{path}: no regular file; remove it from the folder")
+                raise UserError(_("{path}: no regular file; remove it from the folder", path=path))
             elif state.st_size > MAX_FILE:
-                raise UserError(f"{path}: {state.st_size:,} bytes, more than {MAX_FILE >> 20} MB; make it smaller")
+                values = {"path": path, "size": state.st_size, "most": MAX_FILE >> 20}
+                raise UserError(_("{path}: {size:,} bytes, more than {most} MB; make it smaller", **values))
             else:
                 count += 1
                 if count > MAX_COUNT:
-                    raise UserError(f"--data-dir {folder}: more than {MAX_COUNT:,} files; name a smaller folder")
+                    values = {"folder": folder, "most": MAX_COUNT}
+                    raise UserError(_("--data-dir {folder}: more than {most:,} files; name a smaller folder", **values))
                 yield name, path, state
 
 
@@ -163,10 +167,13 @@ def recall(kept: Path, shape: tuple[int, ...], mapped: bool) -> tuple[np.ndarray
 def read_to_disk(kept: Path, paths: list[str], shape: tuple[int, ...], how: tuple[object, ...]) -> np.ndarray:
     """The pictures, written to the file `kept` while they are read, and mapped from it."""
     needed, part = math.prod(shape), part_of(kept)
-    no_room = UserError(
-        f"{needed / 1e6:,.0f} MB of pictures are more than half of the free memory, and there is no room for them "
-        f"in {kept.parent}: let $XDG_CACHE_HOME name a folder on a larger disk, or take a smaller --size"
+    said = _(
+        "{needed:,.0f} MB of pictures are more than half of the free memory, and there is no room for them "
+        "in {folder}: let $XDG_CACHE_HOME name a folder on a larger disk, or take a smaller --size",
+        needed=needed / 1e6,
+        folder=kept.parent,
     )
+    no_room = UserError(said)
     if shutil.disk_usage(kept.parent).free < needed + ENOUGH_DISK:
         raise no_room
     try:
@@ -219,7 +226,8 @@ def read_all(paths: list[str], images: np.ndarray, how: tuple[object, ...]) -> N
                     if not kind or reader.stdout.readinto(pixels) < pixels.size:  # a decoder's crash ends that process
                         if reader.wait() == KILLED:
                             raise pictures.no_memory(paths[index])
-                        raise UserError(f"{paths[index]}: cannot be decoded; {pictures.NOT_WANTED}")
+                        values = {"path": paths[index], "way_out": pictures.NOT_WANTED}
+                        raise UserError(_("{path}: cannot be decoded; {way_out}", **values))
                     bar.update()
 
         with ThreadPoolExecutor(count) as pool:

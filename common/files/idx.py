@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from common.errors import UserError
+from common.language import _
 
 import numpy as np
 from paddle.vision.datasets import MNIST, FashionMNIST
@@ -136,9 +137,10 @@ def checked_md5(name: str, path: Path) -> str:
     expected, title = official_md5(name, wanted), SOURCES[name].title
     owner, file = OWNERS.get(md5, ("", ""))
     if owner and (file != wanted or owner != name != "mnist"):
+        way_out = _("say --dataset {name}", name=owner) if file == wanted else _("give each file its own name")
+        values = {"path": path, "owner": SOURCES[owner].title, "file": file, "title": title, "wanted": wanted}
         raise UserError(
-            f"{path}: this is {SOURCES[owner].title}'s {file}, expected {title}'s {wanted}; "
-            + (f"say --dataset {owner}" if file == wanted else "give each file its own name")
+            _("{path}: this is {owner}'s {file}, expected {title}'s {wanted}; {way_out}", **values, way_out=way_out)
         )
     if md5 != expected:
         fine = f"fine for {SOURCES[owner].title}" if owner else "fine for KMNIST, Fashion-MNIST and the like"
@@ -152,7 +154,8 @@ def checked_md5(name: str, path: Path) -> str:
 
 def missing(path: Path, error: OSError) -> UserError:
     """What is said of a file that cannot be read."""
-    return UserError(f"{path}: {error.strerror}; expected the data set's {path.name} there (see --data-dir)")
+    values = {"path": path, "reason": error.strerror, "name": path.name}
+    return UserError(_("{path}: {reason}; expected the data set's {name} there (see --data-dir)", **values))
 
 
 def read_idx(path: Path, kind: str) -> np.ndarray:
@@ -163,30 +166,35 @@ def read_idx(path: Path, kind: str) -> np.ndarray:
     """
 
     def wrong(found: str, expected: str) -> UserError:
-        return UserError(f"{path}: {found}, expected {expected}; replace the file by an intact copy")
+        values = {"path": path, "found": found, "expected": expected}
+        return UserError(_("{path}: {found}, expected {expected}; replace the file by an intact copy", **values))
 
     header_size = 16 if kind == "images" else 8
     try:
         with opened(path) as file:
             header = file.read(header_size)
             if len(header) < header_size:
-                raise wrong(f"only {len(header)} bytes", f"an IDX header of {header_size}")
+                raise wrong(_("only {size} bytes", size=len(header)), _("an IDX header of {size}", size=header_size))
             magic, count, *shape = struct.unpack(f">{header_size // 4}I", header)
             if magic != MAGIC[kind]:
-                raise wrong(f"magic number 0x{magic:08x}", f"0x{MAGIC[kind]:08x} (IDX {kind})")
+                raise wrong(_("magic number 0x{magic:08x}", magic=magic), f"0x{MAGIC[kind]:08x} (IDX {kind})")
             if shape not in ([], [28, 28]):
-                raise wrong(f"images of {shape[0]}x{shape[1]}", "28x28")
+                raise wrong(_("images of {height}x{width}", height=shape[0], width=shape[1]), "28x28")
             if not 0 < count <= MAX_COUNT:
-                raise wrong(f"a count of {count:,} {kind}", f"1 to {MAX_COUNT:,}")
+                raise wrong(
+                    _("a count of {count:,} {kind}", count=count, kind=kind), _("1 to {most:,}", most=MAX_COUNT)
+                )
             size = count * (28 * 28 if shape else 1)
             data = file.read(size + 1)  # one byte more: a longer file is as wrong as a shorter one
             if len(data) != size:
-                more = "more than " if len(data) > size else ""
-                raise wrong(f"{more}{min(len(data), size):,} bytes of {kind}", f"{size:,} for a count of {count:,}")
+                found = _("{size:,} bytes of {kind}", size=len(data), kind=kind)
+                if len(data) > size:
+                    found = _("more than {size:,} bytes of {kind}", size=size, kind=kind)
+                raise wrong(found, _("{size:,} for a count of {count:,}", size=size, count=count))
     except gzip.BadGzipFile as error:
-        raise wrong(f"not a sound gzip file ({error})", "gzip") from error
+        raise wrong(_("not a sound gzip file ({error})", error=error), "gzip") from error
     except (EOFError, zlib.error) as error:
-        raise wrong(f"truncated or damaged ({error})", "a whole gzip file") from error
+        raise wrong(_("truncated or damaged ({error})", error=error), _("a whole gzip file")) from error
     except OSError as error:
         raise missing(path, error) from error
     return np.frombuffer(data, np.uint8).reshape(count, *shape)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
+from common.language import _
 
 import numpy as np
 
@@ -61,12 +62,16 @@ def parse_pickle(content: bytes, path: Path, kind: str, advice: str, python_2: b
         _check_opcodes(content, OPCODES | PYTHON_2 if python_2 else OPCODES)
         loaded = _plain(_unpickle(content))
         if not isinstance(loaded, dict):
-            raise _RefusedError(f"a {type(loaded).__name__} where a dictionary belongs")
+            raise _RefusedError(_("a {kind} where a dictionary belongs", kind=type(loaded).__name__))
     except _RefusedError as error:
-        raise UserError(f"{path}: refused, it holds {error}; {advice}") from error
+        values = {"path": path, "error": error, "advice": advice}
+        raise UserError(_("{path}: refused, it holds {error}; {advice}", **values)) from error
     except Exception as error:  # a damaged pickle fails in many ways; whichever it was, nothing of it has run
         reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise UserError(f"{path}: damaged or not a {kind} ({reason}); replace it by an intact copy") from error
+        values = {"path": path, "kind": kind, "reason": reason}
+        raise UserError(
+            _("{path}: damaged or not a {kind} ({reason}); replace it by an intact copy", **values)
+        ) from error
     return loaded
 
 
@@ -74,13 +79,14 @@ def _check_opcodes(content: bytes, allowed: set[str]) -> None:
     """Look at every opcode before any is carried out."""
     for count, (opcode, argument, position) in enumerate(pickletools.genops(content)):
         if opcode.name not in allowed:
-            raise _RefusedError(f"the pickle opcode {opcode.name} at byte {position}")
+            values = {"name": opcode.name, "position": position}
+            raise _RefusedError(_("the pickle opcode {name} at byte {position}", **values))
         if count > MAX_OPCODES:
-            raise _RefusedError(f"more than {MAX_OPCODES:,} pickle opcodes")
+            raise _RefusedError(_("more than {most:,} pickle opcodes", most=MAX_OPCODES))
         if opcode.name == "LONG_BINPUT" and argument > MAX_OPCODES:  # the memo is a table of this size
-            raise _RefusedError(f"a memo index of {argument:,}")
+            raise _RefusedError(_("a memo index of {index:,}", index=argument))
     if position != len(content) - 1:
-        raise _RefusedError(f"{len(content) - 1 - position} bytes after its end")
+        raise _RefusedError(_("{count} bytes after its end", count=len(content) - 1 - position))
 
 
 def _unpickle(content: bytes) -> Any:
@@ -95,7 +101,7 @@ def _unpickle(content: bytes) -> Any:
 
         def __init__(self, code: str, align: bool = False, copy: bool = True) -> None:
             if code not in DTYPES:
-                raise _RefusedError(f"an array of dtype {code!r}")
+                raise _RefusedError(_("an array of dtype {code!r}", code=code))
             self.code, self.order = code, "<"
 
         def __setstate__(self, state: tuple) -> None:
@@ -105,10 +111,10 @@ def _unpickle(content: bytes) -> Any:
         __slots__ = ()
 
         def __setstate__(self, state: tuple) -> None:
-            _, shape, dtype, fortran_order, data = state
+            _version, shape, dtype, fortran_order, data = state
             data = data.encode("latin1") if isinstance(data, str) else data  # Python 2's
             if not isinstance(dtype, DType) or not isinstance(data, bytes) or dtype.order not in ("<", "|"):
-                raise _RefusedError("an array of a make that is not expected")
+                raise _RefusedError(_("an array of a make that is not expected"))
             flat = np.frombuffer(data, DTYPES[dtype.code])  # a view: many arrays on the same bytes cost nothing
             self.value = flat.reshape(shape, order="F" if fortran_order else "C")
 
@@ -129,7 +135,7 @@ def _unpickle(content: bytes) -> Any:
     class Unpickler(pickle.Unpickler):
         def find_class(self, module: str, name: str) -> Any:
             if (module, name) not in names:
-                raise _RefusedError(f"the name {module}.{name}")
+                raise _RefusedError(_("the name {module}.{name}", module=module, name=name))
             return names[module, name]
 
     return Unpickler(io.BytesIO(content), encoding="latin1").load()
@@ -143,7 +149,7 @@ def _plain(loaded: Any) -> Any:
         nonlocal visited
         visited += 1
         if depth > MAX_DEPTH or visited > MAX_OPCODES:  # containers can hold each other many times over
-            raise _RefusedError("containers nested without end")
+            raise _RefusedError(_("containers nested without end"))
         if isinstance(found, _Array):
             return found.value
         if found is None or type(found) in (bool, int, float, str):
@@ -152,6 +158,6 @@ def _plain(loaded: Any) -> Any:
             return [walk(item, depth + 1) for item in found]
         if type(found) is dict and all(type(key) is str for key in found):
             return {key: walk(value, depth + 1) for key, value in found.items()}
-        raise _RefusedError(f"a {type(found).__name__}")
+        raise _RefusedError(_("a {kind}", kind=type(found).__name__))
 
     return walk(loaded, 0)

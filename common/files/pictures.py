@@ -14,6 +14,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from common.errors import BAD_INPUT, DONE, UserError
+from common.language import _
 
 import numpy as np
 from PIL import Image, ImageOps, PngImagePlugin
@@ -21,7 +22,7 @@ from PIL import Image, ImageOps, PngImagePlugin
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM")  # PIL knows many more, some of which start other programs
 MAX_UNPACKED = 128 * 2**20  # bytes of one picture: 44 million pixels in colour
 WIDEST = math.isqrt(MAX_UNPACKED // 3)  # a side of a square in colour that unpacks to as much
-NOT_WANTED = "remove it from the folder"
+NOT_WANTED = _("remove it from the folder")
 ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
 TURNS = {  # how to turn the others
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -47,7 +48,7 @@ def read_picture(
         with Image.open(path, formats=FORMATS) as picture:
             unpacked = picture.width * picture.height * max(3, len(picture.getbands()))
             if unpacked > MAX_UNPACKED:
-                raise too_large(path, f"{picture.width}x{picture.height} pixels")
+                raise too_large(path, _("{width}x{height} pixels", width=picture.width, height=picture.height))
             picture.load()
             plain = flat(upright(picture), background).convert("L" if channels == 1 else "RGB")
             if pad:
@@ -61,17 +62,21 @@ def read_picture(
     except UserError:
         raise
     except Image.UnidentifiedImageError as error:
-        raise UserError(f"{path}: no picture ({', '.join(FORMATS)}); {way_out}") from error
+        values = {"path": path, "formats": ", ".join(FORMATS), "way_out": way_out}
+        raise UserError(_("{path}: no picture ({formats}); {way_out}", **values)) from error
     except Image.DecompressionBombError as error:
-        raise too_large(path, "hundreds of millions of pixels") from error
+        raise too_large(path, _("hundreds of millions of pixels")) from error
     except MemoryError as error:
         raise no_memory(path) from error
     except Exception as error:  # a damaged picture fails in as many ways as there are formats
         if isinstance(error, OSError) and error.errno:  # the system's word: of a file that may not be read
-            mend = "name another" if isinstance(error, FileNotFoundError) else f"make it readable or {way_out}"
-            raise UserError(f"{path}: {error.strerror}; {mend}") from error
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise UserError(f"{path}: truncated or damaged ({reason}); replace it or {way_out}") from error
+            mend = _("make it readable or {way_out}", way_out=way_out)
+            mend = _("name another") if isinstance(error, FileNotFoundError) else mend
+            raise UserError(_("{path}: {reason}; {way_out}", path=path, reason=error.strerror, way_out=mend)) from error
+        values = {"path": path, "reason": " ".join(str(error).split())[:120] or type(error).__name__}
+        raise UserError(
+            _("{path}: truncated or damaged ({reason}); replace it or {way_out}", **values, way_out=way_out)
+        ) from error
     return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
 
 
@@ -118,12 +123,13 @@ def flat(picture: Image.Image, background: str) -> Image.Image:
 
 def too_large(path: Path, size: str) -> UserError:
     """What is said of a picture that would fill the memory."""
-    return UserError(f"{path}: {size}, more than {MAX_UNPACKED >> 20} MB unpacked; make it smaller or remove it")
+    values = {"path": path, "size": size, "most": MAX_UNPACKED >> 20}
+    return UserError(_("{path}: {size}, more than {most} MB unpacked; make it smaller or remove it", **values))
 
 
 def no_memory(path: Path | str) -> UserError:
     """What is said of a picture that may be sound, where there is no memory to open it."""
-    return UserError(f"{path}: not enough memory to open it; end other programs, or make it smaller")
+    return UserError(_("{path}: not enough memory to open it; end other programs, or make it smaller", path=path))
 
 
 def main() -> int:

@@ -49,9 +49,10 @@ def read_bounded(path: Path, most: int = MAX_BYTES) -> bytes:
     try:
         state = path.stat()
         if not stat.S_ISREG(state.st_mode) and not stat.S_ISDIR(state.st_mode):  # a pipe or a device may have no end
-            raise UserError(f"{path}: refused, no regular file")
+            raise UserError(_("{path}: refused, no regular file", path=path))
         if state.st_size > most:
-            raise UserError(f"{path}: refused, larger than {most >> 20} MB; no weights of these networks are")
+            values = {"path": path, "most": most >> 20}
+            raise UserError(_("{path}: refused, larger than {most} MB; no weights of these networks are", **values))
         return path.read_bytes()
     except OSError as error:
         raise UserError(
@@ -61,7 +62,7 @@ def read_bounded(path: Path, most: int = MAX_BYTES) -> bytes:
 
 def parse(content: bytes, path: Path) -> dict[str, Any]:
     """What `load_params` says, of a file already read; `path` is for the messages."""
-    return parse_pickle(content, path, "weights file", "load only weights that a training run wrote")
+    return parse_pickle(content, path, _("weights file"), _("load only weights that a training run wrote"))
 
 
 def parse_safetensors(content: bytes, path: Path) -> dict[str, np.ndarray]:
@@ -70,12 +71,13 @@ def parse_safetensors(content: bytes, path: Path) -> dict[str, np.ndarray]:
         from safetensors import SafetensorError  # nothing else here needs it
         from safetensors.numpy import load
     except ModuleNotFoundError:
-        raise UserError(f"{path}: this needs safetensors: pip install safetensors") from None
+        raise UserError(_("{path}: this needs safetensors: pip install safetensors", path=path)) from None
     try:
         return load(content)
     except (SafetensorError, KeyError, ValueError) as error:
+        values = {"path": path, "error": error}
         raise UserError(
-            f"{path}: damaged or not a file of safetensors ({error}); replace it by an intact copy"
+            _("{path}: damaged or not a file of safetensors ({error}); replace it by an intact copy", **values)
         ) from error
 
 
@@ -95,22 +97,31 @@ def load_into(network: Any, path: Path, state: dict[str, Any] | None = None) -> 
     state = {name: value for name, value in state.items() if name != "StructuredToParameterName@@"}  # Paddle's own
     expected = network.state_dict()
     for name in [*expected, *state]:
+        values = {"path": path, "name": name, "network": type(network).__name__}
         if name not in state:
-            raise UserError(f"{path}: no tensor {name}, so these are not weights of this {type(network).__name__}")
+            raise UserError(_("{path}: no tensor {name}, so these are not weights of this {network}", **values))
         if name not in expected:
-            raise UserError(f"{path}: tensor {name} is not one of this {type(network).__name__}'s")
+            raise UserError(_("{path}: tensor {name} is not one of this {network}'s", **values))
         value, shape, dtype = state[name], list(expected[name].shape), str(expected[name].dtype).split(".")[-1]
         if not isinstance(value, np.ndarray):
-            raise UserError(f"{path}: {name} is a {type(value).__name__}, expected a tensor")
+            values["kind"] = type(value).__name__
+            raise UserError(_("{path}: {name} is a {kind}, expected a tensor", **values))
         if (value.dtype.name, dtype) == ("float16", "float32"):
             state[name] = value = value.astype(np.float32)
         if list(value.shape) != shape or value.dtype.name != dtype:
-            found = f"{value.dtype.name} {list(value.shape)}, expected {dtype} {shape}"
-            raise UserError(
-                f"{path}: {name} is {found}; these are the weights of another network; put the right ones there"
+            values |= {"found": f"{value.dtype.name} {list(value.shape)}", "expected": f"{dtype} {shape}"}
+            said = _(
+                "{path}: {name} is {found}, expected {expected}; these are the weights of another network; "
+                "put the right ones there",
+                **values,
             )
+            raise UserError(said)
         if not np.isfinite(value).all():
-            raise UserError(f"{path}: {name} has values that are not finite; the run that wrote it had broken down")
+            raise UserError(
+                _("{path}: {name} has values that are not finite; the run that wrote it had broken down", **values)
+            )
         if name.endswith("._variance") and (value < 0).any():
-            raise UserError(f"{path}: {name} has values below 0, so the file is damaged; replace it by an intact copy")
+            raise UserError(
+                _("{path}: {name} has values below 0, so the file is damaged; replace it by an intact copy", **values)
+            )
     network.set_state_dict(state)

@@ -14,6 +14,7 @@ from common.data import IMAGE, as_float, to_size
 from common.errors import UserError
 from common.files.atomic import cache_folder
 from common.files.weights import load_into
+from common.language import _
 from common.machine.activations import ReLU
 from common.machine.convolutions import Conv2D
 
@@ -116,7 +117,8 @@ def load_judge(dataset: str) -> Judge:
     path, record = place(dataset) / f"{dataset}.params", load_record(dataset)
     found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no file"
     if found != record["sha256"]:
-        raise UserError(f"{path}: not the judge that record.json beside it names; {how_to_train(dataset)}")
+        values = {"path": path, "way_out": how_to_train(dataset)}
+        raise UserError(_("{path}: not the judge that record.json beside it names; {way_out}", **values))
     judge = Judge(record.get("in_channels", 1))
     load_into(judge, path)
     judge.eval()
@@ -128,8 +130,8 @@ def load_record(dataset: str) -> dict:
     dataset = judged_by(dataset)
     records = records_in(place(dataset))
     if dataset not in records:
-        whose = "a folder of one's own" if dataset == "folder" else dataset
-        raise UserError(f"there is no judge for {whose}; {how_to_train(dataset)}")
+        whose = _("a folder of one's own") if dataset == "folder" else dataset
+        raise UserError(_("there is no judge for {whose}; {way_out}", whose=whose, way_out=how_to_train(dataset)))
     return records[dataset]
 
 
@@ -142,7 +144,7 @@ def records_in(folder: Path) -> dict[str, dict]:
             return records
     except (ValueError, AttributeError):
         pass
-    raise UserError(f"{path}: damaged; take the repository's, or of your own pictures' judges, remove it")
+    raise UserError(_("{path}: damaged; take the repository's, or of your own pictures' judges, remove it", path=path))
 
 
 def place(dataset: str) -> Path:
@@ -164,8 +166,8 @@ def judged_by(dataset: str) -> str:
 def how_to_train(dataset: str) -> str:
     """What to do where the judge is missing or does not fit."""
     if dataset == "folder":
-        return "judges are for named data sets: look at samples/"
-    return f"python -m commands.train_judge --dataset {dataset} trains one (with your --data-dir)"
+        return _("judges are for named data sets: look at samples/")
+    return _("python -m commands.train_judge --dataset {dataset} trains one (with your --data-dir)", dataset=dataset)
 
 
 @paddle.no_grad()
@@ -177,7 +179,8 @@ def classify(judge: Judge, images: np.ndarray) -> Judged:
         UserError: images in colour for a judge of grey ones. The other way round they are grey in three channels.
     """
     if images.shape[1] not in (1, judge.in_channels):
-        raise UserError(f"this judge sees {judge.in_channels} channels, the images have {images.shape[1]}")
+        values = {"wanted": judge.in_channels, "found": images.shape[1]}
+        raise UserError(_("this judge sees {wanted} channels, the images have {found}", **values))
     features, probabilities = [], []
     for start in range(0, len(images), AT_ONCE):
         part = to_size(as_float(images[start : start + AT_ONCE]), IMAGE[1])

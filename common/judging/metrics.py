@@ -9,6 +9,7 @@ from __future__ import annotations
 from types import ModuleType
 
 from common.errors import UserError
+from common.language import _
 
 import numpy as np
 from numpy.linalg import eigh, eigvalsh
@@ -182,7 +183,7 @@ def pixel_metrics() -> ModuleType:
     try:
         from skimage import metrics
     except ModuleNotFoundError as error:
-        raise UserError("PSNR and SSIM need scikit-image: pip install scikit-image") from error
+        raise UserError(_("PSNR and SSIM need scikit-image: pip install scikit-image")) from error
     return metrics
 
 

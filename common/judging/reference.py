@@ -13,6 +13,7 @@ from common.errors import UserError
 from common.files.atomic import cache_folder, keep
 from common.judging import metrics
 from common.judging.judge import Judged, classify, how_to_train, is_own, judged_by, load_judge, load_record
+from common.language import _
 
 import numpy as np
 
@@ -54,9 +55,12 @@ class Reference:
         record = load_record(dataset)
         known = is_own(dataset) or checksum == record["data"]
         check_enough(dataset, images)
-        stranger = f"the judge knows {dataset} ({record['data']}), not these images ({checksum})"
+        values = {"data": record["data"], "checksum": checksum, "way_out": how_to_train(dataset)}
+        stranger = _(
+            "the judge knows {dataset} ({data}), not these images ({checksum}); {way_out}", dataset=dataset, **values
+        )
         if not known and not record.get("copies"):
-            raise UserError(f"{stranger}; {how_to_train(dataset)}")
+            raise UserError(stranger)
         self.dataset, self.judge, self.shape = dataset, load_judge(dataset), images.shape[1:]
         self.cached = cache_folder() / f"{dataset}-{digest(record['sha256'], checksum, images.shape)}.npz"
         self.seen = self._see_or_recall(images)
@@ -66,7 +70,7 @@ class Reference:
         self.radii: dict[int, np.ndarray] = {}  # of so many real images: the last that `compare` chose
         self.shares = metrics.class_shares(self.seen.classes)
         if not known and metrics.class_distance(self.shares, np.full(CLASSES, 1 / CLASSES)) > ALIKE:
-            raise UserError(f"{stranger}; {how_to_train(dataset)}")
+            raise UserError(stranger)
 
     @property
     def borrowed(self) -> bool:
@@ -144,7 +148,8 @@ class Reference:
 def check_enough(dataset: str, images: np.ndarray) -> None:
     """Raise `UserError` where one's own pictures are too few."""
     if is_own(dataset) and len(images) < FEWEST:
-        raise UserError(f"{len(images)} pictures are too few to compare with; at least {FEWEST}")
+        values = {"count": len(images), "fewest": FEWEST}
+        raise UserError(_("{count} pictures are too few to compare with; at least {fewest}", **values))
 
 
 def floor_and_ceiling(reference: Reference, samples: int) -> dict[str, dict]:

@@ -90,8 +90,9 @@ def set_aside(folder: Path) -> Path | None:
             for moved in found[:place]:
                 (aside / moved.name).rename(moved)
             aside.rmdir()
+            values = {"path": path, "reason": error.strerror, "folder": folder}
             raise UserError(
-                f"{path}: {error.strerror}, so the run in {folder} cannot be set aside; give another --output-dir"
+                _("{path}: {reason}, so the run in {folder} cannot be set aside; give another --output-dir", **values)
             ) from error
     return aside
 
@@ -111,7 +112,8 @@ def locked(folder: Path) -> Iterator[None]:
                 _("{folder}: another run writes here; wait for it or give another --output-dir", folder=folder)
             ) from None
         except OSError as error:
-            raise UserError(f"{folder}: {error.strerror}; give another --output-dir") from error
+            values = {"folder": folder, "reason": error.strerror}
+            raise UserError(_("{folder}: {reason}; give another --output-dir", **values)) from error
         if not held:
             print(f"note: {folder}: no locks on this file system; start no second run in this folder", file=sys.stderr)
         yield

@@ -15,6 +15,7 @@ from common.errors import UserError
 from common.files.atomic import atomic
 from common.files.weights import MAX_BYTES, load_into, most_bytes, parse, read_bounded
 from common.game import Game, parameters_of
+from common.language import _
 
 import numpy as np
 import paddle
@@ -76,20 +77,21 @@ def load_checkpoint(folder: Path, game: Game | None = None) -> tuple[dict[str, A
             content = read_bounded(path, most)
             body, digest = content[:-DIGEST_BYTES], content[-DIGEST_BYTES:]
             if hashlib.sha256(body).digest() != digest:
-                raise UserError(f"{path}: damaged, its checksum is wrong")
+                raise UserError(_("{path}: damaged, its checksum is wrong", path=path))
             parsed = parse(body, path)
             if not is_checkpoint(parsed):
-                raise UserError(f"{path}: refused, it does not hold what a training keeps")
+                raise UserError(_("{path}: refused, it does not hold what a training keeps", path=path))
             return parsed, path, problem
         except UserError as error:
             cause = error.__cause__
             if isinstance(cause, OSError) and not isinstance(cause, IsADirectoryError):  # it may be sound
+                values = {"path": path, "reason": cause.strerror}
                 raise UserError(
-                    f"{path}: {cause.strerror}; make it readable, or copy the run to where it is"
+                    _("{path}: {reason}; make it readable, or copy the run to where it is", **values)
                 ) from cause
             problem = problem or str(error)
     if problem:
-        raise UserError(f"{problem}; no sound checkpoint is left here, start anew without --resume")
+        raise UserError(_("{problem}; no sound checkpoint is left here, start anew without --resume", problem=problem))
     return None
 
 
@@ -129,11 +131,15 @@ def restore(game: Game, content: dict[str, Any], path: Path) -> None:
     """
     theirs, ours = (", ".join(sorted(players)) for players in (content["optimizers"], game.optimizers))
     if theirs != ours:
-        raise UserError(f"{path}: its players are {theirs}, here they are {ours}; begin anew, without --resume")
+        values = {"path": path, "theirs": theirs, "ours": ours}
+        raise UserError(
+            _("{path}: its players are {theirs}, here they are {ours}; begin anew, without --resume", **values)
+        )
     for player, kind in kinds_of(game).items():
-        was = content.get("kinds", {}).get(player, kind)
-        if was != kind:
-            raise UserError(f"{path}: {player}'s optimizer was {was} and is now {kind}; begin anew, without --resume")
+        values = {"player": player, "was": content.get("kinds", {}).get(player, kind), "kind": kind}
+        if values["was"] != kind:
+            said = _("{player}'s optimizer was {was} and is now {kind}; begin anew, without --resume", **values)
+            raise UserError(f"{path}: {said}")
     for name, network in all_networks(game).items():
         load_into(network, path, content["networks"].get(name, {}))
     for player in game.optimizers:
@@ -187,11 +193,14 @@ def restore_optimizer(game: Game, player: str, state: dict[str, Any], path: Path
         )
     restored = {}
     for key, value in state.items():
-        name, _, accumulator = key.partition(":")
+        name, _colon, accumulator = key.partition(":")
         if key == SCHEDULER:
             restored[key] = value
         elif name in names and isinstance(value, np.ndarray):
             restored[f"{names[name]}_{accumulator}"] = paddle.to_tensor(value)
         else:
-            raise UserError(f"{path}: {player} moved {name} there and does not here; begin anew, without --resume")
+            values = {"path": path, "player": player, "name": name}
+            raise UserError(
+                _("{path}: {player} moved {name} there and does not here; begin anew, without --resume", **values)
+            )
     optimizer.set_state_dict(restored)

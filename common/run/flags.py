@@ -11,6 +11,7 @@ from typing import Any, Callable
 from common.data import CHANNELS, DATASETS
 from common.errors import UserError
 from common.files.folder import A_RUN, files_below
+from common.language import _
 from common.run.commandline import Parser, colour, number_between, seed_number, user_path, whole_number
 from common.run.families import ROOT, families, image_of, script, title, usual_dataset
 from common.run.runs import checked, load_config
@@ -81,18 +82,20 @@ def parse_flags(family: str, build: Callable, arguments: list[str] | None = None
         try:
             add_setting(own, setting)
         except argparse.ArgumentError:
-            taken = f"{flag_of(setting.name)} is a flag of every training"
-            raise UserError(f"{prog}: {taken}; give its argument another name") from None
+            values = {"prog": prog, "flag": flag_of(setting.name)}
+            raise UserError(
+                _("{prog}: {flag} is a flag of every training; give its argument another name", **values)
+            ) from None
 
     flags = parser.parse_args(arguments)
     parser.set_defaults(**by_itself(flags, settings))
     flags = parser.parse_args(arguments)
     if flags.dataset == "folder" and flags.data_dir and holds_pictures(flags.output_dir, flags.data_dir):
-        parser.error("--output-dir: your pictures are there; name another folder, which may be a new one among them")
+        parser.error(_("--output-dir: your pictures are there; name another folder, which may be a new one among them"))
     if is_published(flags.output_dir):
-        parser.error("--output-dir: weights were published there, with a card; name another folder")
+        parser.error(_("--output-dir: weights were published there, with a card; name another folder"))
     if flags.dataset != "folder" and (flags.pad or flags.background != parser.get_default("background")):
-        parser.error("--background and --pad: for --dataset folder, whose pictures are made square")
+        parser.error(_("--background and --pad: for --dataset folder, whose pictures are made square"))
     flags.settings = {setting.name: vars(flags).pop(setting.name) for setting in settings}
     return flags
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from common.errors import UserError
 from common.files.atomic import atomic
+from common.language import _
 
 import numpy as np
 from PIL import Image
@@ -57,7 +58,8 @@ def read_grid(path: Path) -> Image.Image:
         with Image.open(path, formats=["PNG"]) as grid:
             return grid.copy()
     except Exception as error:  # a damaged picture fails in many ways
-        raise UserError(f"{path}: a grid that cannot be read ({' '.join(str(error).split())}); remove it") from error
+        values = {"path": path, "reason": " ".join(str(error).split())}
+        raise UserError(_("{path}: a grid that cannot be read ({reason}); remove it", **values)) from error
 
 
 def save_gif(samples: Path, path: Path) -> bool:

@@ -109,10 +109,12 @@ class Recorder:
     def _check_place(self) -> None:
         """Raise `UserError` where the folder was moved and another run writes to the one in its place."""
         if lock_of(self.folder) not in (None, self._lock):
-            raise UserError(
-                f"{self.folder}: moved while this run wrote there, and another run has its place; go on with the moved "
-                "one's last checkpoint: --output-dir WHERE_IT_IS --resume"
+            said = _(
+                "{folder}: moved while this run wrote there, and another run has its place; go on with the moved "
+                "one's last checkpoint: --output-dir WHERE_IT_IS --resume",
+                folder=self.folder,
             )
+            raise UserError(said)
 
     def _weights_are_finite(self) -> bool:
         """Whether all weights and statistics of the networks are."""
@@ -241,7 +243,7 @@ class Examiner:
                     tqdm.write(_("Fréchet distances are of {what}", what=self.reference.judged), file=sys.stdout)
             except UserError as error:
                 self.refused = str(error)
-                print(f"note: no metrics: {error}", file=sys.stderr)
+                print(_("note: no metrics: {error}", error=error), file=sys.stderr)
                 return None
         # Others than `commands.evaluate` draws: that judges the best ones, too, which are chosen by these.
         latent = game.population(np.random.default_rng(1), self.SAMPLES)
@@ -262,17 +264,28 @@ def rows_of(steps: list[tuple[dict, dict[str, Tensor]]]) -> list[dict[str, float
     """The values of many steps, brought from the device at once: a row for each, float32."""
     names = list(steps[0][1])
     for at, values in steps:
-        if values.keys() != steps[0][1].keys():
-            then = f"{', '.join(names)} in step {steps[0][0]['step']}"
-            raise UserError(
-                f"update returned {then} and {', '.join(values)} in step {at['step']}: give the same in each"
-            )
-        for name, value in values.items():
-            if not isinstance(value, Tensor) or value.ndim:
-                given = f"a tensor of shape {list(value.shape)}" if isinstance(value, Tensor) else repr(value)
-                raise UserError(
-                    f"update returned {given} as {name}: expected a tensor without dimensions, such as a mean"
-                )
-    numbers = [values[name].astype("float32") for _, values in steps for name in names]
+        check_row(values, names, at["step"])
+    numbers = [values[name].astype("float32") for _at, values in steps for name in names]
     table = paddle.stack(numbers).numpy().reshape(-1, len(names))
-    return [{**at, **dict(zip(names, values))} for (at, _), values in zip(steps, table)]
+    return [{**at, **dict(zip(names, values))} for (at, _values), values in zip(steps, table)]
+
+
+def check_row(values: dict[str, Tensor], names: list[str], step: int) -> None:
+    """Raise `UserError` where what `update` returned in `step` is no row of numbers, or one of other `names`."""
+    if set(values) != set(names):
+        now, before = ", ".join(values), ", ".join(names)
+        raise UserError(
+            _("update returned {now} in step {step} and {before} before; return the same in each step",
+              now=now, step=step, before=before)
+        )  # fmt: skip
+    for name, value in values.items():
+        if not isinstance(value, Tensor):
+            given = repr(value)
+        elif value.ndim:
+            given = _("a tensor of shape {shape}", shape=list(value.shape))
+        else:
+            continue
+        raise UserError(
+            _("update returned {given} as {name}: expected a tensor without dimensions, such as a mean",
+              given=given, name=name)
+        )  # fmt: skip

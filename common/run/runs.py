@@ -34,13 +34,17 @@ def load_config(run_dir: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8-sig"))  # Notepad's mark
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; {way_out(run_dir)}") from error
+        values = {"path": path, "reason": error.strerror, "way_out": way_out(run_dir)}
+        raise UserError(_("{path}: {reason}; {way_out}", **values)) from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not JSON ({error}); the folder's run must be repeated") from error
+        values = {"path": path, "error": error}
+        raise UserError(_("{path}: not JSON ({error}); the folder's run must be repeated", **values)) from error
     family = config.get("family") if isinstance(config, dict) else None
     if family not in families():
-        known = ", ".join(families())
-        raise UserError(f"{path}: family is {family!r}, expected one of {known}; name a folder that a training wrote")
+        values = {"path": path, "family": family, "known": ", ".join(families())}
+        raise UserError(
+            _("{path}: family is {family!r}, expected one of {known}; name a folder that a training wrote", **values)
+        )
     scores = config.get("scores")
     right = {
         "flags": isinstance(config.get("flags", {}), dict),
@@ -53,7 +57,8 @@ def load_config(run_dir: Path) -> dict[str, Any]:
     }
     for name in right:
         if not right[name]:
-            raise UserError(f"{path}: {name} is {config[name]!r}, which cannot be")
+            values = {"path": path, "name": name, "value": config[name]}
+            raise UserError(_("{path}: {name} is {value!r}, which cannot be", **values))
     return {**config, "scores": scores}
 
 
@@ -111,13 +116,14 @@ def load_losses(run_dir: Path) -> dict[str, np.ndarray]:
         header, rows = read_losses(path)
         table = np.array(rows, dtype=np.float64).reshape(len(rows), len(header))
         if not (np.abs(table[:, [name in PLACE for name in header]]) <= MOST).all():  # nor is NaN
-            raise ValueError("a step, an epoch or a batch is no number of one")
+            raise ValueError(_("a step, an epoch or a batch is no number of one"))
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; name a folder that a training wrote, such as work/dcgan") from error
+        values = {"reason": error.strerror, "way_out": _("name a folder that a training wrote, such as work/dcgan")}
+        raise UserError(_("{path}: {reason}; {way_out}", path=path, **values)) from error
     except ValueError as error:
-        raise UserError(f"{path}: not a table of losses ({error})") from error
+        raise UserError(_("{path}: not a table of losses ({error})", path=path, error=error)) from error
     if not rows or not any(name.startswith("loss") for name in header):
-        raise UserError(f"{path}: no losses in it yet; wait for the run's first steps")
+        raise UserError(_("{path}: no losses in it yet; wait for the run's first steps", path=path))
     columns = dict(zip(header, table[table[:, header.index("step")].argsort(kind="stable")].T))  # somebody sorted it
     return {name: columns[name] for name in [*PLACE, *(name for name in header if name not in PLACE)]}
 
@@ -213,7 +219,9 @@ def refuse_use(network: nn.Layer, path: Path) -> None:
     anything."""
 
     def absent(*_args: Any, **_kwargs: Any) -> None:
-        raise AbsentError(f"{path}: not there, and this needs it; take the run itself, not what was published of it")
+        raise AbsentError(
+            _("{path}: not there, and this needs it; take the run itself, not what was published of it", path=path)
+        )
 
     for layer in network.sublayers(include_self=True):
         layer.forward = layer.parameters = absent
@@ -227,7 +235,7 @@ def own_pictures(config: dict[str, Any], image: tuple[int, int, int], data_dir: 
     """
     named, (background, pad) = data_dir or config.get("flags", {}).get("data_dir"), how_made_square(config)
     if not isinstance(named, (str, Path)):
-        raise UserError("--data-dir: this run was trained on somebody's own pictures; name a folder of such ones")
+        raise UserError(_("--data-dir: this run was trained on somebody's own pictures; name a folder of such ones"))
     return load("folder", named, image, background=background, pad=pad)
 
 
@@ -239,7 +247,8 @@ def how_made_square(config: dict[str, Any]) -> tuple[str, bool]:
         ImageColor.getrgb(background)
         if isinstance(pad, bool):
             return background, pad
-    raise UserError(f"config.json: background is {background!r} and pad {pad!r}, which cannot be")
+    values = {"background": background, "pad": pad}
+    raise UserError(_("config.json: background is {background!r} and pad {pad!r}, which cannot be", **values))
 
 
 def each_once(run_dirs: list[Path]) -> list[Path]:
@@ -266,5 +275,6 @@ def checked(setting: Setting, value: Any, run_dir: Path) -> Any:
         is_number = isinstance(value, numbers) and not isinstance(value, bool)
         right = is_number and setting.range.low <= value < setting.range.high
     if not right and not (value is None and setting.default is None):
-        raise UserError(f"{run_dir / 'config.json'}: {setting.name} is {value!r}, which cannot be")
+        values = {"path": run_dir / "config.json", "name": setting.name, "value": value}
+        raise UserError(_("{path}: {name} is {value!r}, which cannot be", **values))
     return value
