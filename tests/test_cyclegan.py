@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from common.errors import UserError
+from common.judging.metrics import psnr
 from docs import permuted_classes
 from tests.conftest import batch_of, make_gan, train
 from tests.players import check_each_parameter_has_one_optimizer, movers, players_of, trained
@@ -10,6 +11,7 @@ from zoo.cyclegan import CycleGAN
 from zoo.shared.domains import outlines, two_domains
 from zoo.shared.layers import patches
 from zoo.shared.likeness import l1
+from zoo.shared.readers import unseen_pictures
 from zoo.shared.translation import Translation, in_one_colour
 
 import numpy as np
@@ -141,6 +143,36 @@ class Permuted(Translation):
     def to_a(self, images):
         assert images is self.made
         return self.was
+
+
+class Knowing(Translation):
+    """Makes true outlines, a little too light, and of outlines, whatever they are, the digits `home`."""
+
+    domains = "edge"
+
+    def __init__(self, home: np.ndarray) -> None:
+        self.home = home
+
+    def to_b(self, images):
+        return outlines(images) + 0.02
+
+    def to_a(self, images):
+        return self.home
+
+
+def test_what_a_translation_is_measured_by(reference, tmp_path):
+    """Each way by who reads what comes out of it, from what is untranslated on."""
+    (a, digits), (b, _) = unseen_pictures(reference, "edge")
+    zeros = np.repeat(a[digits == 0][:1], len(a), axis=0)
+    found, fooled = (Knowing(home).measure(reference, tmp_path) for home in (a, zeros))
+    assert list(found) == ["B to A keeps the digit", "A to B keeps the digit", "A to B is true"]
+    home, there, near = found.values()
+    assert home.figure == 1 > 0.5 > home.floor == (reference.see(b).classes == digits).mean()
+    assert fooled["B to A keeps the digit"].figure == (digits == 0).mean()
+    assert fooled["A to B keeps the digit"] == there
+    assert there.figure > 0.8 > there.floor
+    assert near.figure == pytest.approx(40, abs=0.01)  # 20 log10(2 / 0.02)
+    assert near.floor == pytest.approx(psnr(b, np.broadcast_to(b.mean(axis=0), b.shape)))
 
 
 def test_the_table_of_what_becomes_what_shows_a_permutation(reference):

@@ -171,6 +171,16 @@ def test_what_the_judge_saw_is_kept_and_a_damaged_copy_is_not_trusted(tmp_path, 
     assert kept.stat().st_size > 1000
 
 
+def test_what_another_judge_saw_is_kept_apart(reference, monkeypatch):
+    """As after `commands.train_judge`."""
+    images, _, checksum = data.load_labelled("digits", "train")
+    assert Reference("digits", images, checksum).cached == reference.cached
+    another = {**load_record("digits"), "sha256": "another"}
+    monkeypatch.setattr("common.judging.reference.load_record", lambda name: another)
+    monkeypatch.setattr(Reference, "_see_or_recall", lambda self, images: reference.seen)
+    assert Reference("digits", images, checksum).cached != reference.cached
+
+
 def test_what_was_seen_in_another_size_is_kept_apart(tmp_path, monkeypatch):
     """MNIST's checksum is its file's: that of images of 28x28 made from it, and of 32x32."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

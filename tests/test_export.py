@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from commands import export
-from commands.export_page import described, leaves, replay
+from commands.export_page import described, leaves, principal, replay
 from common.game import Game
 from common.judging.judge import classify, load_judge
 from common.machine.activations import LeakyReLU
@@ -29,6 +29,13 @@ from selenium.webdriver.common.keys import Keys
 
 PRETRAINED = [ROOT / "dcgan/pretrained", ROOT / "lsgan/pretrained", ROOT / "zoo/pretrained/cgan"]
 HAS_ONNX = all(map(importlib.util.find_spec, export.NEEDED["onnx"]))
+
+
+def test_the_directions_of_the_page_begin_with_the_one_that_changes_most():
+    """Of a layer whose output grows by 1, 2, … for each number of the noise; not of what else it is given."""
+    weight = np.diag(np.arange(1, 9)).reshape(8, 8, 1, 1)
+    directions = np.array(principal(np.concatenate([weight, 99 * np.ones((2, 8, 1, 1))]), 8))
+    np.testing.assert_allclose(directions, np.eye(8)[::-1][:5], atol=1e-6)
 
 
 def drawn_by(folder: Path, seed: int, count: int) -> np.ndarray:

@@ -235,6 +235,23 @@ def test_it_looks_at_samples_and_not_at_the_grid(judged_from, said, tmp_path, mo
     assert [line["trouble"] for line in load_troubles(tmp_path)] == said
 
 
+def test_the_judge_says_that_digits_are_missing(tmp_path, monkeypatch):
+    """Of a generator that draws one picture."""
+
+    def build(**settings: float) -> GAN:
+        gan = toy.build(**settings)
+        gan.generator[-2].weight.set_value(0 * gan.generator[-2].weight)
+        gan.optimizers["generator"].set_lr(0.0)
+        return gan
+
+    monkeypatch.setattr("common.run.health.CLASSES_WARM_UP", 10)
+    monkeypatch.setattr("common.run.recorder.Examiner.SAMPLES", 100)
+    flags = ["--dataset", "digits", "--max-steps", 29, "--batch-size", 64, "--threads", 1, "--output-dir", tmp_path]
+    assert here(lambda given: run("lsgan", build, given), *flags) == 0
+    (said,) = load_troubles(tmp_path)
+    assert (said["trouble"], said["step"]) == ("digits are missing", 28)
+
+
 def test_each_grid_is_of_the_same_noise(tmp_path):
     seen = []
 
