@@ -72,7 +72,8 @@ def main(arguments: list[str] | None = None) -> int:
         raise UserError(f"{given.folder}: no folder; name the one with what was handed in")
     if not hasattr(os, "fork"):
         raise UserError("grading needs Linux or macOS: on Windows take WSL, or a terminal of AI Studio")
-    paths = sorted(p for p in given.folder.iterdir() if p.name[0] != "." and p.resolve() != given.out.resolve())
+    out = os.path.realpath(given.out)  # not `resolve`, which fails on a link that leads to itself
+    paths = sorted(p for p in given.folder.iterdir() if p.name[0] != "." and os.path.realpath(p) != out)
     if not paths:
         raise UserError(f"{given.folder}: nothing in it")
 

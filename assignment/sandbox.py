@@ -238,9 +238,9 @@ def guard(folder: Path, refused: list[str]) -> Callable[[str, tuple], None]:
         if event == "open":
             path, _, flags = arguments
             writes = isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)
-            secret = isinstance(path, (str, bytes)) and os.fsdecode(path).startswith("/proc")
-            secret &= path != "/proc/self/cgroup"  # read for the number of threads
             named = isinstance(path, (str, bytes, os.PathLike))
+            secret = named and os.path.realpath(os.fsdecode(path)).startswith("/proc/")
+            secret &= path != "/proc/self/cgroup"  # read for the number of threads
             folder = named and Path(os.fsdecode(path)).is_dir()  # it would be a `dir_fd`, by which others are opened
             bad = ((bool(writes) or folder) and not allowed(path)) or secret
         elif event in WRITING:

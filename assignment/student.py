@@ -125,9 +125,15 @@ def answers(report: str) -> dict[int, str]:
     """What stands under each question of a report, without the quoted question itself."""
     found = {}
     for section in sections(report)[1:]:
-        lines = [line for line in section.splitlines()[1:] if not line.startswith(">")]
-        found[int(section[3])] = "\n".join(lines).strip()
+        found[int(section[3])] = "\n".join(parted(section)[1]).strip()
     return found
+
+
+def parted(section: str) -> tuple[list[str], list[str]]:
+    """The lines of a section's question, which is quoted, and those after it. An answer may quote, too."""
+    lines = section.partition("\n")[2].strip("\n").split("\n")
+    length = next((place for place, line in enumerate(lines) if not line.startswith(">")), len(lines))
+    return lines[:length], lines[length:]
 
 
 def filled(report: str, given: dict[int, str]) -> str:
@@ -135,9 +141,7 @@ def filled(report: str, given: dict[int, str]) -> str:
     head, *rest = sections(report)
     old = answers(report)
     for index, section in enumerate(rest):
-        heading, *lines = section.splitlines()
-        quoted = [line for line in lines if line.startswith(">")]
-        number = int(section[3])
+        heading, quoted, number = section.partition("\n")[0], parted(section)[0], int(section[3])
         rest[index] = "\n".join([heading, "", *quoted, "", given.get(number, "").strip() or old[number], "", ""])
     return head + "".join(rest)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,6 +41,7 @@ class Run(NamedTuple):
     last_grid: Path | None
     metrics: list[dict]  # `load_metrics`
     scores: list[float] | None  # what D is taught to answer for fake and real; None for a critic without such a scale
+    dataset: str = ""
 
 
 @command
@@ -80,17 +82,32 @@ def load_run(run_dir: Path, label: str = "") -> Run:
     grids = sorted_grids(run_dir / "samples")
     last_grid = grids[-1] if grids else None
     label = label or run_dir.resolve().name
-    return Run(label, config["family"], losses, last_grid, load_metrics(run_dir), config["scores"])
+    scores, dataset = config["scores"], config.get("dataset", "")
+    return Run(label, config["family"], losses, last_grid, load_metrics(run_dir), scores, dataset)
 
 
-def smooth(values: np.ndarray, weight: float) -> np.ndarray:
+def smooth(values: np.ndarray, weight: float, steps: np.ndarray) -> np.ndarray:
     """The exponential moving average of `values [N]`, without the pull to 0 at its start (Adam's bias correction).
-    A value that is no number is a gap, and does not count."""
+    A value that is no number is a gap, and does not count.
+
+    Args:
+        weight: of the past, from one step to the next.
+        steps: of the values; those of published curves are means of 100 steps.
+    """
     finite = np.isfinite(values)
-    moved = itertools.accumulate(values[finite], lambda mean, value: weight * mean + (1 - weight) * value, initial=0.0)
+    weights = weight ** np.diff(steps[finite], prepend=steps[finite][:1] - 1)
+    pairs = zip(values[finite], weights)
+    moved = itertools.accumulate(pairs, lambda mean, pair: pair[1] * mean + (1 - pair[1]) * pair[0], initial=0.0)
     average = np.full(len(values), np.nan)
-    average[finite] = np.array([*moved][1:]) / (1 - weight ** np.arange(1, finite.sum() + 1))
+    average[finite] = np.array([*moved][1:]) / (1 - np.cumprod(weights))
     return average
+
+
+def differ(runs: Iterable[tuple[str, dict]]) -> bool:
+    """Whether these judgements, each with its data set, are of different data sets or by different judges: then their
+    distances cannot be compared. Earlier versions did not say whose they are."""
+    datasets, judges = (set(found) for found in zip(*((dataset, line.get("judge")) for dataset, line in runs)))
+    return len(datasets) > 1 or len(judges - {None}) > 1
 
 
 def draw_runs(runs: list[Run], smoothing: float = SMOOTHING) -> Figure:
@@ -193,9 +210,12 @@ def metrics_table(axes: Axes, runs: list[Run]) -> None:
     """The last judgement of each run, raw generator and moving average. ↓ less is better, ↑ more is better."""
     names = {"frechet": "Fréchet ↓", "precision": "precision ↑", "recall": "recall ↑", "coverage": "coverage ↑",
              "class_distance": "classes ↓", "confident": "sure ↑"}  # fmt: skip
+    apart = differ((run.dataset, run.metrics[-1]) for run in runs)
+    if apart:
+        axes.set_title("of different data sets or judges: not to be compared", fontsize="medium")
     rows = [
         [
-            f"{run.label}, {which}",
+            f"{run.label}{f' ({run.dataset})' if apart else ''}, {which}",
             run.metrics[-1]["epoch"] + 1,
             *(f"{run.metrics[-1][key][name]:.3f}" if name in run.metrics[-1][key] else "–" for name in names),
         ]
@@ -220,7 +240,7 @@ def curve(axes: Axes, run: Run, name: str, label: str, colour: str, smoothing: f
     steps, values = run.losses["step"], run.losses[name]
     if len(steps) >= SHORTEST and smoothing:
         axes.plot(steps, values, color=colour, alpha=0.15, linewidth=0.6)
-        values = smooth(values, smoothing)
+        values = smooth(values, smoothing, steps)
     if not np.isfinite(run.losses[name]).all():
         label += " (gaps: not finite)"
     axes.plot(steps, values, color=colour, linewidth=1.6, label=label)

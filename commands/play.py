@@ -20,7 +20,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from commands.compare import when
-from commands.play_runs import CLOSE, COUNT, NEIGHBOURS, PAD, Runs
+from commands.play_runs import CLOSE, COUNT, MOST, NEIGHBOURS, PAD, Runs, few
 from commands.play_server import check_environment, serve, without_proxies
 from commands.play_training import Training, tab
 from common.errors import DONE, UserError
@@ -98,9 +98,9 @@ def app(runs: Runs, gr: Any, training: Training | None = None) -> Any:
 
         return called
 
-    def sample(names: list[str], seed: float | None, digit: int) -> tuple[list, list, list, str]:
+    def sample(names: list[str] | None, seed: float | None, digit: int) -> tuple[list, list, list, str]:
         shown, close, drawn, troubles = [], [], [], []
-        for name in names:
+        for name in few(names):
             try:
                 pictures, weights = runs.pictures(name, int(seed or 0), None if digit < 0 else digit, COUNT)
             except UserError as error:  # the others are shown all the same
@@ -130,14 +130,14 @@ def app(runs: Runs, gr: Any, training: Training | None = None) -> Any:
     def still_there(names: list[str] | None) -> list[str]:
         """For what is shown anew by itself: the message that a run is gone would come every time."""
         found = runs.found()
-        return [name for name in names or () if name in found]
+        return [name for name in few(names) if name in found]
 
     def look_again(names: list[str] | None) -> Any:
         return gr.update(choices=list(runs.found()), value=still_there(names))
 
     def translations(names: list[str], seed: float | None) -> tuple[list, str]:
         made, troubles = [], []
-        for name in names or ():
+        for name in few(names):
             try:
                 rows = runs.from_pictures(name, int(seed or 0))
             except UserError as error:
@@ -148,7 +148,7 @@ def app(runs: Runs, gr: Any, training: Training | None = None) -> Any:
 
     def mimics(names: list[str], drawn: Any) -> tuple[list, str]:
         shown, troubles = [], []
-        for name in names or ():
+        for name in few(names):
             try:
                 given, found = runs.mimic(name, drawn.pixels)
             except UserError as error:
@@ -163,7 +163,7 @@ def app(runs: Runs, gr: Any, training: Training | None = None) -> Any:
     names, plain = list(runs.found()), {"format": "png", "buttons": ["download", "fullscreen"]}  # none to share
     with gr.Blocks(title="GAN", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
         gr.Markdown("# Your runs · 你的训练\nAll use the same seed. · 所有模型使用同一个随机种子。")
-        chosen = gr.Dropdown(names, value=names[:2], multiselect=True, max_choices=4, label="Runs · 训练")
+        chosen = gr.Dropdown(names, value=names[:2], multiselect=True, max_choices=MOST, label="Runs · 训练")
         with gr.Row():
             seed = gr.Number(0, label="Seed · 随机种子", precision=0, minimum=0)
             digit = gr.Dropdown([("all · 全部", -1), *((str(d), d) for d in range(10))], value=-1, label="Digit · 数字")
@@ -232,7 +232,7 @@ def app(runs: Runs, gr: Any, training: Training | None = None) -> Any:
             happens(told(history), [chosen, part], past)
             happens(told(lambda names: runs.judgements(still_there(names))), chosen, judged)
         for happens in (page.load, chosen.change):
-            happens(told(runs.curves), chosen, curves)
+            happens(told(lambda names: runs.curves(few(names))), chosen, curves)
         again.click(told(lambda names: runs.curves(still_there(names))), chosen, curves)
         for happens in (page.load, again.click):  # a page that was open for long, or is opened again
             happens(look_again, chosen, chosen)

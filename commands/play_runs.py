@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from commands.compare import draw_runs, load_run
+from commands.compare import differ, draw_runs, load_run
 from commands.invert import Nearest, invert
 from commands.sample import on_own_pictures, reconstructed
 from common import data
@@ -31,13 +31,29 @@ from PIL import Image
 DEPTH = 3  # folders below one that was given in which runs are looked for
 COUNT, CLOSE = 64, 16  # pictures in a grid; those that can be clicked
 NEIGHBOURS = 8
+MOST = 4  # runs chosen at once
 PAD = 112  # pixels of a side of the field in which one draws
 STARTS, STEPS = 10, 100  # of the search for what was drawn: some two seconds
 
 
 def as_text(name: str) -> str:
     """A run's name for Markdown: nothing in it is markup, or ends a table's cell."""
-    return "".join(letter if letter.isalnum() or letter in " -/" else f"&#{ord(letter)};" for letter in name)
+    return "".join(letter if letter.isalnum() or letter in " -/," else f"&#{ord(letter)};" for letter in name)
+
+
+def few(names: list[str] | None) -> list[str]:
+    """As many runs as the page lets one choose, each once: a request may name any number."""
+    return [*dict.fromkeys(names or ())][:MOST]
+
+
+def is_within(folder: Path, top: Path) -> bool:
+    """Whether a run and all of its files can be seen, and are in `top`, not elsewhere by a link."""
+    try:
+        files = [folder, *folder.iterdir(), *(folder / "samples").glob("*")]
+    except OSError:  # not to be seen, or just moved
+        return False
+    # Not `resolve`, which fails on a link that leads to itself.
+    return all(Path(os.path.realpath(path)).is_relative_to(top) for path in files)
 
 
 class Runs:
@@ -50,6 +66,7 @@ class Runs:
 
     def __init__(self, folders: list[Path], data_dir: str | None = None) -> None:
         self.folders, self.data_dir = [folder.resolve() for folder in folders], data_dir
+        self.known: dict[str, Path] = {}  # those that were found last
 
     def found(self) -> dict[str, Path]:
         """Name to folder of all runs that are there now, in the order of their names."""
@@ -57,19 +74,18 @@ class Runs:
         for top in self.folders:
             patterns = ["config.json", *("*/" * depth + "config.json" for depth in range(1, DEPTH + 1))]
             for folder in (path.parent for pattern in patterns for path in top.glob(pattern)):
-                try:
-                    files = [folder, *folder.iterdir(), *(folder / "samples").glob("*")]
-                except OSError:  # not to be seen, or just moved
-                    continue
-                # Not `resolve`, which fails on a link that leads to itself.
-                if all(Path(os.path.realpath(path)).is_relative_to(top) for path in files):
+                if is_within(folder, top):
                     name = readable(folder.relative_to(ROOT if folder.is_relative_to(ROOT) else top.parent).as_posix())
                     runs[readable(folder.as_posix()) if runs.get(name, folder) != folder else name] = folder
-        return dict(sorted(runs.items()))
+        self.known = dict(sorted(runs.items()))
+        return self.known
 
     def find(self, name: Any) -> Path:
         """The folder of a run; raises `UserError` for what is no run's name, such as a path."""
-        folder = self.found().get(name) if isinstance(name, str) else None
+        folder = self.known.get(name) if isinstance(name, str) else None
+        there = folder is not None and any(is_within(folder, top) for top in self.folders)
+        if not (there and (folder / "config.json").exists()):  # all are looked through only where it is not there
+            folder = self.found().get(name) if isinstance(name, str) else None
         if folder is None:
             raise UserError("there is no such run (any more): look again · 没有这次训练，也许已被移走：请点“刷新”")
         return folder
@@ -111,13 +127,19 @@ class Runs:
     def judgements(self, names: list[str]) -> str:
         """The last judgement of each run, of its weights and of their moving average, as a Markdown table."""
         last = {name: judged[-1] for name in names if (judged := load_metrics(self.find(name)))}
+        if not last:
+            return "No evaluations yet · 还没有评估结果 (`--eval-every`)"
+        datasets = {name: load_config(self.find(name)).get("dataset", "") for name in last}
+        apart = differ((datasets[name], line) for name, line in last.items())
+        note = "Of different data sets or judges: not to be compared · 数据集或评判网络不同，不能比较\n\n" * apart
+        shown = {name: f"{name}, {datasets[name]}" if apart else name for name in last}
         rows = {
-            f"{as_text(name)}, step {line['step']}, {which}": line[key]
+            f"{as_text(shown[name])}, step {line['step']}, {which}": line[key]
             for name, line in last.items()
             for key, which in (("raw", "raw"), ("ema", "EMA"))
             if key in line
         }
-        return table(rows) if rows else "No evaluations yet · 还没有评估结果 (`--eval-every`)"
+        return note + table(rows)
 
     def curves(self, names: list[str]) -> Figure | None:
         """Losses, scores and grids of all that have some, as `commands.compare` draws them."""

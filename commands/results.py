@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -72,11 +73,12 @@ def main(arguments: list[str] | None = None) -> int:
     if not flags.report_only:
         if flags.seeds and not flags.recipes:
             parser.error("--seeds: they are of --recipes; without those each family has seeds of its own")
-        earlier(flags)  # looked at now, not after hours
         wanted = everything()
         if flags.recipes:
             wanted = [(recipe, seed) for seed in flags.seeds or [0] for recipe in flags.recipes]
-        runs = {name_of(*each): Run(*each, flags.work_dir / name_of(*each)) for each in wanted}
+        asked = [Run(*each, flags.work_dir / name_of(*each)) for each in wanted]
+        check_names(asked, earlier(flags)["runs"])  # looked at now, not after hours
+        runs = {run.folder.name: run for run in asked}
         if flags.finished:
             runs = {name: run for name, run in runs.items() if origin_of(run.folder).get("done")}
             if not runs:
@@ -86,7 +88,9 @@ def main(arguments: list[str] | None = None) -> int:
             if status != DONE:
                 return status
         made, anchors = collect(runs, flags)
+        draw_grids(runs, flags.out / "images", flags.data_dir)
         kept = earlier(flags)  # again: another `--add` may have come in between
+        check_names(runs.values(), kept["runs"])
         both = {**kept["runs"], **made}  # of a run in both, the new one
         results = {
             "samples": flags.samples,
@@ -94,7 +98,6 @@ def main(arguments: list[str] | None = None) -> int:
             "runs": dict(sorted(both.items(), key=lambda named: named[1]["seed"])),
             "anchors": {**kept["anchors"], **anchors},
         }
-        draw_grids(runs, flags.out / "images", flags.data_dir)
         save_json(flags.out / "results.json", results)
     write_report(load_results(flags.out), flags.out)
     print(f"{flags.out / 'results.md'}: written from {flags.out / 'results.json'}")
@@ -131,10 +134,23 @@ def earlier(flags: argparse.Namespace) -> dict:
     return kept
 
 
+def check_names(runs: Iterable[Run], there: dict[str, dict]) -> None:
+    """Raise `UserError` where two recipes, of `runs` or of results that are `there`, have one name: one of them would
+    take the other's place."""
+    recipes = {name: run["recipe"] for name, run in there.items()}
+    for run in runs:
+        other = recipes.setdefault(run.folder.name, run.recipe)
+        if other != run.recipe:
+            raise UserError(f"{run.folder.name} is {run.recipe} and {other}; take one of them, or a flag more for one")
+
+
 def origin_of(folder: Path) -> dict:
     """Where a run was made and how long it took, as far as it has come; empty before it began."""
     path = folder / "origin.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except ValueError as error:
+        raise UserError(f"{path}: damaged ({error}); remove {folder}, and the run is made anew") from error
 
 
 def train_all(runs: dict[str, Run], flags: argparse.Namespace) -> int:
@@ -163,6 +179,8 @@ def train_all(runs: dict[str, Run], flags: argparse.Namespace) -> int:
             began = time.monotonic()
             training = subprocess.Popen([*map(str, called)], stdout=log, stderr=log)
             trainings.append(training)
+            if stopped.is_set():  # just now, when it was not yet among those that were told
+                training.terminate()
             status = None
             while status is None:
                 with contextlib.suppress(subprocess.TimeoutExpired):

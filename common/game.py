@@ -19,7 +19,7 @@ import paddle
 from paddle import Tensor, nn
 from paddle.optimizer import Adam, Optimizer
 
-AT_ONCE = 500  # rows a forward pass outside of training; bounds the memory
+AT_ONCE = 500  # rows a forward pass outside of training, fewer of images above 32x32; bounds the memory
 
 
 def on_device(array: np.ndarray) -> Tensor:
@@ -236,7 +236,9 @@ class Game:
 
         BatchNorm uses its running statistics: a row depends on itself alone, and it leaves no trace in the training.
         """
-        parts = [x[start : start + AT_ONCE] for start in range(0, len(x), AT_ONCE)]
+        height, width = self.image[1:]
+        rows = min(AT_ONCE, max(1, AT_ONCE * 32 * 32 // (height * width)))
+        parts = [x[start : start + rows] for start in range(0, len(x), rows)]
         with evaluating(network):
             made = [network(on_device(part) if isinstance(part, np.ndarray) else part).numpy() for part in parts]
         return np.concatenate(made)

@@ -171,15 +171,42 @@ def test_judgements_of_an_earlier_version_have_a_dash_for_what_it_did_not_measur
 
 
 def test_smoothing_by_hand():
-    np.testing.assert_allclose(smooth(np.full(50, 3.0), 0.9), 3)  # no pull to 0 at the start
+    np.testing.assert_allclose(smooth(np.full(50, 3.0), 0.9, np.arange(50)), 3)  # no pull to 0 at the start
     average, weight, expected = 0.0, 0.0, []
     values = np.random.default_rng(0).normal(size=30)
     for value in values:
         average = 0.8 * average + 0.2 * value
         weight = 0.8 * weight + 0.2
         expected.append(average / weight)
-    np.testing.assert_allclose(smooth(values, 0.8), expected)
-    np.testing.assert_allclose(smooth(np.insert(values, [0, 9], np.nan), 0.8), np.insert(expected, [0, 9], np.nan))
+    steps = np.arange(30)
+    np.testing.assert_allclose(smooth(values, 0.8, steps), expected)
+    gaps = {"weight": 0.8, "steps": np.insert(steps, [0, 9], 7)}
+    np.testing.assert_allclose(smooth(np.insert(values, [0, 9], np.nan), **gaps), np.insert(expected, [0, 9], np.nan))
+
+
+def test_published_curves_are_smoothed_over_as_many_steps():
+    """A row of theirs is the mean of 100: after a leap they do not lag behind the run that they are of."""
+    whole = np.where(np.arange(2000) < 1000, 2.0, 1.0)
+    means, last = whole.reshape(-1, 100).mean(axis=1), np.arange(99, 2000, 100)
+    exact, published = smooth(whole, 0.98, np.arange(2000))[last], smooth(means, 0.98, last)
+    np.testing.assert_allclose(published, exact, atol=0.15)
+    assert published[-1] == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "judge", "apart"), [("digits", "one", 0), ("mnist", "one", 1), ("digits", "two", 1)]
+)
+def test_distances_that_cannot_be_compared_are_told_apart(runs, tmp_path, dataset, judge, apart):
+    shown = []
+    for name, data, by in (("here", "digits", "one"), ("there", dataset, judge)):
+        line = {"step": 149, "epoch": 0, "judge": by, "raw": {"frechet": 12.5}}
+        shown.append(load_run(runs / "long", name)._replace(dataset=data, metrics=[line]))
+    figure = draw_runs(shown, 0.9)
+    (axes,) = (axes for part in figure.subfigs for axes in part.axes if axes.tables)
+    cells = axes.tables[0].get_celld()
+    names = [cells[row, 0].get_text().get_text() for row in (1, 2)]
+    assert names == (["here (digits), raw", f"there ({dataset}), raw"] if apart else ["here, raw", "there, raw"])
+    assert axes.get_title() == ("of different data sets or judges: not to be compared" if apart else "")
 
 
 def test_a_strip_has_a_column_for_each_step_that_was_reached(runs, tmp_path, say):

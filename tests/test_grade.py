@@ -223,6 +223,14 @@ def test_folders_that_are_no_class(tmp_path, say):
         assert (said.status, said.err.count("\n")) == (2, 1)
 
 
+def test_a_link_to_itself_is_a_submission_that_cannot_be_read(tmp_path, say, monkeypatch):
+    (tmp_path / "class").mkdir()
+    (tmp_path / "class/loop").symlink_to(tmp_path / "class/loop")
+    said = say(grade.main, tmp_path / "class", "--out", tmp_path / "grades.csv")
+    assert said.status == 0
+    assert "loop" in (tmp_path / "grades.csv").read_text(encoding="utf-8-sig")
+
+
 def test_a_table_that_cannot_be_written_is_said_before_the_work(right, tmp_path, monkeypatch, say):
     (tmp_path / "class").mkdir()
     shutil.copy(right, tmp_path / "class")

@@ -63,6 +63,43 @@ def test_only_what_lies_in_the_folders_is_found(folder):
             runs.find(name)
 
 
+def test_all_runs_are_looked_through_only_for_one_that_is_not_known(folder, monkeypatch):
+    """A page with many runs asks for some of them every ten seconds."""
+    runs, looked = play_runs.Runs([folder]), []
+    find = runs.found
+    monkeypatch.setattr(runs, "found", lambda: looked.append(1) or find())
+    for _again in range(3):
+        assert runs.find("work/group/mine") == folder / "group/mine"
+    assert len(looked) == 1
+    (folder / "group/mine").rename(folder / "group/other")
+    assert runs.find("work/group/other") == folder / "group/other"
+    (folder / "group/other/more").symlink_to(ROOT)  # no longer one that may be seen
+    for name in ("work/group/mine", "work/group/other"):
+        with pytest.raises(UserError, match="no such run"):
+            runs.find(name)
+
+
+def test_judgements_of_different_data_sets_are_told_apart(tmp_path):
+    for dataset in ("digits", "mnist"):
+        run = tmp_path / "work" / dataset
+        run.mkdir(parents=True)
+        (run / "config.json").write_text(json.dumps({"family": "dcgan", "dataset": dataset}))
+        line = {"step": 3, "epoch": 0, "judge": "one", "raw": {"frechet": 2.0}}
+        (run / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+    runs = play_runs.Runs([tmp_path / "work"])
+    alone, both = runs.judgements(["work/mnist"]), runs.judgements(["work/mnist", "work/digits"])
+    assert ("work/mnist, step 3, raw" in alone, "not to be compared" in alone) == (True, False)
+    assert both.startswith("Of different data sets or judges: not to be compared · 数据集或评判网络不同，不能比较\n\n|")
+    assert "work/digits, digits, step 3, raw" in both
+
+
+def test_as_many_runs_are_drawn_as_can_be_chosen():
+    """A request may name any number, and any of them as often as it likes."""
+    assert play_runs.few([*"abcdef"]) == [*"abcd"]
+    assert play_runs.few(["a"] * 60 + ["b"]) == ["a", "b"]
+    assert play_runs.few(None) == []
+
+
 def test_what_the_page_shows(folder, run_dir):
     runs, name = play_runs.Runs([folder]), "work/group/mine"
     pictures, weights = runs.pictures(name, 3, None, 5)

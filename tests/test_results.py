@@ -6,8 +6,10 @@ import hashlib
 import inspect
 import io
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -172,6 +174,57 @@ def test_runs_of_another_day_are_joined_by_add(made, tmp_path, say, monkeypatch)
     check_refused(say(results.main, *both), "the judge of digits was another in results.json")
     (tmp_path / "results.json").write_text(json.dumps({"runs": {}}))
     check_refused(say(results.main, *both), "of an earlier version")
+
+
+def test_another_add_may_come_in_while_the_pictures_are_drawn(made, tmp_path, say, monkeypatch):
+    folder, flags = made
+    monkeypatch.setattr(*FEWER)
+    path = Path(shutil.copy(folder / "docs/results.json", tmp_path / "results.json"))
+    draw, kept = results.draw_grids, json.loads(path.read_text())
+
+    def meanwhile(*given: object) -> None:
+        draw(*given)
+        theirs = {"lsgan-1": {**kept["runs"][NAME], "recipe": "lsgan", "seed": 1}}
+        path.write_text(json.dumps({**kept, "runs": {**kept["runs"], **theirs}}))
+
+    monkeypatch.setattr(results, "draw_grids", meanwhile)
+    assert say(results.main, *flags, "--out", tmp_path, "--finished", "--add").status == 0
+    assert list(json.loads(path.read_text())["runs"]) == ["lsgan-1", NAME]
+
+
+def test_two_recipes_of_one_name_are_refused(made, tmp_path, say):
+    """Those of the first table go without their length; one would take the other's place."""
+    folder, flags = made
+    out, equal = ["--out", tmp_path, "--work-dir", tmp_path], f"lsgan{EQUAL}"
+    check_refused(say(results.main, *out, "--recipes", "lsgan", equal), f"lsgan-0 is {equal} and lsgan; take one of")
+    kept = json.loads((folder / "docs/results.json").read_text())
+    kept["runs"][NAME]["recipe"] += EQUAL
+    (tmp_path / "results.json").write_text(json.dumps(kept))
+    check_refused(say(results.main, *flags, "--out", tmp_path, "--finished", "--add"), f"{NAME} is {RECIPE} and ")
+
+
+def test_a_training_that_is_being_started_is_told_to_stop_as_well(tmp_path, monkeypatch):
+    """SIGTERM comes after it was looked for, and before the training is among those that are told."""
+    start, begun = subprocess.Popen, []
+
+    def started(*_called: object, **_streams: object) -> subprocess.Popen:
+        begun.append(start([sys.executable, "-c", "import time; time.sleep(60)"]))
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.5)  # it is heard in the main thread
+        return begun[-1]
+
+    monkeypatch.setattr(results.subprocess, "Popen", started)
+    monkeypatch.setattr(results, "commit", lambda: "")
+    status = results.main(["--recipes", "lsgan", "--work-dir", str(tmp_path), "--out", str(tmp_path / "docs")])
+    assert (status, begun[0].returncode) == (results.INTERRUPTED, -signal.SIGTERM)
+
+
+def test_a_damaged_note_of_where_a_run_was_made_is_said(tmp_path, say):
+    (tmp_path / "lsgan-0").mkdir()
+    (tmp_path / "lsgan-0/origin.json").write_text("{")
+    flags = ["--recipes", "lsgan", "--work-dir", tmp_path, "--out", tmp_path / "docs"]
+    for more in ([], ["--finished"]):
+        check_refused(say(results.main, *flags, *more), f"{tmp_path}/lsgan-0/origin.json: damaged")
 
 
 def test_the_first_table_has_a_row_a_family(made):

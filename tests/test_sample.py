@@ -87,6 +87,13 @@ def test_many_images_are_drawn_in_parts_that_make_the_whole(monkeypatch):
     for z in (latent, paddle.to_tensor(latent)):
         np.testing.assert_allclose(gan.sample(z), whole, atol=1e-6)
     assert seen == [3, 3, 1] * 2
+    seen.clear()
+    gan.image = (1, 64, 64)  # four times the pixels, with which the memory grows
+    gan.sample(latent[:2])
+    assert seen == [1, 1]
+    gan.image = (1, 28, 28)
+    gan.sample(latent)
+    assert seen[2:] == [3, 3, 1]
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ HOSTILE = {
     "removal": ("import os; os.remove('SECRET')", "PermissionError: os.remove"),
     "folder": ("import os; os.remove('secret', dir_fd=os.open(os.path.dirname('SECRET'), 0))", "PermissionError: open"),
     "other environment": ("open('/proc/1/environ')", "PermissionError: open /proc"),
+    "by another name": ("open('//proc/self/environ')", "PermissionError: open //proc"),
     "network": ("import socket; socket.create_connection(('127.0.0.1', 9))", "PermissionError: socket"),
     "memory": ("bytearray(64 * 2**30)", "MemoryError"),
     "exit": ("import os; os._exit(0)", "it ended without an answer"),
