@@ -57,7 +57,8 @@ canvas.onpointerdown = event => {
     brush.moveTo(...place(event));
 };
 canvas.onpointermove = event => { if (drawing) { brush.lineTo(...place(event)); brush.stroke(); } };
-canvas.onpointerup = () => {
+canvas.onpointerup = canvas.onpointercancel = () => {
+    if (!drawing) return;  // a button that was pressed elsewhere
     drawing = false;
     const bytes = brush.getImageData(0, 0, canvas.width, canvas.height).data;
     trigger("submit", { pixels: Array.from(bytes).filter((_, index) => index % 4 === 0) });

@@ -376,6 +376,10 @@ def test_a_drawn_digit_is_looked_for(page, driver):
     assert own < 2e-3 < min(others)
     driver.find_element("id", "clear").click()
     assert [text.text for text in driver.find_elements("css selector", "#found p")] == ["", "", ""]
+    # A button that is pressed elsewhere and let go over the pad.
+    driver.execute_script("document.getElementById('pad').dispatchEvent(new PointerEvent('pointerup'))")
+    time.sleep(0.3)
+    assert driver.find_element("id", "trouble").text == ""
 
 
 def found(driver, steps: int) -> list[float]:

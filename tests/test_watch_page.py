@@ -33,6 +33,21 @@ def test_steps_equal_play_equal_the_address(driver):
     assert f"Step {count}. Left: D's loss" in driver.find_element("id", "spoken").get_attribute("textContent")
 
 
+def test_a_key_held_down_changes_the_address_once_at_its_end(driver):
+    """Safari lets a page change it 100 times in 30 seconds, and then throws."""
+    visit(driver, "preset=1&lang=en")
+    driver.execute_script(
+        "window.said = 0; const put = history.replaceState.bind(history);"
+        "history.replaceState = (...given) => { said++; put(...given); }"
+    )
+    for _ in range(15):
+        driver.find_element("id", "stage").send_keys(*[Keys.ARROW_RIGHT] * 10)
+    rest(driver)
+    assert driver.execute_script("return step") == 150
+    assert "&at=150&" in driver.current_url
+    assert driver.execute_script("return said") <= 20
+
+
 def test_one_player_alone_leaves_the_other(driver):
     visit(driver, "preset=1&at=20")
     before = np.array([np.concatenate(net) for net in np.array(weights(driver), object).reshape(4, 6)])

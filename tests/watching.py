@@ -18,7 +18,7 @@ def visit(driver: Any, address: str = "lang=en") -> None:
 def rest(driver: Any) -> None:
     """Waits until nothing is left to do."""
     driver.execute_async_script("""const done = arguments[0], look = () =>
-        !waiting && document.body.dataset.state === "idle" ? done() : setTimeout(look, 10);
+        !waiting && !settle.later && document.body.dataset.state === "idle" ? done() : setTimeout(look, 10);
         requestAnimationFrame(() => setTimeout(look));""")
 
 
