@@ -14,8 +14,8 @@ softplus; c is a category, t shears a picture at random:
 
 What differs from the paper: it clusters what D sees (k-means) and does so again and again while it trains; here the
 categories are found once and stay. Stage I is `infogan.py` without the two numbers, stage II `cgan.py`, each with the
-step size and the penalty on D's slope that were best there. After twelve epochs the Fréchet distance is 0.85 by one
-seed and 1.09 by another; DCGAN's, without labels, too, is 1.44 at best (`docs/search.md`, Z45 and run 30).
+step size and the penalty on D's slope that were best there. After twelve epochs the Fréchet distance is
+0.90 ± 0.17 (three seeds); DCGAN's, without labels, too, is 1.44 at best (`docs/search.md`, Z45, Z53 and run 30).
 
 What to look at. The grid has a row for each category; while `stage` in `losses.csv` is 1, G₂ draws grey. `category` is
 M, 0 in stage II. `commands.evaluate` says how well the categories are the digits, and whether G₂ draws what its
