@@ -27,7 +27,7 @@ from common.run.runs import best_weights, how_made_square, load_config, load_gam
 import numpy as np
 
 BESIDE, HELD_OUT = 16, 64  # images drawn beside their nearest; real ones, each held out from the others
-NOT_ITS_OWN = "note: these are not the pictures that it was trained on, or not all of them"
+NOT_ITS_OWN = _("note: these are not the pictures that it was trained on, or not all of them")
 
 
 @command
@@ -216,7 +216,7 @@ def inverted(game: Game, flags: argparse.Namespace) -> np.ndarray:
         f"images drawn at random have {found.error_at_random:.4f}"
     )
     if config.get("dataset", "mnist") in ("mnist", "digits") and given.mean() > 0:
-        print("note: this picture is bright, and digits here are white on black; try it with its colours inverted")
+        print(_("note: this picture is bright, and digits here are white on black; try it with its colours inverted"))
     return np.stack([given, found.image])
 
 

@@ -240,4 +240,5 @@ def interpolation_matrix(length: int, size: int) -> np.ndarray:
 def say_unused(data_dir: str | Path | None) -> None:
     """Say once that scikit-learn's digits come with it."""
     if data_dir:
-        print(f"note: --data-dir {data_dir} is not used: scikit-learn's digits are part of it", file=sys.stderr)
+        said = _("note: --data-dir {folder} is not used: scikit-learn's digits are part of it", folder=data_dir)
+        print(said, file=sys.stderr)

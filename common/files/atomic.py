@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Callable
 
 from common.files import home
+from common.language import _
 from common.machine.choice import cache_home
 
 PART = re.compile(r"\..*\.[0-9a-f]{8}\.part", re.DOTALL)  # the names that `part_of` gives
@@ -136,7 +137,8 @@ def cache_folder() -> Path:
 def instead_of(folder: Path) -> Path:
     """The temporary folder in the place of one that nothing can be written to."""
     temporary = home.temporary() / "cache"
-    print(f"note: nothing can be written to {folder}: {temporary} takes its place", file=sys.stderr)
+    values = {"folder": folder, "temporary": temporary}
+    print(_("note: nothing can be written to {folder}: {temporary} takes its place", **values), file=sys.stderr)
     return temporary
 
 
@@ -150,6 +152,7 @@ def keep(path: Path, write: Callable[[BinaryIO], object]) -> bool:
         with atomic(path) as file:
             write(file)
     except OSError as error:
-        print(f"note: {path.name} could not be kept for the next run ({error})", file=sys.stderr)
+        said = _("note: {name} could not be kept for the next run ({error})", name=path.name, error=error)
+        print(said, file=sys.stderr)
         return False
     return True

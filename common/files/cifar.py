@@ -71,7 +71,8 @@ def read_cifar10(path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
     if kind == "archive":
         own = file_md5(place) not in ARCHIVES.values()
     if own:
-        print(f"warning: {place} holds not the original CIFAR-10 (md5); fine if it is a copy", file=sys.stderr)
+        said = _("warning: {place} holds not the original CIFAR-10 (md5); fine if it is a copy", place=place)
+        print(said, file=sys.stderr)
     return images.reshape(-1, *SHAPE), labels.reshape(-1)
 
 

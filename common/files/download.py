@@ -47,7 +47,7 @@ def fetch(url: str, path: Path, md5: str, timeout: float = TIMEOUT, limit: int =
         UserError: every try failed; `path` is untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    waiting = f"waiting: another process downloads to {path.parent}"
+    waiting = _("waiting: another process downloads to {folder}", folder=path.parent)
     with locks.locked(path.with_name(".download.lock"), waiting) as alone:
         if not path.is_file() or file_md5(path) != md5:  # else another process has brought it
             _fetch(url, path, md5, timeout, limit, alone)

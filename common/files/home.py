@@ -12,6 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from common.language import _
+
 NEEDED = (".cache/paddle/dataset", ".visualdl/x2paddle")  # folders that Paddle and VisualDL make in the home
 VARIABLE = "USERPROFILE" if os.name == "nt" else "HOME"  # what says where the home is
 
@@ -30,8 +32,9 @@ def prepare() -> None:
     if found is None or not all(is_there(found / name) or writable(found / name) for name in NEEDED):
         replaced[temporary()] = found
         os.environ[VARIABLE] = str(temporary())
-        what = "there is no home folder" if found is None else f"nothing can be written to {found}"
-        print(f"note: {what}: what is kept between runs goes to {temporary()}", file=sys.stderr)
+        what = _("there is no home folder") if found is None else _("nothing can be written to {folder}", folder=found)
+        said = _("note: {what}: what is kept between runs goes to {folder}", what=what, folder=temporary())
+        print(said, file=sys.stderr)
     if not all(writable(folder) for folder in matplotlibs()):  # it would warn, and draw up its list of fonts each time
         os.environ["MPLCONFIGDIR"] = str(temporary() / "matplotlib")
 

@@ -143,10 +143,14 @@ def checked_md5(name: str, path: Path) -> str:
             _("{path}: this is {owner}'s {file}, expected {title}'s {wanted}; {way_out}", **values, way_out=way_out)
         )
     if md5 != expected:
-        fine = f"fine for {SOURCES[owner].title}" if owner else "fine for KMNIST, Fashion-MNIST and the like"
-        fine = fine if name == "mnist" else "fine if it is one of your own making"
+        fine = _("fine for {title}", title=SOURCES[owner].title if owner else _("KMNIST, Fashion-MNIST and the like"))
+        fine = fine if name == "mnist" else _("fine if it is one of your own making")
+        values = {"path": path, "title": title, "md5": md5, "expected": expected, "fine": fine}
         print(
-            f"warning: {path} is not the original {title} file (md5 {md5}, {title}'s is {expected}); {fine}",
+            _(
+                "warning: {path} is not the original {title} file (md5 {md5}, {title}'s is {expected}); {fine}",
+                **values,
+            ),
             file=sys.stderr,
         )
     return md5

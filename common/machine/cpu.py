@@ -13,6 +13,7 @@ import sys
 import warnings
 from pathlib import Path
 
+from common.language import _
 from common.machine import cgroup
 
 _prepared = 1  # threads, as `prepare` found them
@@ -145,7 +146,9 @@ def set_threads(count: int | None) -> None:
     global threads
     cores = usable_cores()
     if count and count > cores:
-        print(f"note: {count} threads were asked for; there are {cores} cores, so {cores} are used", file=sys.stderr)
+        values = {"count": count, "cores": cores}
+        said = _("note: {count} threads were asked for; there are {cores} cores, so {cores} are used", **values)
+        print(said, file=sys.stderr)
     threads = min(count, cores) if count else _prepared
 
 

@@ -22,6 +22,7 @@ import sys
 from functools import partial
 from typing import Callable
 
+from common.language import _
 from common.machine import choice, cpu
 from common.machine.library import Primitive, open_library
 from common.machine.primitives import Convolution, GatheredWeights, Operand, ReLUGradient, Shape, few
@@ -119,8 +120,12 @@ def go_on_with(choices: dict[str, str | dict[str, str]]) -> None:
     if moved:
         theirs, ours = (", ".join(known[name] for name in moved) for known in (choices, here))
         print(
-            f"note: this run comes from {theirs}; here it is {ours}: it goes on, but rounds otherwise than it would "
-            "have there",
+            _(
+                "note: this run comes from {theirs}; here it is {ours}: it goes on, but rounds otherwise than it would "
+                "have there",
+                theirs=theirs,
+                ours=ours,
+            ),
             file=sys.stderr,
         )
     choice.chosen.update(choices["ways"])

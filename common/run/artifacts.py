@@ -115,7 +115,8 @@ def locked(folder: Path) -> Iterator[None]:
             values = {"folder": folder, "reason": error.strerror}
             raise UserError(_("{folder}: {reason}; give another --output-dir", **values)) from error
         if not held:
-            print(f"note: {folder}: no locks on this file system; start no second run in this folder", file=sys.stderr)
+            said = _("note: {folder}: no locks on this file system; start no second run in this folder", folder=folder)
+            print(said, file=sys.stderr)
         yield
 
 

@@ -70,7 +70,8 @@ def check_identity(path: Path, mine: dict[str, Any], settings: dict[str, Any], c
         raise UserError(said)
     newer = [f"{flag_of(name)} {value}" for name, value in settings.items() if kept and name not in kept and value]
     if newer:
+        values = {"path": path, "newer": ", ".join(newer)}
         print(
-            f"note: {path}: new since this run began: {', '.join(newer)}; to go on as before, turn it off",
+            _("note: {path}: new since this run began: {newer}; to go on as before, turn it off", **values),
             file=sys.stderr,
         )

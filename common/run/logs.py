@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from common.files.atomic import atomic
+from common.language import _
 
 PLACE = ("step", "epoch", "batch")  # the columns that say where a row belongs
 
@@ -109,7 +110,7 @@ def put_back_losses(path: Path, step: int, length: int) -> None:
     with atomic(path) as file:
         file.write(text.getvalue().encode())
     if len(rows) < step:
-        say(path, f"the losses of {step - len(rows):,} steps are")
+        say(path, _("the losses of {count:,} steps are", count=step - len(rows)))
 
 
 def put_back_metrics(path: Path, step: int, length: int) -> None:
@@ -123,7 +124,7 @@ def put_back_metrics(path: Path, step: int, length: int) -> None:
     with atomic(path) as file:
         file.write(kept)
     if len(kept) < length:
-        say(path, "judgements are")
+        say(path, _("judgements are"))
         best = path.with_name("generator_best.params")
         if best.exists():  # how good it is was in there, and the next judgement takes its place
             shutil.copy(best, path.with_name("generator_best_before.params"))
@@ -146,5 +147,7 @@ def content_of(path: Path) -> bytes:
 
 def say(path: Path, lost: str) -> None:
     """Say what cannot come back."""
-    what = "changed since the run was saved" if path.stat().st_size else "deleted or damaged since the run was saved"
-    print(f"note: {path}: {what}; {lost} lost, the training goes on without", file=sys.stderr)
+    changed = path.stat().st_size > 0
+    what = _("changed since the run was saved") if changed else _("deleted or damaged since the run was saved")
+    values = {"path": path, "what": what, "lost": lost}
+    print(_("note: {path}: {what}; {lost} lost, the training goes on without", **values), file=sys.stderr)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 
 from common.errors import UserError
+from common.language import _
 
 from tqdm import tqdm
 
@@ -33,4 +34,5 @@ class Shows:
         """Say, the first time, what is wrong with `what`."""
         if what not in self._said:
             self._said.add(what)
-            tqdm.write(f"warning: {what}: {reason}; the training goes on", file=sys.stderr)
+            said = _("warning: {what}: {reason}; the training goes on", what=what, reason=reason)
+            tqdm.write(said, file=sys.stderr)
