@@ -131,7 +131,7 @@ def answers(report: str) -> dict[int, str]:
 
 def parted(section: str) -> tuple[list[str], list[str]]:
     """The lines of a section's question, which is quoted, and those after it. An answer may quote, too."""
-    lines = section.partition("\n")[2].strip("\n").split("\n")
+    lines = section.partition("\n")[2].strip().split("\n")
     length = next((place for place, line in enumerate(lines) if not line.startswith(">")), len(lines))
     return lines[:length], lines[length:]
 

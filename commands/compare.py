@@ -82,7 +82,7 @@ def load_run(run_dir: Path, label: str = "") -> Run:
     grids = sorted_grids(run_dir / "samples")
     last_grid = grids[-1] if grids else None
     label = label or run_dir.resolve().name
-    scores, dataset = config["scores"], config.get("dataset", "")
+    scores, dataset = config["scores"], config.get("dataset", "mnist")
     return Run(label, config["family"], losses, last_grid, load_metrics(run_dir), scores, dataset)
 
 
@@ -95,7 +95,9 @@ def smooth(values: np.ndarray, weight: float, steps: np.ndarray) -> np.ndarray:
         steps: of the values; those of published curves are means of 100 steps.
     """
     finite = np.isfinite(values)
-    weights = weight ** np.diff(steps[finite], prepend=steps[finite][:1] - 1)
+    gaps = np.diff(steps[finite])
+    first = np.maximum(gaps[:1], 1) if len(gaps) else np.ones(finite.sum())
+    weights = weight ** np.concatenate([first, gaps])
     pairs = zip(values[finite], weights)
     moved = itertools.accumulate(pairs, lambda mean, pair: pair[1] * mean + (1 - pair[1]) * pair[0], initial=0.0)
     average = np.full(len(values), np.nan)
@@ -106,8 +108,9 @@ def smooth(values: np.ndarray, weight: float, steps: np.ndarray) -> np.ndarray:
 def differ(runs: Iterable[tuple[str, dict]]) -> bool:
     """Whether these judgements, each with its data set, are of different data sets or by different judges: then their
     distances cannot be compared. Earlier versions did not say whose they are."""
-    datasets, judges = (set(found) for found in zip(*((dataset, line.get("judge")) for dataset, line in runs)))
-    return len(datasets) > 1 or len(judges - {None}) > 1
+    pairs = [(dataset, line.get("judge")) for dataset, line in runs]
+    judges = {str(judge) for _dataset, judge in pairs if judge is not None}
+    return len({dataset for dataset, _judge in pairs}) > 1 or len(judges) > 1
 
 
 def draw_runs(runs: list[Run], smoothing: float = SMOOTHING) -> Figure:

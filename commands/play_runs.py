@@ -43,7 +43,7 @@ def as_text(name: str) -> str:
 
 def few(names: list[str] | None) -> list[str]:
     """As many runs as the page lets one choose, each once: a request may name any number."""
-    return [*dict.fromkeys(names or ())][:MOST]
+    return [*dict.fromkeys(name for name in names or () if isinstance(name, str))][:MOST]
 
 
 def is_within(folder: Path, top: Path) -> bool:
@@ -129,7 +129,7 @@ class Runs:
         last = {name: judged[-1] for name in names if (judged := load_metrics(self.find(name)))}
         if not last:
             return "No evaluations yet · 还没有评估结果 (`--eval-every`)"
-        datasets = {name: load_config(self.find(name)).get("dataset", "") for name in last}
+        datasets = {name: load_config(self.find(name)).get("dataset", "mnist") for name in last}
         apart = differ((datasets[name], line) for name, line in last.items())
         note = "Of different data sets or judges: not to be compared · 数据集或评判网络不同，不能比较\n\n" * apart
         shown = {name: f"{name}, {datasets[name]}" if apart else name for name in last}

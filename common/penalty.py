@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Callable
 
 from common.errors import UserError
@@ -28,7 +27,7 @@ def steepness(discriminator: nn.Layer | list[Callable[[Tensor], Tensor]], images
     x.stop_gradient = False
     scores = x
     layers = getattr(discriminator, "dis", discriminator)
-    if not isinstance(layers, Iterable):
+    if not isinstance(layers, (list, nn.Sequential, nn.LayerList)):  # Paddle 2.6's have no `__iter__`
         kind = type(discriminator).__name__
         said = _("{kind} is no Sequential and has none named dis; make it one, or leave the flag out", kind=kind)
         raise UserError(f"--penalty: {said}")

@@ -191,6 +191,11 @@ def test_published_curves_are_smoothed_over_as_many_steps():
     exact, published = smooth(whole, 0.98, np.arange(2000))[last], smooth(means, 0.98, last)
     np.testing.assert_allclose(published, exact, atol=0.15)
     assert published[-1] == pytest.approx(1, abs=1e-3)
+    early = np.where(np.arange(2000) < 100, 2.0, 1.0)  # the first row, too, is of 100 steps
+    exact = smooth(early, 0.98, np.arange(2000))[last]
+    np.testing.assert_allclose(smooth(early.reshape(-1, 100).mean(axis=1), 0.98, last)[2:], exact[2:], atol=0.02)
+    assert smooth(np.array([2.0]), 0.98, np.array([99])).tolist() == [2.0]
+    assert smooth(np.array([]), 0.98, np.array([])).tolist() == []
 
 
 @pytest.mark.parametrize(

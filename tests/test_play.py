@@ -97,7 +97,7 @@ def test_as_many_runs_are_drawn_as_can_be_chosen():
     """A request may name any number, and any of them as often as it likes."""
     assert play_runs.few([*"abcdef"]) == [*"abcd"]
     assert play_runs.few(["a"] * 60 + ["b"]) == ["a", "b"]
-    assert play_runs.few(None) == []
+    assert play_runs.few(None) == play_runs.few([["a"], 3]) == []
 
 
 def test_what_the_page_shows(folder, run_dir):

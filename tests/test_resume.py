@@ -209,6 +209,19 @@ def test_a_checkpoint_without_a_trainings_state_is_refused(half, change):
     assert (path.name, problem.partition("refused")[1]) == (checkpoint.PREVIOUS, "refused")
 
 
+@pytest.mark.parametrize(("then", "status"), [("digits md5:of 28x28", 0), ("mnist md5:of 28x28", 2)])
+def test_digits_go_on_whatever_their_checksum_was(half, say, then, status):
+    """Of earlier versions it was that of the size, and at 28x28 of the processor; digits are always the package's."""
+    content = checkpoint.load_checkpoint(half)[0]
+    content["identity"]["data set"] = then
+    body = io.BytesIO()
+    paddle.save(content, body)
+    (half / checkpoint.NAME).write_bytes(body.getvalue() + hashlib.sha256(body.getvalue()).digest())
+    said = say(train, "toy", *FLAGS, half, "--resume")
+    assert said.status == status
+    assert ("data set was mnist md5:of 28x28" in said.err) == (status == 2)
+
+
 @pytest.mark.parametrize("output", ["/proc/run", "file/run", "file"])
 def test_an_output_folder_that_cannot_be(tmp_path, output, monkeypatch, say):
     (tmp_path / "file").write_text("x")

@@ -158,6 +158,8 @@ def test_answers_are_found_again():
     assert answers(report) == {**given, 2: "", 4: "", 5: ""}
     for _again in range(2):
         assert filled(report, given) == report
+    spaced = blank_report(ANNA).replace("\n\n>", "\n \n>")  # as an editor may leave it
+    assert answers(spaced) == dict.fromkeys(range(1, QUESTIONS + 1), "")
     assert answers(filled(report, ANSWERS)) == ANSWERS
     assert answers(filled(filled(report, ANSWERS), dict.fromkeys(ANSWERS, "\n\n"))) == ANSWERS  # the notebook, blank
     assert [is_answered(text) for text in ("", " \n" * 30, "x" * 19, "x" * 20)] == [False, False, False, True]

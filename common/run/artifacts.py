@@ -162,7 +162,7 @@ class Logs:
         with contextlib.suppress(FileNotFoundError), self._losses.open(newline="", encoding="utf-8") as file:
             columns = next(csv.reader(file), [])  # none if somebody has deleted it: the file begins anew
         # A run that began before there was a column goes on without it, and so does one from which it was deleted.
-        missing = ", ".join(name for name in rows[0] if name not in columns)
+        missing = ", ".join(name for name in rows[0] if name not in columns and any(row[name] for row in rows))
         if columns and missing:
             self.shows.say(str(self._losses), f"no column {missing}; the others are written")
         table = csv.DictWriter(text, columns or list(rows[0]), extrasaction="ignore")
