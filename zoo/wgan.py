@@ -17,7 +17,7 @@ after 1,872 updates (three seeds), 41 after 5,616 (`docs/search.md`, Z26 to Z28,
 `--learning-rate 0.00005 --critic-steps 5`. From the authors' code: there the critic moves 100 times for each of the
 first 25 updates of G, and at every 500th.
 
-With the gradient penalty R1 (`--penalty 1 --clip 0.1`) it is 8.6 after the same 1,872 updates (Z52). Then not the clip
+With the gradient penalty R1 (`--penalty 1 --clip 0.1`) it is 8.1 ± 0.4 after as many (three seeds, Z52, Z53). Then not the clip
 bounds the critic: 0.5% of the weights lie at its edge, and c = 1000 is as good after an epoch. The penalty does what
 the clip was for.
 
