@@ -117,8 +117,9 @@ def load_digits(note: str = "", size: int = IMAGE[1], labelled: bool = False) ->
     table = np.loadtxt(package / "datasets/data/digits.csv.gz", delimiter=",")  # 64 pixels from 0 to 16, the label
     pixels = table[:, :64].reshape(-1, 8, 8) * (255 / 16)
     labels = table[:, 64].astype(np.int64) if labelled else None
-    checksum = f"md5:{hashlib.md5(to_images(pixels).tobytes()).hexdigest()}"
-    return Dataset("digits", to_images(pixels, size), checksum, note, labels)
+    known = to_images(pixels)
+    images = known if size == IMAGE[1] else to_images(pixels, size)
+    return Dataset("digits", images, f"md5:{hashlib.md5(known.tobytes()).hexdigest()}", note, labels)
 
 
 def load_folder(

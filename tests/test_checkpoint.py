@@ -78,20 +78,6 @@ def test_another_kind_of_optimizer_is_refused(was, now, tmp_path):
         goes_on(tmp_path, Two(now))
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"spreads": 5}, {"spreads": [[1]]}, {"spreads": [("a", "b")]}, {"troubles": [{}]}, {"kinds": {"critic": 5}},
-        {"computed by": 5}, {"computed by": {}}, {"computed by": {"ways": {"a": 1}}}, {"computed by": {"ways": [1]}},
-    ],
-)  # fmt: skip
-def test_what_a_stranger_may_have_written_is_refused_before_it_is_used(other, tmp_path):
-    content = {**STATE, "networks": {}, "optimizers": {}, "spreads": [(3, 0.5)], "kinds": {"critic": "Adam"}}
-    content["computed by"] = {"machine": "a", "products": "b", "ways": {"forward 1x1": "first"}}
-    assert checkpoint.is_checkpoint(content)
-    assert not checkpoint.is_checkpoint(content | other)
-
-
 def test_a_scheduler_and_linear_decay_are_refused_together():
     flags = argparse.Namespace(batch_size=1, linear_decay=True, sync_batchnorm=False)
     dataset, config = Dataset("digits", np.zeros([4, 1, 32, 32], np.float32), "checksum", ""), {"processes": 1}

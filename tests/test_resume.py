@@ -198,6 +198,8 @@ def test_a_crafted_checkpoint_runs_nothing(half, tmp_path):
         *({"step": "5"}, {"step": -1}, {"step": 2**31}, {"sample_every": 0}, {"identity": 0}, {"settings": 0}),
         *({"logs": {}}, {"logs": {"losses.csv": 1, "metrics.jsonl": "1"}}),
         *({"networks": 0}, {"networks": {"generator": 0}}, {"optimizers": {"generator": []}}),
+        *({"spreads": 5}, {"spreads": [[1]]}, {"spreads": [("a", "b")]}, {"troubles": [{}]}, {"kinds": {"critic": 5}}),
+        *({"computed by": 5}, {"computed by": {}}, {"computed by": {"ways": {"a": 1}}}, {"computed by": {"ways": [1]}}),
     ],
 )
 def test_a_checkpoint_without_a_trainings_state_is_refused(half, change):

@@ -18,8 +18,8 @@ after 1,872 updates (three seeds), 41 after 5,616 (`docs/search.md`, Z26 to Z28,
 first 25 updates of G, and at every 500th.
 
 With the gradient penalty R1 (`--penalty 1 --clip 0.1`) it is 8.1 ± 0.4 after as many updates (three seeds, Z52, Z53).
-Then not the clip bounds the critic: 0.5% of the weights lie at its edge, and c = 1000 is as good after an epoch. The
-penalty does what the clip was for.
+Then it is not the clip that bounds the critic: 0.5% of the weights lie at its edge, and after an epoch c = 1000 is as
+good. The penalty does what the clip was for.
 
 What to look at. `distance` = E f(x) - E f(G(z)) falls at first, while the pictures improve. Later it tells little
 (`commands.evaluate`): over eight epochs the rank correlation with the Fréchet distance is 0.21, that of a clock 0.57.

@@ -55,11 +55,7 @@ def parse_flags(family: str, build: Callable, arguments: list[str] | None = None
         help="digits: scikit-learn's 1,797 digits, no network needed; folder: the pictures in --data-dir; auto: MNIST "
         "where it can be had, else digits",
     )
-    add(
-        "--linear-decay",
-        action="store_true",
-        help="let the step sizes fall epoch by epoch, to 0 after --epochs",
-    )
+    add("--linear-decay", action="store_true", help="let the step sizes fall epoch by epoch, to 0 after --epochs")
     add("--data-dir", type=user_path, help=DATA_DIR_HELP)
     add("--background", type=colour, default="white", help="of --dataset folder: behind what is transparent or padded")
     add("--pad", action="store_true", help="of --dataset folder: pad what is not square; else its middle is cut out")

@@ -167,12 +167,17 @@ def _logged(run_dir: Path) -> list[dict[str, Any]]:
 
 
 def best_distance(run_dir: Path, judge: str) -> float:
-    """The least Fréchet distance among a run's judgements by `judge`, its checksum, infinite where there are none.
-    Another judge's distances are on another scale. Earlier versions did not say whose they are: they count."""
-    judgements = [line for line in load_metrics(run_dir) if line.get("judge", judge) == judge]
+    """The least Fréchet distance among a run's judgements by `judge`, its checksum, infinite where there are none."""
+    judgements = by_judge(load_metrics(run_dir), judge)
     return min(
         (line[kind]["frechet"] for line in judgements for kind in ("raw", "ema") if kind in line), default=np.inf
     )
+
+
+def by_judge(judgements: list[dict[str, Any]], judge: str | None) -> list[dict[str, Any]]:
+    """Those by `judge`, its checksum: another judge's distances are on another scale. Earlier versions did not say
+    whose they are: they count."""
+    return [line for line in judgements if line.get("judge", judge) == judge]
 
 
 def best_weights(run_dir: Path) -> str:

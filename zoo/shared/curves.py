@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from common.game import Yardstick
-from common.run.runs import load_losses, load_metrics
+from common.run.runs import by_judge, load_losses, load_metrics
 
 import numpy as np
 import scipy
@@ -21,8 +21,7 @@ def loss_tells_quality(run_dir: Path) -> dict[str, Yardstick]:
     of the steps counted down.
     """
     judged = load_metrics(run_dir)
-    judge = judged[-1].get("judge") if judged else None  # another's distances are on another scale
-    judged = [one for one in judged if one.get("judge", judge) == judge]
+    judged = by_judge(judged, judged[-1].get("judge")) if judged else []
     if len(judged) < 4:
         return {}
     losses = load_losses(run_dir)
