@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import http.server
 import struct
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -30,14 +31,13 @@ SOUND = idx_images(6)
 
 
 @functools.cache
-def scratch() -> Path:
-    import tempfile
-
-    return Path(tempfile.mkdtemp(prefix="idx"))
+def scratch() -> tempfile.TemporaryDirectory:
+    """Removed when the tests end; no fixture, since Hypothesis wants none that is made once for many examples."""
+    return tempfile.TemporaryDirectory(prefix="idx")
 
 
 def read(content: bytes, kind: str = "images") -> np.ndarray:
-    path = scratch() / NAME
+    path = Path(scratch().name, NAME)
     path.write_bytes(content)
     return data.read_idx(path, kind)
 
@@ -70,7 +70,7 @@ def test_images_and_labels_come_back():
 def test_each_damage_names_the_file_and_what_was_expected(content, words):
     with pytest.raises(UserError, match="replace the file") as caught:
         read(content)
-    assert str(scratch() / NAME) in str(caught.value)
+    assert str(Path(scratch().name, NAME)) in str(caught.value)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
 
