@@ -88,4 +88,4 @@ setup-test: setup
 
 .venv/bin/python:
 	@"$(BASE_PYTHON)" commands/install.py --check
-	"$(BASE_PYTHON)" -m venv .venv
+	"$(BASE_PYTHON)" -m venv --clear .venv

@@ -133,7 +133,7 @@ def panels(runs: list[Run], smoothing: float) -> Figure:
 
     for axes, run in zip(columns(losses, runs), runs):
         for name, colour in zip(loss_names(run), colours(loss_names(run))):
-            curve(axes, run, name, name[len("loss_") :].upper(), colour, smoothing)
+            curve(axes, run, name, name[len("loss") :].lstrip("_").upper() or name, colour, smoothing)
         finish(axes, "losses")
         axes.set_title(textwrap.fill(run.label, 40), pad=28, fontweight="bold")  # as wide as the column
         # One height for the runs of a family. BCE and squared errors are not on one scale.
@@ -164,7 +164,7 @@ def columns(part: SubFigure, runs: list[Run]) -> np.ndarray:
 
 def loss_names(run: Run) -> list[str]:
     """The columns that are losses, in the order in which the family reports them."""
-    return [name for name in run.losses if name.startswith("loss_")]
+    return [name for name in run.losses if name.startswith("loss")]
 
 
 def has_scores(run: Run) -> bool:
@@ -174,7 +174,7 @@ def has_scores(run: Run) -> bool:
 
 def others(run: Run) -> list[str]:
     """The columns that are neither losses nor say when."""
-    return [name for name in run.losses if name not in ("step", "epoch", "batch") and not name.startswith("loss_")]
+    return [name for name in run.losses if name not in ("step", "epoch", "batch") and not name.startswith("loss")]
 
 
 def draw_grid(axes: Axes, run: Run) -> None:

@@ -4,23 +4,41 @@ Studio, into a folder that stays after a session.
 It is run by its path and imports nothing of ours: there may be no package yet. pip, which a virtual environment of
 uv's does not have, is asked for what is missing and for nothing else. A Paddle that is there stays: a build for CPUs
 over it would cost the user the GPU.
+
+Every Python from 3.6 on must be able to read this file, and to run it up to its imports: it says which one is needed.
 """
 
-from __future__ import annotations
-
-import importlib.util
 import os
-import re
-import shutil
-import subprocess
 import sys
-import tempfile
-from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 OLDEST, NEWEST = (3, 9), (3, 13)  # Pythons that Paddle has builds for
 NEWEST_GPU = (3, 12)  # that the package index has one for GPUs for, which ends at Paddle 2.6.2
+
+
+def unfit(newest: tuple, built: str = "") -> str:
+    """What to say in a Python that Paddle has no build for, `built` "" or "GPUs and "."""
+    first = "deactivate; " if os.environ.get("VIRTUAL_ENV") else ""
+    if Path(sys.prefix).resolve() == (ROOT / ".venv").resolve():  # or make takes it again, whatever BASE_PYTHON says
+        first += "rm -r .venv; "
+    python, newest = ("{}.{}".format(*found) for found in (sys.version_info, newest))
+    return (
+        f"Paddle has no build for {built}Python {python}; name one from 3.9 to {newest}: "
+        f"{first}make train BASE_PYTHON=python3.12"
+    )
+
+
+if __name__ == "__main__" and sys.version_info < OLDEST:
+    print(f"error: {unfit(NEWEST)}", file=sys.stderr)
+    sys.exit(2)
+
+import importlib.util
+import re
+import shutil
+import subprocess
+import tempfile
+from importlib.metadata import PackageNotFoundError, distributions, version
 
 
 def main(arguments: list[str]) -> str:
@@ -34,11 +52,7 @@ def main(arguments: list[str]) -> str:
     for_gpu = python == NEWEST and not paddle_version() and has_gpu()
     newest = NEWEST_GPU if for_gpu else NEWEST
     if not OLDEST <= python <= newest:
-        first = "deactivate; " if os.environ.get("VIRTUAL_ENV") else ""
-        return (
-            f"Paddle has no build for {'GPUs and ' if for_gpu else ''}Python {python[0]}.{python[1]}; name one from "
-            f"3.9 to {newest[0]}.{newest[1]}: {first}make train BASE_PYTHON=python3.12"
-        )
+        return unfit(newest, "GPUs and " if for_gpu else "")
     files, target = arguments, None
     if arguments[:1] == ["--target"] and len(arguments) > 1:
         files, target = arguments[2:], str(Path(arguments[1]).absolute())
@@ -74,7 +88,8 @@ def there_already(but: list[str]) -> list[str]:
     not bring in another version, since pip installs there all that a package needs, whatever is elsewhere."""
     # The names alone: a `~umpy-….dist-info`, which pip leaves where it cannot remove a package, says numpy, too.
     names = {found.metadata.get("Name") or "" for found in distributions()}
-    versions = {plain(name): there.partition("+")[0] for name in names if name and (there := installed(name))}
+    known = [(plain(name), installed(name).partition("+")[0]) for name in names if name]
+    versions = {name: number for name, number in known if number}
     for requirement in but:
         versions.pop(plain(name_of(requirement)), None)
     return [f"{name}=={number}" for name, number in sorted(versions.items())]
@@ -114,11 +129,13 @@ def has_gpu() -> bool:
 
 
 def paddle_version() -> str:
-    """The version of the Paddle that is there, "" for none. Importing it would take seconds."""
+    """The version of the Paddle that is there, "" for none or half of one, which an interrupted pip leaves. Importing
+    it would take seconds."""
     found = importlib.util.find_spec("paddle")
-    if found is None or found.origin is None:
+    written = Path(found.origin).parent / "version/__init__.py" if found and found.origin else None
+    if not written or not written.is_file():
         return ""
-    text = (Path(found.origin).parent / "version/__init__.py").read_text(encoding="utf-8")
+    text = written.read_text(encoding="utf-8")
     written = re.search(r"full_version\s*=\s*'([^']+)'", text)
     return written[1] if written else "unknown"
 

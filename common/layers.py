@@ -51,25 +51,24 @@ class Generator(nn.Layer):
         latent_dim: the length of a latent vector.
         out_channels: of the images.
         size: their height and width, 32, 64 or 128.
-        width: channels before the last layer; each level before has twice as many, up to eight times.
     """
 
-    def __init__(self, latent_dim: int = LATENT_DIM, out_channels: int = 1, size: int = 32, width: int = 64) -> None:
+    def __init__(self, latent_dim: int = LATENT_DIM, out_channels: int = 1, size: int = 32) -> None:
         super().__init__()
         self.image = (out_channels, size, size)
-        deep = [channels * width // 64 for channels in DEEP[size]]
+        deepest = DEEP[size][-1]
         self.gen = nn.Sequential(
-            Conv2DTranspose(latent_dim, deep[-1], kernel_size=4, stride=1, padding=0, bias_attr=False),  # 1x1 -> 4x4
-            nn.BatchNorm2D(deep[-1]),
+            Conv2DTranspose(latent_dim, deepest, kernel_size=4, stride=1, padding=0, bias_attr=False),  # 1x1 -> 4x4
+            nn.BatchNorm2D(deepest),
             ReLU(),
-            *levels_of_g(deep),
-            Conv2DTranspose(deep[0], 2 * width, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 4x4 -> 8x8
-            nn.BatchNorm2D(2 * width),
+            *levels_of_g(size),
+            Conv2DTranspose(256, 128, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 4x4 -> 8x8
+            nn.BatchNorm2D(128),
             ReLU(),
-            Conv2DTranspose(2 * width, width, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 8x8 -> 16x16
-            nn.BatchNorm2D(width),
+            Conv2DTranspose(128, 64, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 8x8 -> 16x16
+            nn.BatchNorm2D(64),
             ReLU(),
-            Conv2DTranspose(width, out_channels, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 16x16 -> 32x32
+            Conv2DTranspose(64, out_channels, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 16x16 -> 32x32
             nn.Tanh(),
         )
 
@@ -88,10 +87,10 @@ def levels_of_d(size: int) -> list[nn.Layer]:
     return found
 
 
-def levels_of_g(deep: list[int]) -> list[nn.Layer]:
-    """The same of G, of so many channels and the other way round: each level doubles the maps."""
+def levels_of_g(size: int) -> list[nn.Layer]:
+    """The same of G, the other way round: each level doubles the maps."""
     found = []
-    for outer, inner in reversed(list(zip(deep, deep[1:]))):
+    for outer, inner in reversed(list(zip(DEEP[size], DEEP[size][1:]))):
         double = Conv2DTranspose(inner, outer, kernel_size=4, stride=2, padding=1, bias_attr=False)
         found += [double, nn.BatchNorm2D(outer), ReLU()]
     return found

@@ -83,6 +83,15 @@ def test_what_cannot_be_written_is_named_and_no_part_of_it(tmp_path, monkeypatch
         artifacts.begin(tmp_path, {}, new=True)
 
 
+def test_a_link_to_a_folder_that_is_not_there_makes_none(tmp_path):
+    """What is written below the place of a disk that is not mounted is hidden once it is."""
+    (tmp_path / "link.png").symlink_to("unmounted/a.png")
+    with pytest.raises(OSError, match="where there is no folder") as caught, atomic(tmp_path / "link.png"):
+        pass
+    assert caught.value.filename == str(tmp_path / "link.png")
+    assert not (tmp_path / "unmounted").exists()
+
+
 def test_a_device_stays_one(tmp_path):
     """Root may replace /dev/null."""
     for path in (tmp_path, tmp_path / "pipe"):

@@ -84,3 +84,10 @@ def test_a_scheduler_and_linear_decay_are_refused_together():
     check_batches(Two(Adam), dataset, flags, config)
     with pytest.raises(UserError, match=r"--linear-decay: .* leave it out"):
         check_batches(Two(scheduled), dataset, flags, config)
+
+
+def test_a_checkpoint_that_a_link_leads_to_and_is_not_there_is_not_none(tmp_path):
+    """Of a disk that is not mounted today: a run began anew over a night's work."""
+    (tmp_path / checkpoint.NAME).symlink_to(tmp_path / "unmounted/checkpoint.params")
+    with pytest.raises(UserError, match=r"checkpoint\.params: No such file or directory; make it readable"):
+        checkpoint.load_checkpoint(tmp_path)

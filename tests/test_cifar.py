@@ -213,7 +213,7 @@ def test_an_archive_writes_nothing_and_leads_nowhere(tmp_path):
     inside = tmp_path / "in"
     inside.mkdir()
     with tarfile.open(inside / "c.tar.gz", "w:gz") as file:
-        for name in ("../../evil", "/tmp/evil-absolute"):
+        for name in ("../../evil", f"{tmp_path}/evil-absolute"):
             member = tarfile.TarInfo(name)
             member.size = 4
             file.addfile(member, io.BytesIO(b"evil"))

@@ -117,6 +117,15 @@ def test_runs_without_scores_and_grids_leave_their_panels_out(runs, tmp_path):
     assert [bool(axes.images) for axes in figure.subfigs[2].axes] == [False, True]
 
 
+def test_a_loss_without_a_name_is_a_curve(runs, tmp_path):
+    """As a student's family may have; it is no "other" column."""
+    run = Path(shutil.copytree(runs / "wgan_gp", tmp_path / "bare"))
+    shutil.rmtree(run / "samples")
+    (run / "losses.csv").write_text("step,epoch,batch,loss\n0,0,0,1.0\n1,0,1,2.0\n")
+    (alone,) = [axes for part in draw_runs([load_run(run)], 0.9).subfigs for axes in part.axes]
+    assert [text.get_text() for text in alone.get_legend().get_texts()] == ["loss"]
+
+
 def test_names_tell_runs_apart():
     a, b, c = Path("/x/work/dcgan"), Path("/x/work/best/dcgan"), Path("/y/work/lsgan")
     assert labels([a, c]) == ["dcgan", "lsgan"]

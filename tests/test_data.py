@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import gzip
 import hashlib
+import http.client
 import http.server
+import ssl
 import struct
 import tempfile
 import threading
@@ -297,6 +299,23 @@ def test_a_misspelt_proxy_is_one_line_and_auto_falls_back(monkeypatch, tmp_path,
         data.load("mnist")
     assert "\n" not in str(caught.value)
     assert data.load("auto").name == "digits"
+
+
+@pytest.mark.parametrize("error", [ssl.SSLEOFError(8, "EOF occurred"), OSError(113, "No route to host")])
+def test_a_connection_that_fails_within_the_file_is_tried_again(mirror, tmp_path, monkeypatch, error):
+    """TLS's errors and the system's are no `ConnectionError`: they ended `make train`, which can take digits."""
+    read, failed = http.client.HTTPResponse.read1, []
+
+    def fails_once(answer: http.client.HTTPResponse, *count: int) -> bytes:
+        if not failed:
+            failed.append(True)
+            raise error
+        return read(answer, *count)
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read1", fails_once)
+    mirror.mode = "good"
+    fetch(mirror.url, tmp_path / NAME, hashlib.md5(Mirror.content).hexdigest(), timeout=5)
+    assert (tmp_path / NAME).read_bytes() == Mirror.content
 
 
 def test_a_cache_that_cannot_be_written_is_read_and_not_written(mirror, monkeypatch, tmp_path):

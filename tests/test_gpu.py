@@ -65,6 +65,8 @@ def test_a_fault_of_cuda_shows_where(words):
 def test_the_launcher_chooses_the_device(asked, fits, monkeypatch):
     monkeypatch.setattr(processes, "launched_processes", lambda: 2)
     monkeypatch.setattr(paddle.distributed, "init_parallel_env", lambda: None)
+    monkeypatch.setattr(paddle.distributed, "get_world_size", lambda: 1)
+    monkeypatch.setattr(paddle.distributed, "get_rank", lambda: 0)
     monkeypatch.setattr(paddle, "get_device", lambda: "gpu:1")
     if fits:
         assert processes.start(asked) == (0, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import shutil
 import subprocess
@@ -104,6 +105,16 @@ def test_the_version_of_the_paddle_that_is_here():
     assert install.paddle_version() == paddle.__version__
 
 
+def test_half_a_paddle_is_none(monkeypatch, tmp_path):
+    """As Ctrl-C leaves it while pip unpacks: every later `make` ended with a traceback."""
+    (tmp_path / "paddle").mkdir()
+    (tmp_path / "paddle/__init__.py").touch()
+    half = SimpleNamespace(origin=tmp_path / "paddle/__init__.py")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: half)
+    assert install.paddle_version() == ""
+
+
+@pytest.mark.filterwarnings("ignore:Implicit None on return values")  # importlib.metadata's, from Python 3.12 on
 def test_what_pip_could_not_remove_is_no_package(monkeypatch, tmp_path):
     """`WARNING: Ignoring invalid distribution ~umpy`, says pip; a record without a name is a failed installation's."""
     for folder, record in (("~umpy-1.0", "Name: numpy\nVersion: 1.0\n"), ("gone-2.0", ""), ("tqdm-1.0", "")):
@@ -120,12 +131,27 @@ def test_what_pip_could_not_remove_is_no_package(monkeypatch, tmp_path):
 @pytest.mark.parametrize("version", [(3, 8, 18), (3, 14, 0)])
 def test_a_python_without_paddle_is_told_the_way_out(monkeypatch, version):
     monkeypatch.setattr(sys, "version_info", version)
+    monkeypatch.setattr(sys, "prefix", "/usr")
     monkeypatch.delenv("VIRTUAL_ENV", raising=False)
     said = install.main(["--check"])
     assert said.startswith(f"Paddle has no build for Python 3.{version[1]}; ")
     assert said.endswith("from 3.9 to 3.13: make train BASE_PYTHON=python3.12")
     monkeypatch.setenv("VIRTUAL_ENV", "x")
     assert install.main(["--check"]).endswith("deactivate; make train BASE_PYTHON=python3.12")
+    monkeypatch.delenv("VIRTUAL_ENV")
+    monkeypatch.setattr(sys, "prefix", str(ROOT / ".venv"))  # make takes it as long as it is there
+    assert install.main(["--check"]).endswith(": rm -r .venv; make train BASE_PYTHON=python3.12")
+
+
+def test_python_3_6_can_read_it():
+    """And runs it up to the check: what comes before is in every Python, and no annotation is only in later ones."""
+    text = (ROOT / "commands/install.py").read_text(encoding="utf-8")
+    tree = ast.parse(text, feature_version=(3, 6))
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.NamedExpr)]  # Python 3.9 lets := pass
+    begin, check, _rest = text.partition('if __name__ == "__main__" and sys.version_info < OLDEST:\n')
+    assert check
+    imported = [node for node in ast.parse(begin).body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    assert [ast.unparse(node) for node in imported] == ["import os", "import sys", "from pathlib import Path"]
 
 
 @pytest.mark.parametrize(
@@ -224,14 +250,14 @@ def test_an_environment_that_was_removed_is_not_used(make, monkeypatch):
     """As by `make clean` in a shell in which it is active."""
     monkeypatch.setenv("VIRTUAL_ENV", "/nowhere")
     made, board = make("-n", "board", "BASE_PYTHON=env/bin/python")
-    assert (made, board) == ('"env/bin/python" -m venv .venv', '".venv/bin/python" -m commands.board')
+    assert (made, board) == ('"env/bin/python" -m venv --clear .venv', '".venv/bin/python" -m commands.board')
 
 
 @needs_make
 def test_an_environment_that_was_not_made_whole_is_made_anew(make, monkeypatch, tmp_path):
     """As Debian's Python leaves it, without pip, where its package python3-venv is not there."""
     monkeypatch.setenv("VIRTUAL_ENV", "/nowhere")
-    base, wanted = tmp_path / "python3", f'"{tmp_path / "python3"}" -m venv .venv'
+    base, wanted = tmp_path / "python3", f'"{tmp_path / "python3"}" -m venv --clear .venv'
     base.write_text('#!/bin/sh\n[ "$2" != venv ] || { mkdir -p .venv/bin && touch .venv/bin/python; exit 1; }\n')
     base.chmod(0o755)
     asked = ["make", "-s", "setup", f"BASE_PYTHON={base}"]

@@ -91,3 +91,9 @@ def test_a_folder_where_nothing_can_be_written_is_named(tmp_path, monkeypatch, s
     monkeypatch.setattr(tempfile, "TemporaryFile", refuses)
     said = say(train, "toy", *TOY, "--max-steps", 1, "--output-dir", tmp_path / "run")
     check_refused(said, f"{tmp_path / 'run'}: Permission denied; give another --output-dir")
+
+
+def test_a_lock_that_is_none_is_named(tmp_path, say):
+    (tmp_path / "run/.lock").mkdir(parents=True)
+    said = say(train, "toy", *TOY, "--max-steps", 1, "--output-dir", tmp_path / "run")
+    check_refused(said, f"{tmp_path / 'run/.lock'}: Is a directory; give another --output-dir")

@@ -27,7 +27,7 @@ USED = {
     "commands.compare": {"matplotlib"},
     "commands.play": {"matplotlib"},  # the curves on its page
     "commands.results": {"matplotlib"},  # the curves of the report
-    "commands.train_judge": {"scipy.ndimage"},  # bends its training images
+    "commands.train_judge": {"scipy.ndimage", "scipy.linalg"},  # bends its training images; 1.18's imports the other
 }
 STARTS, FOLDERS = '__name__ == "__main__"', ("assignment", "commands", "dcgan", "docs", "lsgan", "zoo")
 STARTED = [  # by a user: all that `python FILE` and `python -m` are given

@@ -16,7 +16,7 @@ from G(z), which moves E alone. (The paper's latent regressor does so in place o
 `--penalty 0 --regress 0 --learning-rate 0.0002`.
 
 What to look at. The grid has rows of originals, below each their reconstructions: at best other pictures of the digits.
-`commands.evaluate` measures that, and how well codes tell digits apart: a *random* encoder's do it nearly as well.
+`commands.evaluate` measures that, and how well codes tell digits apart: a *random* encoder's do it about as well.
 """
 
 from __future__ import annotations

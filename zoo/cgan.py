@@ -42,7 +42,7 @@ from common.losses import non_saturating
 from common.machine.activations import LeakyReLU
 from common.machine.convolutions import Conv2D
 from common.penalty import lazily, steepness
-from common.settings import Channels, Count, Decay, Rate, Size, Weight
+from common.settings import Channels, Decay, Rate, Size, Weight
 from common.train import run
 from zoo.shared.labels import Conditional, beside, hot, wrong_labels
 from zoo.shared.rows import answers, row
@@ -52,27 +52,15 @@ from paddle import Tensor, nn
 from paddle.nn.functional import softplus
 
 
-class MinibatchStd(nn.Layer):
-    """One more channel that says how much a batch varies (Karras et al. 2017, arXiv 1710.10196, section 3)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """`x [N, C, H, W]` to `[N, C + 1, H, W]`: beside it the mean of its standard deviations over the batch."""
-        deviations = ((x - x.mean(axis=0)).square().mean(axis=0) + 1e-8).sqrt()
-        return paddle.concat([x, deviations.mean().expand([len(x), 1, *x.shape[2:]])], axis=1)
-
-
 class Discriminator(nn.Layer):
     """Images and labels to logits of "a real image of this digit"; or, with two heads, of "this digit" and, whatever
     the label, of "a real image"."""
 
-    def __init__(self, heads: str, size: int, channels: int, minibatch_std: bool) -> None:
+    def __init__(self, heads: str, size: int, channels: int) -> None:
         super().__init__()
         self.heads = heads
         if heads == "one":
-            *trunk, last = score_layers(channels + CLASSES, size)
-            if minibatch_std:
-                last = nn.Sequential(MinibatchStd(), Conv2D(DEEP[size][-1] + 1, 1, kernel_size=4, bias_attr=False))
-            self.dis = nn.Sequential(*trunk, last)
+            self.dis = nn.Sequential(*score_layers(channels + CLASSES, size))
             return
         *trunk, last = score_layers(channels, size)
         self.trunk, self.real = nn.Sequential(*trunk), last
@@ -104,8 +92,6 @@ class CGAN(Conditional, GAN):
     Args:
         parts: what D is shown: two, real images and fakes with their labels; three, also real ones with a wrong label
         heads: of D: one that answers all, or two, one for "does it fit the label?" and one for "is it real?"
-        width: channels before G's last layer; each level before has twice as many
-        minibatch_std: D, with one head, is told how much the images of a batch differ
         size: height and width of the images
         channels: of the images: 1 grey, 3 colour; 3 is the default of --dataset cifar10 and folder
     """
@@ -118,13 +104,11 @@ class CGAN(Conditional, GAN):
         beta1: Decay = 0.5,
         beta2: Decay = 0.999,
         penalty: Weight = 0.1,
-        width: Count = 64,
-        minibatch_std: bool = False,
         size: Size = 32,
         channels: Channels = 1,
     ) -> None:
-        generator = Generator(self.latent_dim + CLASSES, channels, size, width).apply(weights_init)
-        discriminator, loss = Discriminator(heads, size, channels, minibatch_std).apply(weights_init), non_saturating
+        generator = Generator(self.latent_dim + CLASSES, channels, size).apply(weights_init)
+        discriminator, loss = Discriminator(heads, size, channels).apply(weights_init), non_saturating
         super().__init__(generator, discriminator, loss, learning_rate, beta1, beta2, penalty=penalty)
         self.three = parts == "three"
 

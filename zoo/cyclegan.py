@@ -12,12 +12,13 @@ scores of the two discriminators, a pictures of A, which is the data set, b of B
                     + identity · (E |G(b) - b| + E |F(a) - a|)           off by default; section 5.2 of the paper
 
 What they do not say: which b belongs to an a. If G made every 3 an 8 and every 8 a 3, and F undid it, no term would be
-higher. Which solution is found depends on what is easy for G: `docs/permuted-classes.md`.
+higher, as long as there are as many of both. Which solution is found depends on what is easy for G:
+`docs/permuted-classes.md`.
 
 What differs from the paper: BatchNorm in place of InstanceNorm, which would take from a digit how thick it is; two
 residual blocks; no store of 50 old fakes; batches of 32 and a constant step size, where theirs are of 1 and it falls. D
-judges whole pictures, theirs patches of 70x70 pixels: `--patch 1` judges each 16x16 of them (PatchGAN, Isola et al.
-2016, arXiv 1611.07004, section 3.2.2).
+judges whole pictures, theirs each patch of 70x70 pixels; with `--patch 1` ours judges each of 16x16 (PatchGAN, Isola
+et al. 2016, arXiv 1611.07004, section 3.2.2).
 
 What to look at. Rows: pictures of A, what G makes of them, the way back, twice; then the same from B. For unseen ones:
 `python -m commands.sample work/cyclegan --reconstruct --out back.png`. `commands.evaluate` has a judge read them.

@@ -3,7 +3,7 @@
 The idea. D minimises the cross-entropy in both. The formula of the game, minimax (MM), lets G minimise what D
 maximises, E log(1 - D(G(z))). But at the start D is sure of every fake, D(G(z)) ≈ 0, and there this curve is flat: G
 gets no gradient just when it needs one. The same paper therefore trains G on -E log D(G(z)), the non-saturating loss
-(NS): the same goal, but steep where D is sure that it is fake.
+(NS): the same goal, but steep where D is sure that an image is fake.
 
 The formulas (Goodfellow et al. 2014, arXiv 1406.2661, equation 1 and section 3), for one fake of raw score s, D =
 σ(s), sp the softplus:

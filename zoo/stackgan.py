@@ -5,7 +5,7 @@ right; stage II gets that picture and the label once more, and draws 32x32 pixel
 draw is decided, and what is left is to mend faults and add detail.
 
 The formulas (Zhang et al. 2016, arXiv 1612.03242, equations 3 to 6), y the label, D₁ and D₂ each stage's own, in
-logits s, sp the softplus; x₁₆ is x with each 2x2 pixels averaged, p = G₁(z, y); ȳ a wrong label, from its text:
+logits s, sp the softplus; x₁₆ is x with each 2x2 pixels averaged, p = G₁(z, y); ȳ a wrong label (in its text):
 
     stage I    D₁  min  E sp(-s(x₁₆, y)) + ½ [E sp(s(p, y)) + E sp(s(x₁₆, ȳ))]      G₁  min  E sp(-s(p, y))
     stage II   D₂  min  E sp(-s(x, y)) + ½ [E sp(s(G₂(p, y), y)) + E sp(s(x, ȳ))]   G₂  min  E sp(-s(G₂(p, y), y))
@@ -16,8 +16,8 @@ What differs from the paper: a one-hot digit in place of a sentence's embedding 
 in place of 64 and 256; DCGAN's networks, two residual blocks in G₂; the non-saturating loss of G, where the equations
 have the game's own. And few epochs: after 800 updates of stage II the Fréchet distance of 2,000 samples is 4.5 to 5.8
 (three seeds), after 1,750 it is 7.8, as each digit has fewer variants then. With a penalty on each D's slope at real
-images and five times the step size it did not fall below 9 (one run each; `docs/search.md`, Z13, Z31, Z51):
-`--penalty 1 --learning-rate 0.001`.
+images and five times the step size it did not fall below 9 (8.8 of 10,000; one run each; `docs/search.md`, Z13, Z31,
+Z51): `--penalty 1 --learning-rate 0.001`.
 
 What to look at. The grid has a row for each digit: four times stage I, enlarged, and stage II beside it. `stage` in
 `losses.csv` says whose losses these are; while it is 1, G₂ draws grey. `commands.evaluate` has the Fréchet distance of

@@ -31,10 +31,13 @@ def atomic(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
     under this name.
     Of several that write it at once the last one's stays. Parts that killed processes left in the folder go.
     """
+    named = path
     if path.is_symlink() and not keep:  # what it leads to is written, and it stays
         path = Path(os.path.realpath(path))
+        if not path.parent.is_dir():  # of a disk that is not there: a folder made for it would hide below the disk
+            raise OSError(errno.ENOENT, f"leads to {path}, where there is no folder; name another", str(named))
     if path.exists() and not path.is_file():  # for root, /dev/null would be a file from then on
-        raise OSError(errno.EEXIST, "no file, but a folder or a device; name a file", str(path))
+        raise OSError(errno.EEXIST, "no file, but a folder or a device; name a file", str(named))
     path.parent.mkdir(parents=True, exist_ok=True)
     tidy(path.parent)
     part = part_of(path)

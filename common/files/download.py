@@ -131,10 +131,20 @@ def _continue(url: str, part: Path, timeout: float, limit: int) -> None:
         raise _BrokenOffError(str(error)) from error
 
 
+def _read(answer: http.client.HTTPResponse) -> bytes:
+    """What comes next. Apart from the file's own errors: a full disk is no lost route, and trying again is no help."""
+    try:
+        return answer.read1(65536)
+    except socket.timeout:
+        raise
+    except OSError as error:  # TLS's, too, and a route that is gone
+        raise _BrokenOffError(_("the connection broke off ({error})", error=error)) from error
+
+
 def _copy(answer: http.client.HTTPResponse, file, bar: tqdm, timeout: float, limit: int) -> None:
     """Write the answer to `file` as it comes, within bounds of size and slowness."""
     started, received = time.monotonic(), 0
-    while piece := answer.read1(65536):
+    while piece := _read(answer):
         file.write(piece)
         bar.update(len(piece))
         received += len(piece)

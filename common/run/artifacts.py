@@ -112,7 +112,8 @@ def locked(folder: Path) -> Iterator[None]:
                 _("{folder}: another run writes here; wait for it or give another --output-dir", folder=folder)
             ) from None
         except OSError as error:
-            values = {"folder": folder, "reason": error.strerror}
+            lock = folder / ".lock"  # what is there and cannot be locked: a folder, or a link to none
+            values = {"folder": lock if os.path.lexists(lock) else folder, "reason": error.strerror}
             raise UserError(_("{folder}: {reason}; give another --output-dir", **values)) from error
         if not held:
             said = _("note: {folder}: no locks on this file system; start no second run in this folder", folder=folder)

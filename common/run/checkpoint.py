@@ -71,7 +71,7 @@ def load_checkpoint(folder: Path, game: Game | None = None) -> tuple[dict[str, A
     """
     problem, most = "", most_bytes(*all_networks(game).values()) if game else MAX_BYTES
     for path in (folder / NAME, folder / PREVIOUS):
-        if not path.exists():
+        if not path.exists() and not path.is_symlink():  # one that leads to a disk that is not there is an error below
             continue
         try:
             content = read_bounded(path, most)

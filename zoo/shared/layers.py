@@ -29,7 +29,7 @@ def convolution(in_channels: int, out_channels: int, stride: int = 1) -> list[nn
 
 
 class Residual(nn.Sequential):
-    """x + F(x), so that doing nothing is easy (He et al. 2015, arXiv 1512.03385)."""
+    """relu(x + F(x)), so that doing nothing is easy (He et al. 2015, arXiv 1512.03385)."""
 
     def forward(self, x: Tensor) -> Tensor:
         """`[N, C, H, W]` to the same shape."""
