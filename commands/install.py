@@ -87,7 +87,7 @@ def there_already(but: list[str]) -> list[str]:
     """All packages that are installed, at their versions, but for those of the requirements `but`: what `--target` must
     not bring in another version, since pip installs there all that a package needs, whatever is elsewhere."""
     # The names alone: a `~umpy-….dist-info`, which pip leaves where it cannot remove a package, says numpy, too.
-    names = {found.metadata.get("Name") or "" for found in distributions()}
+    names = {(found.metadata or {}).get("Name") or "" for found in distributions()}
     known = [(plain(name), installed(name).partition("+")[0]) for name in names if name]
     versions = {name: number for name, number in known if number}
     for requirement in but:
