@@ -99,7 +99,7 @@ def installed(name: str) -> str:
     """The version of a package, of several that which is imported; "" where there is none, or its record is damaged."""
     try:
         return version(name) or ""
-    except (PackageNotFoundError, KeyError):
+    except (PackageNotFoundError, KeyError, TypeError):
         return ""
 
 
