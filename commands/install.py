@@ -86,7 +86,8 @@ def main(arguments: list[str]) -> str:
 def there_already(but: list[str]) -> list[str]:
     """All packages that are installed, at their versions, but for those of the requirements `but`: what `--target` must
     not bring in another version, since pip installs there all that a package needs, whatever is elsewhere."""
-    # The names alone: a `~umpy-….dist-info`, which pip leaves where it cannot remove a package, says numpy, too.
+    # The names alone: a `~umpy-….dist-info`, which pip leaves where it cannot remove a package, says numpy, too. The
+    # package importlib_metadata, where something imported it, has None for a record that is empty.
     names = {(found.metadata or {}).get("Name") or "" for found in distributions()}
     known = [(plain(name), installed(name).partition("+")[0]) for name in names if name]
     versions = {name: number for name, number in known if number}
@@ -132,10 +133,10 @@ def paddle_version() -> str:
     """The version of the Paddle that is there, "" for none or half of one, which an interrupted pip leaves. Importing
     it would take seconds."""
     found = importlib.util.find_spec("paddle")
-    written = Path(found.origin).parent / "version/__init__.py" if found and found.origin else None
-    if not written or not written.is_file():
+    file = Path(found.origin).parent / "version/__init__.py" if found and found.origin else None
+    if not file or not file.is_file():
         return ""
-    text = written.read_text(encoding="utf-8")
+    text = file.read_text(encoding="utf-8")
     written = re.search(r"full_version\s*=\s*'([^']+)'", text)
     return written[1] if written else "unknown"
 

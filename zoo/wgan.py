@@ -23,8 +23,8 @@ good. The penalty does what the clip was for.
 
 What to look at. `distance` = E f(x) - E f(G(z)) falls at first, while the pictures improve. Later it tells little
 (`commands.evaluate`): over eight epochs the rank correlation with the Fréchet distance is 0.21, that of a clock 0.57.
-With `--linear-decay` it rose instead, perhaps because a critic of smaller steps comes nearer to its own best; with the
-penalty, too, it fell with the Fréchet distance (four epochs, three seeds: 1.0, 0.8 and 0.8, a clock 1.0).
+With `--linear-decay` it rose instead, perhaps because a critic of smaller steps comes nearer to its own best. With the
+penalty it fell again, though not better than a clock: 1.0, 0.8 and 0.8 by three seeds, and a clock has 1.0.
 Its unit is its own and no constant: of Gaussians ½, 1 and 2 apart it says 1.42, 1.30 and 1.14 times the distance
 (c = 0.1, `docs/zoo_plots.py`). The authors of WGAN-GP hold that a clipped critic is too simple a function, since many
 weights end at -c or c. Here 62% are there from the first clip on, as they begin with a standard deviation of 2c, and
