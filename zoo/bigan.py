@@ -6,8 +6,8 @@ can D not tell them apart, and then E undoes G. No loss compares x with G(E(x)):
 
 The formulas (Donahue et al. 2016, arXiv 1605.09782, equation 3), in logits s = D(x, z), with sp the softplus:
 
-    D        min  E sp(-s(x, E(x))) + E sp(s(G(z), z))
-    G and E  min  E sp(s(x, E(x))) + E sp(-s(G(z), z))        the same, the two sorts of pairs swapped; in one step
+    D        min  mean sp(-s(x, E(x))) + mean sp(s(G(z), z))
+    G and E  min  mean sp(s(x, E(x))) + mean sp(-s(G(z), z))       the same, the two sorts of pairs swapped; in one step
 
 What differs from the paper: D has no BatchNorm, which hides how bright a batch is, and moves before G and E, not with
 them; weights do not decay, nor does the rate without `--linear-decay`. Three changes make G(E(x)) the same digit as x

@@ -19,9 +19,9 @@ which domain it is of, and each decoder keeps a language of its own: of `domain`
 The formulas, L the likeness (`--likeness`), C the constraint, s_A and s_B the scores of discriminators of pictures,
 without which a translation need not look like anything:
 
-    s_A, s_B   min  ½ E (s_A(a) - 1)² + ½ E s_A(D_A(E_B(b)))² + ½ E (s_B(b) - 1)² + ½ E s_B(D_B(E_A(a)))²
+    s_A, s_B   min  ½ mean (s_A(a) - 1)² + ½ mean s_A(D_A(E_B(b)))² + ½ mean (s_B(b) - 1)² + ½ mean s_B(D_B(E_A(a)))²
     E, D       min  10 (L(D_A(E_A(a)), a) + L(D_B(E_B(b)), b)) + weight · C
-                     + ½ E (s_B(D_B(E_A(a))) - 1)² + ½ E (s_A(D_A(E_B(b))) - 1)²
+                     + ½ mean (s_B(D_B(E_A(a))) - 1)² + ½ mean (s_A(D_A(E_B(b))) - 1)²
 
 A code is 8 maps of 8x8, as ComboGAN's and UNIT's are maps: what is at the top of a picture is at the top of its code.
 With `--code vector` it is 64 numbers, which have no places; then, without noise, only `shared` keeps the digits

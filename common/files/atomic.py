@@ -37,7 +37,7 @@ def atomic(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
         if not path.parent.is_dir():  # of a disk that is not there: a folder made for it would hide below the disk
             raise OSError(errno.ENOENT, f"leads to {path}, where there is no folder; name another", str(named))
     if path.exists() and not path.is_file():  # for root, /dev/null would be a file from then on
-        raise OSError(errno.EEXIST, "no file, but a folder or a device; name a file", str(named))
+        raise OSError(errno.EEXIST, "no file, but a folder or a device; move it away, or name another", str(named))
     path.parent.mkdir(parents=True, exist_ok=True)
     tidy(path.parent)
     part = part_of(path)
