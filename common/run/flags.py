@@ -35,7 +35,13 @@ def parse_flags(family: str, build: Callable, arguments: list[str] | None = None
     Returns:
         The loop's flags by name; the family's settings as a dictionary under `settings`.
     """
+    try:
+        settings = settings_of(build)
+    except TypeError as error:
+        raise UserError(str(error)) from None
     grey = image_of(build)[0] == 1
+    chosen = chosen_for("folder", settings)
+    usual = " ".join(f"{flag_of(name)} {value:g}" for name, value in OWN_PICTURES.items() if name in chosen)
     # A student's family may stand anywhere: then it is the file that is being run; a notebook has none.
     file = ROOT / script(family) if family in families() else getattr(sys.modules["__main__"], "__file__", family)
     prog = typed(file, Path.cwd())
@@ -52,8 +58,9 @@ def parse_flags(family: str, build: Callable, arguments: list[str] | None = None
         "--dataset",
         choices=DATASETS,
         default=usual_dataset(build),
-        help="digits: scikit-learn's 1,797 digits, no network needed; folder: the pictures in --data-dir; auto: MNIST "
-        "where it can be had, else digits",
+        help="digits: scikit-learn's 1,797 digits, no network needed; folder: the pictures in "
+        f"--data-dir{f' (with {usual}, unless you give others)' if usual else ''}; auto: MNIST where it can be had, "
+        "else digits",
     )
     add("--linear-decay", action="store_true", help="let the step sizes fall epoch by epoch, to 0 after --epochs")
     add("--data-dir", type=user_path, help=DATA_DIR_HELP)
@@ -69,10 +76,6 @@ def parse_flags(family: str, build: Callable, arguments: list[str] | None = None
     add("--device", default="auto", help="auto, cpu, gpu or gpu:N")
     add("--sync-batchnorm", action="store_true", help="several GPUs: BatchNorm's statistics over all parts of a batch")
     add("--threads", type=whole_number(1), help="CPU threads of each process (default: all cores)")
-    try:
-        settings = settings_of(build)
-    except TypeError as error:
-        raise UserError(str(error)) from None
     own = parser.add_argument_group(f"settings of {title(family)}")
     for setting in settings:
         try:
