@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import errno
+import json
 import os
 import time
 from pathlib import Path
@@ -132,7 +133,8 @@ def test_losses_that_are_deleted_while_it_trains_begin_anew(tmp_path):
         (tmp_path / "losses.csv").unlink()
 
 
-def test_a_folder_that_another_one_takes_the_place_of_becomes_a_whole_run(tmp_path, monkeypatch):
+@pytest.mark.parametrize("place", ["another one", "none"])
+def test_a_folder_that_is_moved_while_it_trains_becomes_a_whole_run_again(tmp_path, monkeypatch, capsys, place):
     """But for the losses of before."""
     draw, run = Recorder.draw_samples, tmp_path / "run"
 
@@ -140,12 +142,15 @@ def test_a_folder_that_another_one_takes_the_place_of_becomes_a_whole_run(tmp_pa
         draw(self, step, *rest, **named)
         if step == 20:
             run.rename(tmp_path / "moved")
-            run.mkdir()
+            if place == "another one":
+                run.mkdir()
 
     monkeypatch.setattr(Recorder, "draw_samples", moves)
-    assert train("toy", *TOY, "--max-steps", 41, "--sample-every", 20, "--output-dir", run) == 0
+    assert train("toy", *TOY, "--max-steps", 61, "--sample-every", 20, "--output-dir", run) == 0
     assert load_config(run) == load_config(tmp_path / "moved")
-    assert load_losses(run)["step"].tolist() == [*range(21, 41)]
+    assert load_losses(run)["step"].tolist() == [*range(21, 61)]
+    assert capsys.readouterr().err.count(f"warning: {run}: moved or removed while this run wrote there") == 1
+    assert train("toy", *TOY, "--max-steps", 62, "--sample-every", 20, "--output-dir", run, "--resume") == 0
 
 
 def test_grid_shows_the_full_range():
@@ -185,6 +190,16 @@ def test_an_earlier_run_is_moved_aside_and_nothing_else(tmp_path):
         assert artifacts.set_aside(tmp_path) == tmp_path / f"earlier-{turn}"
         assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {"notes.txt"}
         assert (tmp_path / f"earlier-{turn}" / "samples" / "0000_0000.png").read_text() == str(turn)
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink") or os.name == "nt", reason="links need rights on Windows")
+def test_an_earlier_runs_config_that_is_a_link_keeps_what_it_says(tmp_path):
+    artifacts.save_json(tmp_path / "annex.json", {"seed": 42})
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.json").symlink_to(tmp_path / "annex.json")
+    aside = artifacts.begin(run, {"seed": 7}, new=True)
+    assert [json.loads((place / "config.json").read_text())["seed"] for place in (aside, run)] == [42, 7]
 
 
 def test_an_earlier_run_of_which_one_file_stays_stays_whole(tmp_path, monkeypatch):

@@ -132,6 +132,14 @@ def test_the_end_of_a_falling_rate_and_the_processes_are_a_runs_own():
     assert (found["processes"], found["--epochs"]) == (2, 4)
 
 
+def test_another_data_set_is_refused_before_it_is_looked_for(half, monkeypatch, say):
+    monkeypatch.setattr("common.data.load", None)
+    flags = ("--max-steps", 9, "--output-dir", half, "--resume")
+    check_refused(
+        say(train, "toy", "--dataset", "kmnist", *flags), "--dataset was digits and is now kmnist; resume with"
+    )
+
+
 def test_another_family_is_refused(half, capsys):
     flags = ["--dataset", "digits", "--output-dir", half, "--resume"]
     assert here(lambda given: run("dcgan", toy.build, given), *flags) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import pty
@@ -259,6 +260,26 @@ def test_a_pipe_that_nobody_reads_to_its_end(flush):
     assert child.stderr.read().decode() == "é\n"
     child.stderr.close()
     assert child.wait(60) == 0
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "make room (earlier-1"),
+        (errno.EACCES, "chmod -R u+rwX"),
+        (errno.EMFILE, "ulimit"),
+        (errno.EIO, ""),
+    ],
+)
+def test_an_error_of_the_systems_names_a_way_out_where_there_is_one(number, words, capsys):
+    @command
+    def fails() -> int:
+        raise OSError(number, os.strerror(number), "run/losses.csv")
+
+    assert fails() == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: run/losses.csv: {os.strerror(number)}")
+    assert (words in said, ";" in said) == (True, bool(words))
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])

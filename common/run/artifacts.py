@@ -55,18 +55,20 @@ def begin(folder: Path, config: dict[str, Any], new: bool) -> Path | None:
     """Write the `config.json` of a run that begins or, not `new`, goes on in `folder`, which is locked: half files
     there are a killed run's.
 
-    An earlier run is set aside once the new file is written but for its name: what can fail comes before.
+    An earlier run is set aside once the new file is written but for its name: what can fail comes before. Where its
+    `config.json` is a link, it goes first, or what the link leads to would be written.
 
     Returns:
         As `set_aside`.
     """
     for place in (folder, folder / "samples"):
         remove_parts(place, 0)
+    aside = set_aside(folder) if new and (folder / "config.json").is_symlink() else None
     with atomic(folder / "config.json") as file:
         file.write(as_json(config))
         file.flush()
         os.fsync(file.fileno())
-        return set_aside(folder) if new else None
+        return aside or (set_aside(folder) if new else None)
 
 
 def set_aside(folder: Path) -> Path | None:
@@ -114,7 +116,12 @@ def locked(folder: Path) -> Iterator[None]:
         except OSError as error:
             lock = folder / ".lock"  # what is there and cannot be locked: a folder, or a link to none
             values = {"folder": lock if os.path.lexists(lock) else folder, "reason": error.strerror}
-            raise UserError(_("{folder}: {reason}; give another --output-dir", **values)) from error
+            said = _(
+                "{folder}: {reason}; give another --output-dir; to go on with a run, copy its folder there first "
+                "(cp -r)",
+                **values,
+            )
+            raise UserError(said) from error
         if not held:
             said = _("note: {folder}: no locks on this file system; start no second run in this folder", folder=folder)
             print(said, file=sys.stderr)

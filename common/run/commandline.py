@@ -97,7 +97,7 @@ def command(main: Callable[..., int] | None = None, *, prints: bool = True) -> C
             if error.errno is None and re.search(r"^\s*\(External\)|ExternalError:", str(error)):
                 raise  # Paddle's word for a fault of CUDA and its libraries
             # A full disk, a missing permission, a folder that is a file: the system's own words name the file.
-            message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            message = (f"{error.filename}: {error.strerror}" if error.filename else str(error)) + way_out(error)
         except KeyboardInterrupt:
             print("\n" + _("interrupted"), file=sys.stderr)
             return INTERRUPTED
@@ -105,6 +105,17 @@ def command(main: Callable[..., int] | None = None, *, prints: bool = True) -> C
         return BAD_INPUT
 
     return wrapped
+
+
+def way_out(error: OSError) -> str:
+    """What to do about an error of the system's, in words that follow its own; "" where those say it all."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return _("; make room (earlier-1 and the like are old runs) and type the same again, a training with --resume")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return _("; change its permissions (chmod -R u+rwX) or name another place")
+    if error.errno == errno.EMFILE:
+        return _("; allow more: ulimit -n 1024")
+    return ""
 
 
 @contextlib.contextmanager

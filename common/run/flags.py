@@ -93,10 +93,26 @@ def parse_flags(family: str, build: Callable, arguments: list[str] | None = None
         parser.error(_("--output-dir: your pictures are there; name another folder, which may be a new one among them"))
     if is_published(flags.output_dir):
         parser.error(_("--output-dir: weights were published there, with a card; name another folder"))
+    if flags.resume:
+        check_data_set(flags)
     if flags.dataset != "folder" and (flags.pad or flags.background != parser.get_default("background")):
         parser.error(_("--background and --pad: for --dataset folder, whose pictures are made square"))
     flags.settings = {setting.name: vars(flags).pop(setting.name) for setting in settings}
     return flags
+
+
+def check_data_set(flags: argparse.Namespace) -> None:
+    """Raise `UserError` where a run is to go on with another data set, before that is downloaded."""
+    if not (flags.output_dir / "checkpoint.params").exists():
+        return
+    then = now = flags.dataset
+    with contextlib.suppress(UserError):  # its file is damaged: the checkpoint knows
+        then = load_config(flags.output_dir).get("dataset")
+    if then in DATASETS and now not in (then, "auto"):
+        values = {"path": flags.output_dir, "name": "--dataset", "then": then, "now": now}
+        raise UserError(
+            _("{path}: {name} was {then} and is now {now}; resume with {then}, or without --resume", **values)
+        )
 
 
 def is_published(folder: Path) -> bool:

@@ -107,7 +107,8 @@ class Recorder:
         return finite and (not at_once or self._weights_are_finite())
 
     def _check_place(self) -> None:
-        """Raise `UserError` where the folder was moved and another run writes to the one in its place."""
+        """Raise `UserError` where the folder was moved and another run writes to the one in its place; where it is only
+        gone, or another folder is there, go on in a whole one."""
         if lock_of(self.folder) not in (None, self._lock):
             said = _(
                 "{folder}: moved while this run wrote there, and another run has its place; go on with the moved "
@@ -115,6 +116,10 @@ class Recorder:
                 folder=self.folder,
             )
             raise UserError(said)
+        if not (self.folder / "config.json").exists():
+            artifacts.save_json(self.folder / "config.json", self.config)
+            what = _("moved or removed while this run wrote there; what comes now goes to a new one")
+            self.shows.say(str(self.folder), what)
 
     def _weights_are_finite(self) -> bool:
         """Whether all weights and statistics of the networks are."""
@@ -186,8 +191,6 @@ class Recorder:
         saved |= {"troubles": sorted(self.health.ongoing), "spreads": self.health.spreads}
         saved |= {"identity": self.config["identity"], "settings": self.flags.settings, "computed by": onednn.choices()}
         checkpoint.save(self.folder, self.game, saved)
-        if not (self.folder / "config.json").exists():  # another folder was put in its place
-            artifacts.save_json(self.folder / "config.json", self.config)
 
     def close(self) -> None:
         """End the bar and join the grids to a GIF."""

@@ -36,7 +36,10 @@ def print_header(config: dict, images: np.ndarray, steps: int, start: int, earli
     """Say what is about to be trained, on what, and where the results go."""
     flags, own = config["flags"], config["dataset"] == "folder"
     if earlier:
-        print(_("an earlier run was here: it is now in {folder}", folder=earlier))
+        print(
+            _("an earlier run was here: it is now in {folder}; to go on with it: --output-dir {folder} --resume",
+              folder=earlier)
+        )  # fmt: skip
     family, device, version = title(config["family"]), config["device"], config["versions"]["paddle"]
     threads = config["threads"]
     if config["processes"] > 1:
