@@ -51,24 +51,25 @@ class Generator(nn.Layer):
         latent_dim: the length of a latent vector.
         out_channels: of the images.
         size: their height and width, 32, 64 or 128.
+        width: channels before the last layer, the course's 64; each layer before that has twice as many.
     """
 
-    def __init__(self, latent_dim: int = LATENT_DIM, out_channels: int = 1, size: int = 32) -> None:
+    def __init__(self, latent_dim: int = LATENT_DIM, out_channels: int = 1, size: int = 32, width: int = 64) -> None:
         super().__init__()
         self.image = (out_channels, size, size)
-        deepest = DEEP[size][-1]
+        deep = [channels * width // 64 for channels in DEEP[size]]  # 256 at 32x32
         self.gen = nn.Sequential(
-            Conv2DTranspose(latent_dim, deepest, kernel_size=4, stride=1, padding=0, bias_attr=False),  # 1x1 -> 4x4
-            nn.BatchNorm2D(deepest),
+            Conv2DTranspose(latent_dim, deep[-1], kernel_size=4, stride=1, padding=0, bias_attr=False),  # 1x1 -> 4x4
+            nn.BatchNorm2D(deep[-1]),
             ReLU(),
-            *levels_of_g(size),
-            Conv2DTranspose(256, 128, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 4x4 -> 8x8
-            nn.BatchNorm2D(128),
+            *levels_of_g(deep),
+            Conv2DTranspose(4 * width, 2 * width, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 4x4 -> 8x8
+            nn.BatchNorm2D(2 * width),
             ReLU(),
-            Conv2DTranspose(128, 64, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 8x8 -> 16x16
-            nn.BatchNorm2D(64),
+            Conv2DTranspose(2 * width, width, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 8x8 -> 16x16
+            nn.BatchNorm2D(width),
             ReLU(),
-            Conv2DTranspose(64, out_channels, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 16x16 -> 32x32
+            Conv2DTranspose(width, out_channels, kernel_size=4, stride=2, padding=1, bias_attr=False),  # 16x16 -> 32x32
             nn.Tanh(),
         )
 
@@ -87,10 +88,10 @@ def levels_of_d(size: int) -> list[nn.Layer]:
     return found
 
 
-def levels_of_g(size: int) -> list[nn.Layer]:
-    """The same of G, the other way round: each level doubles the maps."""
+def levels_of_g(deep: list[int]) -> list[nn.Layer]:
+    """The same of G, of so many channels, the other way round: each level doubles the maps."""
     found = []
-    for outer, inner in reversed(list(zip(DEEP[size], DEEP[size][1:]))):
+    for outer, inner in reversed(list(zip(deep, deep[1:]))):
         double = Conv2DTranspose(inner, outer, kernel_size=4, stride=2, padding=1, bias_attr=False)
         found += [double, nn.BatchNorm2D(outer), ReLU()]
     return found

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -42,7 +42,7 @@ from common.losses import non_saturating
 from common.machine.activations import LeakyReLU
 from common.machine.convolutions import Conv2D
 from common.penalty import lazily, steepness
-from common.settings import Channels, Decay, Rate, Size, Weight
+from common.settings import Channels, Decay, Range, Rate, Size, Weight
 from common.train import run
 from zoo.shared.labels import Conditional, beside, hot, wrong_labels
 from zoo.shared.rows import answers, row
@@ -92,6 +92,7 @@ class CGAN(Conditional, GAN):
     Args:
         parts: what D is shown: two, real images and fakes with their labels; three, also real ones with a wrong label
         heads: of D: one that answers all, or two, one for "does it fit the label?" and one for "is it real?"
+        width: channels before G's last layer; each layer before that has twice as many
         size: height and width of the images
         channels: of the images: 1 grey, 3 colour; 3 is the default of --dataset cifar10 and folder
     """
@@ -104,10 +105,11 @@ class CGAN(Conditional, GAN):
         beta1: Decay = 0.5,
         beta2: Decay = 0.999,
         penalty: Weight = 0.1,
+        width: Annotated[int, Range(1, 1025)] = 64,
         size: Size = 32,
         channels: Channels = 1,
     ) -> None:
-        generator = Generator(self.latent_dim + CLASSES, channels, size).apply(weights_init)
+        generator = Generator(self.latent_dim + CLASSES, channels, size, width).apply(weights_init)
         discriminator, loss = Discriminator(heads, size, channels).apply(weights_init), non_saturating
         super().__init__(generator, discriminator, loss, learning_rate, beta1, beta2, penalty=penalty)
         self.three = parts == "three"
