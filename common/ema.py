@@ -50,7 +50,8 @@ class EMA:
         kinds = nn.BatchNorm1D, nn.BatchNorm2D  # never SyncBatchNorm: only the first process measures
         norms = [layer for layer in self.network.sublayers() if isinstance(layer, kinds)]
         momenta = [norm._momentum for norm in norms]
-        self.network.train()
+        for norm in norms:  # these alone: Dropout stays off
+            norm.train()
         for index, batch in enumerate(batches):
             for norm in norms:
                 norm._momentum = index / (index + 1)  # running = momentum * running + (1 - momentum) * batch

@@ -17,7 +17,7 @@ from common.files.folder import array_md5
 from common.game import Batch, Game
 from common.language import _
 from common.machine import convolutions, cpu, onednn, processes
-from common.rng import LATENT, SHUFFLE, random_numbers
+from common.rng import LATENT, SHUFFLE, random_numbers, seed_layers
 from common.run import artifacts, checkpoint
 from common.run.commandline import command
 from common.run.families import builder, families, image_of, script, title
@@ -199,6 +199,7 @@ def training_steps(
             if flags.linear_decay:
                 for name, optimizer in game.optimizers.items():
                     optimizer.set_lr(learning_rates[name] * (1 - epoch / flags.epochs))
+        seed_layers(flags.seed, step)
         chosen = order[batch * taken : (batch + 1) * taken]
         values = game.update(Batch(on_the_device, chosen, random_numbers(flags.seed, LATENT, step), step))
         if game.ema:
@@ -209,8 +210,7 @@ def training_steps(
 def to_device(dataset: Dataset) -> tuple[paddle.Tensor | np.ndarray, paddle.Tensor | None]:
     """A data set's images and labels as tensors; uint8 images stay the one array that they are."""
     labels = None if dataset.labels is None else paddle.to_tensor(dataset.labels)
-    images = dataset.images if dataset.images.dtype == np.uint8 else paddle.to_tensor(dataset.images)
-    return images, labels
+    return (dataset.images if dataset.images.dtype == np.uint8 else paddle.to_tensor(dataset.images)), labels
 
 
 def train_unrecorded(game: Game, dataset: Dataset, flags: argparse.Namespace, config: dict) -> int:

@@ -12,6 +12,7 @@ from common.train import check_batches
 from tests.test_game import Two, weights
 
 import numpy as np
+import paddle
 import pytest
 from paddle.optimizer import SGD, Adam, Momentum
 from paddle.optimizer.lr import StepDecay
@@ -53,6 +54,29 @@ def test_it_goes_on_as_if_it_had_never_stopped(make_optimizer, tmp_path):
     assert weights(resumed) == weights(play(game, 3))
     rates = [{name: one.get_lr() for name, one in each.optimizers.items()} for each in (resumed, game)]
     assert rates[0] == rates[1]
+
+
+@pytest.mark.parametrize("make_optimizer", [Adam, in_groups])
+@pytest.mark.parametrize(
+    "used",
+    [[(2, 2, 2), (2,), (0, 2, 0)], [(0, 0, 0), (0,), (2, 0, 2)], [(0, 2, 2), (2,), (0, 2)], [(2, 0, 0), (0,), (2, 0)]],
+    ids=str,
+)
+def test_layers_that_a_turn_leaves_alone_go_on_too(make_optimizer, used, tmp_path):
+    """Stopped twice: the numbers are those of the one layer of the generator that an update uses."""
+
+    def play_parts(game: Two, layers: tuple[int, ...]) -> Two:
+        for layer in layers:
+            with game.turn("generator"):
+                game.generator[layer](paddle.ones([1, 1])).square().sum().backward()
+        return game
+
+    stopped, whole = Two(make_optimizer), Two(make_optimizer)
+    for layers in used:
+        play_parts(whole, layers)
+        checkpoint.save(tmp_path, play_parts(stopped, layers), STATE)
+        stopped = goes_on(tmp_path, Two(make_optimizer))
+    assert weights(stopped) == weights(whole)
 
 
 def test_other_players_or_tensors_are_refused_before_a_fresh_optimizer_moves_them(tmp_path):

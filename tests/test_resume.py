@@ -26,6 +26,7 @@ from tests.test_weights import Call
 import numpy as np
 import paddle
 import pytest
+from paddle import nn
 
 FLAGS = [*TOY, "--max-steps", STEPS, "--output-dir"]
 
@@ -130,6 +131,23 @@ def test_the_end_of_a_falling_rate_and_the_processes_are_a_runs_own():
     flags = {"seed": 0, "batch_size": 8, "linear_decay": True, "epochs": 4}
     found = identity({"family": "toy", "dataset": "digits", "checksum": "", "processes": 2, "flags": flags}, [])
     assert (found["processes"], found["--epochs"]) == (2, 4)
+
+
+def test_dropout_goes_on_too_and_saving_draws_nothing_for_it(tmp_path):
+    """In both networks; layers draw from Paddle's own generator."""
+
+    def build() -> GAN:
+        game = toy.build()
+        dropping = {name: nn.Sequential(*network, nn.Dropout(0.3)) for name, network in game.networks.items()}
+        return GAN(*dropping.values(), nn.MSELoss())
+
+    def go(folder: str, steps: int, *flags: object) -> bytes:
+        flags = [*TOY, "--max-steps", steps, "--output-dir", tmp_path / folder, *flags]
+        assert here(lambda given: run("lsgan", build, given), *flags) == 0
+        return (tmp_path / folder / "losses.csv").read_bytes()
+
+    go("stopped", 2, "--checkpoint-minutes", 0)
+    assert go("stopped", 4, "--resume") == go("whole", 4)
 
 
 def test_another_data_set_is_refused_before_it_is_looked_for(half, monkeypatch, say):

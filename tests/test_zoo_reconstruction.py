@@ -173,6 +173,17 @@ def test_what_stackgans_players_are_shown_and_their_losses(stage):
     assert float(values["loss_g"]) == pytest.approx(float(softplus(-fooled).mean()), rel=1e-5)
 
 
+def test_stackgans_stage_two_stands_on_the_statistics_of_all_processes(monkeypatch):
+    """Each has its own until then, and a checkpoint the first one's alone."""
+    monkeypatch.setattr("zoo.stackgan.mean_over_processes", lambda tensor: paddle.full_like(tensor, 0.5))
+    game = StackGAN(first_updates=1)
+    statistics = [p for p in game.generator.first.parameters() if p.stop_gradient]
+    for step, same in ((0, False), (1, True), (2, True)):
+        game.update(batch_of(step))
+        assert [bool((p == 0.5).all()) for p in statistics] == [same] * len(statistics)
+    assert statistics
+
+
 def test_stackgans_stage_two_is_measured_beside_an_enlarged_stage_one(reference, tmp_path, monkeypatch):
     """Stage I draws real digits made small here, stage II the real ones themselves."""
     game, real = StackGAN(), reference.unseen

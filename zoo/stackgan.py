@@ -42,6 +42,7 @@ from common.layers import LATENT_DIM, Generator, score_layers
 from common.losses import non_saturating
 from common.machine.activations import ReLU
 from common.machine.convolutions import Conv2D, Conv2DTranspose
+from common.machine.processes import mean_over_processes
 from common.penalty import lazily, steepness
 from common.settings import Count, Rate, Weight
 from common.train import run
@@ -102,11 +103,14 @@ class StackGAN(Conditional):
             network.apply(weights_init)
         stages = {"generator_1": self.generator.first, "generator_2": self.generator.second}
         self.optimizers = adams({**discriminators, **stages}, learning_rate, 0.5, 0.999)
-        self.ema = EMA(self.generator)
+        self.ema = EMA(self.generator)  # with `begin` at stage II it was worse (docs/search.md, Z45)
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """D of the stage tells real from drawn; then its G is asked for the same labels again."""
         y = hot(batch.labels)
+        if batch.step == self.first_updates:  # of several processes, each has statistics of its own until here
+            for statistic in (p for p in self.generator.first.parameters() if p.stop_gradient):
+                statistic.set_value(mean_over_processes(statistic))
         if batch.step < self.first_updates:
             stage, generator, x = 1, self.generator.first, avg_pool2d(batch.images, 2)
         else:

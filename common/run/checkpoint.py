@@ -204,3 +204,9 @@ def restore_optimizer(game: Game, player: str, state: dict[str, Any], path: Path
                 _("{path}: {player} moved {name} there and does not here; begin anew, without --resume", **values)
             )
     optimizer.set_state_dict(restored)
+    # Paddle would give each parameter its state when it first moves, ask for some of one that has none yet, and leave
+    # out of the next checkpoint what has not moved since. So those that have a state get it now.
+    kept = {names[key.partition(":")[0]] for key in state if key != SCHEDULER}
+    block = paddle.static.default_main_program().global_block()
+    optimizer._create_accumulators(block, [p for p in parameters_of(optimizer) if p.name in kept])
+    optimizer._accumulators_holder = {}
