@@ -18,8 +18,6 @@ USED = {
     "_variance": (nn.BatchNorm2D(1), "as above"),
     "_epsilon": (nn.BatchNorm2D(1), "as above"),
     "_negative_slope": (nn.LeakyReLU(0.2), "ONNX and the page write it"),
-    "_create_accumulators": (paddle.optimizer.Adam(parameters=[paddle.zeros([1])]), "what a checkpoint has of each"),
-    "_accumulators_holder": (paddle.optimizer.Adam(parameters=[paddle.zeros([1])]), "as above"),
     "_parameter_list": (paddle.optimizer.Adam(parameters=[paddle.zeros([1])]), "whose turn it is"),
 }
 # Names of Python's own with such a beginning, and modules that Paddle does not document.

@@ -19,7 +19,7 @@ from common.language import _
 
 import numpy as np
 import paddle
-from paddle import nn
+from paddle import Tensor, nn
 from paddle.optimizer import Optimizer
 
 NAME, PREVIOUS, DAMAGED = "checkpoint.params", "checkpoint-previous.params", "checkpoint-damaged.params"
@@ -140,10 +140,10 @@ def restore(game: Game, content: dict[str, Any], path: Path) -> None:
         if values["was"] != kind:
             said = _("{player}'s optimizer was {was} and is now {kind}; begin anew, without --resume", **values)
             raise UserError(f"{path}: {said}")
-    for name, network in all_networks(game).items():
-        load_into(network, path, content["networks"].get(name, {}))
     for player in game.optimizers:
         restore_optimizer(game, player, content["optimizers"][player], path)
+    for name, network in all_networks(game).items():
+        load_into(network, path, content["networks"].get(name, {}))
 
 
 def kinds_of(game: Game) -> dict[str, str]:
@@ -185,28 +185,45 @@ def has_scheduler(optimizer: Optimizer) -> bool:
 
 
 def restore_optimizer(game: Game, player: str, state: dict[str, Any], path: Path) -> None:
-    """Undo `optimizer_state`, of the checkpoint in `path`."""
+    """Undo `optimizer_state`, of the checkpoint in `path`. Weights may move: they are to be restored afterwards."""
     names, optimizer = tensor_names(game, player), game.optimizers[player]
     if has_scheduler(optimizer) != (type(state.get(SCHEDULER)) is dict):
         raise UserError(
             f"{path}: {player}'s learning rate has a scheduler either there or here; begin anew, without --resume"
         )
-    restored = {}
+    restored, moved = {}, set()
     for key, value in state.items():
         name, _colon, accumulator = key.partition(":")
-        if key == SCHEDULER:
-            restored[key] = value
-        elif name in names and isinstance(value, np.ndarray):
-            restored[f"{names[name]}_{accumulator}"] = paddle.to_tensor(value)
-        else:
+        if name in names and isinstance(value, np.ndarray):
+            restored[f"{names[name]}_{accumulator}"] = value
+            moved.add(names[name])
+        elif key != SCHEDULER:
             values = {"path": path, "player": player, "name": name}
             raise UserError(
                 _("{path}: {player} moved {name} there and does not here; begin anew, without --resume", **values)
             )
-    optimizer.set_state_dict(restored)
-    # Paddle would give each parameter its state when it first moves, ask for some of one that has none yet, and leave
-    # out of the next checkpoint what has not moved since. So those that have a state get it now.
-    kept = {names[key.partition(":")[0]] for key in state if key != SCHEDULER}
-    block = paddle.static.default_main_program().global_block()
-    optimizer._create_accumulators(block, [p for p in parameters_of(optimizer) if p.name in kept])
-    optimizer._accumulators_holder = {}
+    if SCHEDULER in state:
+        optimizer.set_state_dict({SCHEDULER: state[SCHEDULER]})
+    make_accumulators(optimizer, [p for p in parameters_of(optimizer) if p.name in moved])
+    made = {key: value for key, value in optimizer.state_dict().items() if key != SCHEDULER}
+    if {key: (*value.shape,) for key, value in made.items()} != {key: value.shape for key, value in restored.items()}:
+        raise UserError(f"{path}: the state of {player}'s optimizer is not whole; begin anew, without --resume")
+    for key, value in made.items():
+        value.set_value(restored[key])
+
+
+def make_accumulators(optimizer: Optimizer, parameters: list[Tensor]) -> None:
+    """Let a fresh optimizer have accumulators of these parameters and of no others, which have not moved yet.
+
+    `set_state_dict` would fill each when it is first used: it asks for those of a parameter that has none, and a
+    checkpoint that is made before has none of it.
+    """
+    frozen = [p.stop_gradient for p in parameters]
+    for p in parameters:
+        p.stop_gradient = False
+        (p * 0).sum().backward()
+    if parameters:
+        optimizer.step()
+    optimizer.clear_grad(set_to_zero=False)
+    for p, flag in zip(parameters, frozen):
+        p.stop_gradient = flag
