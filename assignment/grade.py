@@ -10,10 +10,12 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import itertools
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,10 +33,12 @@ from common import data
 from common.errors import DONE, UserError
 from common.files import home
 from common.files.atomic import atomic
+from common.files.folder import UNSEEN
 from common.run.commandline import Parser, command, user_path, whole_number
 
 TODO, UNCHANGED, AS_REQUIRED, OWN_CURVES = 12, 6, 4, 6  # points: for each TODO; nothing else; each run; its curves
 SECONDS = 180  # of computing for a submission
+LONGEST = 2000  # letters of a cell
 COLUMNS = {
     "file": "文件", "number": "学号", "name": "姓名", "points": "自动评分（满分 50）", "code": "代码（30）",
     "runs": "训练（20）", "report": "报告（50，人工）", "by_hand": "需人工复核", "reasons": "说明", "layers": "TODO 1",
@@ -72,8 +76,9 @@ def main(arguments: list[str] | None = None) -> int:
         raise UserError(f"{given.folder}: no folder; name the one with what was handed in")
     if not hasattr(os, "fork"):
         raise UserError("grading needs Linux or macOS: on Windows take WSL, or a terminal of AI Studio")
-    out = os.path.realpath(given.out)  # not `resolve`, which fails on a link that leads to itself
-    paths = sorted(p for p in given.folder.iterdir() if p.name[0] != "." and os.path.realpath(p) != out)
+    if given.out.suffix.lower() != ".csv":
+        raise UserError(f"--out {given.out}: expected a name that ends in .csv")
+    paths = sorted(filter(may_be_handed_in, given.folder.iterdir()))
     if not paths:
         raise UserError(f"{given.folder}: nothing in it")
 
@@ -97,11 +102,25 @@ def main(arguments: list[str] | None = None) -> int:
                 print(f"{one.code + one.runs:3} of 50  {printable(f'{one.path.name}: {said}')}")
         finally:
             if done:  # and Ctrl-C loses none of them
-                with atomic(given.out) as file:
+                earlier = next(path for path in earlier_names(given.out) if not path.exists())
+                with atomic(given.out, keep=earlier) as file:  # what a person wrote into it is in no other file
                     file.write(table(done).encode("utf-8-sig"))
+                if earlier.exists():
+                    print(f"{earlier}: the table that was there, with the points that you gave")
                 of_all = f" of {len(handed)}" * (len(done) < len(handed))
                 print(f"{given.out}: {len(done)}{of_all} submissions")
     return DONE
+
+
+def may_be_handed_in(path: Path) -> bool:
+    """Whether it is no table and nothing that a system leaves in a folder."""
+    name = path.name.lower()
+    return name[0] != "." and not name.startswith("~$") and name not in UNSEEN and not name.endswith(".csv")
+
+
+def earlier_names(out: Path) -> Iterator[Path]:
+    """The names that an earlier table may take."""
+    return (out.with_name(f"{out.stem}-earlier-{number}.csv") for number in itertools.count(1))
 
 
 def sandbox(box: Path, datasets: list[str], seconds: int) -> Sandbox:
@@ -218,7 +237,9 @@ def cell(value: object) -> str:
 
 def printable(value: object) -> str:
     """A value on one line of bounded length: a student's words move no cursor and begin no line of their own."""
-    return "".join(letter if letter.isprintable() else " " for letter in str(value)[:2000])
+    text = str(value)
+    shown = text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
+    return "".join(letter if letter.isprintable() else " " for letter in shown)
 
 
 if __name__ == "__main__":

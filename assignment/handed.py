@@ -132,7 +132,8 @@ def say_who_copied(handed: list[Handed]) -> None:
         for key in marks(one):
             others = seen[key] - {one.path.name}
             if others:
-                found[key[0], ", ".join(sorted(others))] += 1
+                shown, more = sorted(others)[:3], len(others) - 3
+                found[key[0], ", ".join(shown) + f" and {more} more" * (more > 0)] += 1
         one.by_hand += [
             f"{what} as in {others}" if what.startswith("the same") else f"{count:,} {what} as in {others}"
             for (what, others), count in sorted(found.items())

@@ -24,6 +24,9 @@ WANTED = (  # all files of a submission
     MANIFEST, REPORT, PICTURE, *(f"code/{name}" for name in CODE),
     *(f"{run}/{name}" for run in RUNS for name in ("config.json", "losses.csv")),
 )  # fmt: skip
+LARGEST = 8 * 2**20  # bytes of one file, unpacked
+LARGEST_LOSSES = 4 * 2**20  # of a `losses.csv`: 5,625 steps have 0.8 MB, 20,000 have 2.8
+LARGEST_CODE = 2**16
 STEPS = 5_625  # of a required run, three epochs of MNIST: from there on LSGAN is no longer behind (docs/results.md)
 RECIPE = {"--batch-size": 32, "--learning-rate": 2e-4, "--beta1": 0.5}  # the course's, and no other flag of the game
 ASKED = 2  # questions of the pool for each student
@@ -48,6 +51,13 @@ class Student(NamedTuple):
         """Which of `count` questions of the pool are this student's, from 1 on."""
         drawn = list(combinations(range(1, count + 1), ASKED))
         return drawn[self.seed % len(drawn)]
+
+
+def largest(name: str) -> int:
+    """The bytes that a file of a submission may have."""
+    if name.endswith("/losses.csv"):
+        return LARGEST_LOSSES
+    return LARGEST_CODE if name.startswith("code/") else LARGEST
 
 
 def student(number: str, name: str, language: str = "zh") -> Student:

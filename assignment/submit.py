@@ -32,6 +32,7 @@ from assignment.student import (
     check_folder,
     flags,
     is_answered,
+    largest,
     read_card,
     troubles,
 )
@@ -63,6 +64,8 @@ def main(arguments: list[str] | None = None) -> int:
     check_folder(given.folder)
     folder, who = given.folder, read_card(given.folder)
     runs = dict(zip(RUNS, (given.dcgan or trained("dcgan"), given.lsgan or trained(folder.resolve().name))))
+    if given.out and given.out.suffix.lower() != ".zip":
+        raise UserError(f"--out {given.out}: expected a name that ends in .zip")
     out = given.out or Path("_".join(part for part in (who.number, safe(who.name)) if part) + ".zip")
 
     files = {f"code/{name}": (folder / name).read_bytes() for name in CODE}
@@ -95,6 +98,11 @@ def main(arguments: list[str] | None = None) -> int:
         notes += [f"{report}: no answer yet to {', '.join(map(str, missing))}"] if missing else []
     else:
         notes.append(f"{report}: missing; python assignment/starter.py {folder} --number {who.number} writes it anew")
+
+    for name, content in files.items():
+        if len(content) > largest(name):
+            fewer = "leave pictures out of it" if name == REPORT else "it would not be graded"
+            raise UserError(f"{name} has more than {largest(name):,} bytes: {fewer}")
 
     pack(out, files, who, folder.resolve().name)
     for note in notes:

@@ -11,15 +11,13 @@ import stat
 import unicodedata
 import zipfile
 import zlib
-from pathlib import Path, PurePosixPath
+from collections.abc import Sequence
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Callable
 
-from assignment.student import MANIFEST, WANTED
+from assignment.student import LARGEST, MANIFEST, WANTED, largest
 
 MOST_ENTRIES = 500
-LARGEST = 8 * 2**20  # bytes of one file, unpacked
-LARGEST_LOSSES = 4 * 2**20  # of a `losses.csv`: 5,625 steps have 0.8 MB, 20,000 have 2.8
-LARGEST_CODE = 2**16
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the second is submit.py's; others raise errors of their own
 
 
@@ -36,17 +34,49 @@ def submission(path: Path) -> dict[str, bytes]:
     if path.is_symlink():
         raise Refused("a link, not a file or folder")
     if path.is_dir():
-        inside = [file for file in path.rglob("*.zip") if file.is_file() and not file.is_symlink()]
         found = of_folder(path)
-        if MANIFEST not in found and len(inside) == 1:  # some course platforms make a folder for each student's zip
-            return of_zip(inside[0])
-        return found
+        inside = [file for file in files_in(path) if is_zip(file)]
+        if MANIFEST in found or not inside:
+            return found
+        if len(inside) > 1:
+            raise Refused(f"{len(inside)} zips in it ({named(inside)}); leave the one that counts")
+        return of_zip(inside[0])  # some course platforms make a folder for each student's zip
+    if not path.is_file():
+        raise Refused("no regular file")
     return of_zip(path)
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The files in and below a folder that a student may have put there; links are none."""
+    found = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return sorted(path for path in found if is_own(path.relative_to(folder)))
+
+
+def is_own(path: PurePath) -> bool:
+    """Whether it is not what macOS adds beside each file."""
+    return not path.name.startswith(".") and "__MACOSX" not in path.parts
+
+
+def is_zip(path: PurePath) -> bool:
+    """Whether its name says so."""
+    return path.suffix.lower() == ".zip"
+
+
+def named(paths: Sequence[PurePath]) -> str:
+    """The names of three files at most."""
+    return ", ".join([*(path.name for path in paths[:3]), *["…"] * (len(paths) > 3)])
+
+
+def several(count: int) -> str:
+    """Why of several submissions in one file none is read."""
+    return f"{count} submissions in it; give each a file or folder of its own in FOLDER"
 
 
 def of_folder(folder: Path) -> dict[str, bytes]:
     """The same from a folder; links in it are not followed."""
-    manifests = sorted(file for file in folder.rglob(MANIFEST) if not file.is_symlink())
+    manifests = [file for file in files_in(folder) if file.name == MANIFEST]
+    if len(manifests) > 1:
+        raise Refused(several(len(manifests)))
     base = manifests[0].parent if manifests else folder
     found = {}
     for name in WANTED:
@@ -70,8 +100,14 @@ def of_zip(path: Path) -> dict[str, bytes]:
                     raise Refused(f"a name that leads out of the folder: {name!r:.80}")
                 if stat.S_ISLNK(entry.external_attr >> 16):
                     raise Refused(f"a link: {name!r:.80}")
-            bases = [name[: -len(MANIFEST)] for name in entries if PurePosixPath(name).name == MANIFEST]
-            base = min(bases, key=len, default="")
+            own = [name for name in entries if is_own(PurePosixPath(name))]
+            bases = [name[: -len(MANIFEST)] for name in own if PurePosixPath(name).name == MANIFEST]
+            if len(bases) > 1:
+                raise Refused(several(len(bases)))
+            inner = [path for name in own if is_zip(path := PurePosixPath(name))]
+            if inner and not bases:
+                raise Refused(f"only a zip in it ({named(inner)}); unpack it once")
+            base = bases[0] if bases else ""
             found = {}
             for name in WANTED:
                 entry = entries.get(base + name)
@@ -107,12 +143,10 @@ def read_some(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
 
 def checked(name: str, size: int, read: Callable[[], bytes]) -> bytes:
     """A file's content by `read`, where neither its size as announced nor as read is too large."""
-    largest = LARGEST_CODE if name.startswith("code/") else LARGEST
-    if name.endswith("/losses.csv"):
-        largest = LARGEST_LOSSES
-    content = read() if size <= largest else b""
-    if max(size, len(content)) > largest:
-        raise Refused(f"{name} has more than {largest:,} bytes")
+    most = largest(name)
+    content = read() if size <= most else b""
+    if max(size, len(content)) > most:
+        raise Refused(f"{name} has more than {most:,} bytes")
     return content
 
 

@@ -263,7 +263,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--port",
         type=whole_number(1, 65_535),
-        default=os.environ.get("GRADIO_SERVER_PORT") or None,
         help="of the page; without it and without $GRADIO_SERVER_PORT the first free one from 7860 on",
     )
     parser.add_argument("--data-dir", type=user_path, help=DATA_DIR_HELP)
@@ -277,20 +276,21 @@ def main(arguments: list[str] | None = None) -> int:
     runs = Runs(flags.folders or FOLDERS, flags.data_dir)
     if not runs.found():
         raise UserError(f"no runs in {', '.join(map(str, runs.folders))}; a training writes some: make train")
+    check_environment()
+    port = flags.port or int(os.environ.get("GRADIO_SERVER_PORT", 0)) or None
     if importlib.util.find_spec("gradio") is None:
         raise UserError("this needs gradio: pip install -r requirements-play.txt")
     os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
-    check_environment()
     with without_proxies():
         import gradio  # only this command needs it, and it reads the environment once
 
     if flags.read_only:
-        serve(app(runs, gradio), flags.port, anyone=True)
+        serve(app(runs, gradio), port, anyone=True)
         return DONE
     end_as_by_ctrl_c()
     with contextlib.closing(Training(TRAINED, flags.data_dir)) as training:
         runs.folders += [] if any(training.folder.is_relative_to(top) for top in runs.folders) else [training.folder]
-        serve(app(runs, gradio, training), flags.port)
+        serve(app(runs, gradio, training), port)
     return DONE
 
 

@@ -17,9 +17,9 @@ LAUNCH = {  # on this machine only, nothing shared, nothing uploaded, no file se
 OURS = ["127.0.0.1", "localhost"]  # what a browser here may call the page's host
 WAITING = 100  # drawings that wait for their turn: a page that is opened asks for five
 FIRST_PORT = 7860  # gradio's
-COUNTS = {  # what gradio reads as a number while it is imported or begins to serve: the least that it can use
-    "GRADIO_SERVER_PORT": 1, "GRADIO_NUM_PORTS": 1, "GRADIO_NODE_NUM_PORTS": 1, "GRADIO_ANALYTICS_MAX_EVENTS": 0,
-    "GRADIO_DEBUG": 0,
+COUNTS = {  # what gradio reads as a number while it is imported or begins to serve: the least and the most
+    "GRADIO_SERVER_PORT": (1, 65_535), "GRADIO_NUM_PORTS": (1, 65_535), "GRADIO_NODE_NUM_PORTS": (1, 65_535),
+    "GRADIO_ANALYTICS_MAX_EVENTS": (0, 10**9), "GRADIO_DEBUG": (0, 1),
 }  # fmt: skip
 
 
@@ -29,12 +29,12 @@ def check_environment() -> None:
     Raises:
         UserError: a variable is no number, where gradio needs one.
     """
-    for name, least in COUNTS.items():
+    for name, (least, most) in COUNTS.items():
         value = os.environ.get(name, "").strip()
         if not value:
             os.environ.pop(name, None)
-        elif not (value.isdecimal() and int(value) >= least):
-            raise UserError(f"${name} is {value[:40]!r}: expected a number, at least {least}; or unset {name}")
+        elif not (value.isdecimal() and least <= int(value) <= most):
+            raise UserError(f"${name} is {value[:40]!r}: expected a number from {least} to {most}; or unset {name}")
 
 
 @contextlib.contextmanager

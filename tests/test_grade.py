@@ -108,6 +108,15 @@ def test_what_two_have_in_common_is_said_in_one_order(tmp_path):
     assert pair[0].by_hand[:-1] == sorted(pair[0].by_hand[:-1])
 
 
+def test_of_many_who_have_the_same_three_are_named(tmp_path):
+    """The cell is to have room for the other reasons."""
+    handed = [Handed(tmp_path / f"{number:02d}.zip") for number in range(30)]
+    for one in handed:
+        one.who = ANNA
+    say_who_copied(handed)
+    assert handed[0].by_hand == ["the same number as in 01.zip, 02.zip, 03.zip and 26 more"]
+
+
 def test_losses_are_read_up_to_a_bound():
     row = {"loss_d": 1.0, "loss_g": 2.0}
     assert losses(b"step,loss_d,loss_g\r\n1,1.0,2.0\r\n\r\n2,1,2\r\n") == [row, row]
@@ -155,6 +164,27 @@ def test_no_submission_ends_the_grading_of_the_others(error, three):
     said, rows = three(examine)
     assert (said.status, [row.split(",")[3] for row in rows]) == (0, ["30", "0", "30"])
     assert ["cannot be examined" in row for row in rows] == [False, True, False]
+
+
+def test_a_table_with_a_teachers_points_is_kept(three, tmp_path):
+    """And Ctrl-C, when it is made again, loses none of it; nor does what a system leaves there get a row."""
+    for name in ("Thumbs.db", "~$list.xlsx", ".DS_Store", "old.csv"):
+        (tmp_path / "class" / name).touch()
+    three(lambda *_: None)
+    (tmp_path / "g.csv").write_text("with points")
+    said, rows = three(lambda *_: None)
+    assert [row[:6] for row in rows] == ["a.zip,", "b.zip,", "c.zip,"]
+    assert (tmp_path / "g-earlier-1.csv").read_text() == "with points"
+    assert "g-earlier-1.csv: the table that was there" in said.out
+
+
+@pytest.mark.parametrize("name", ["class/a.zip", "grades", "grades.xlsx"])
+def test_a_table_is_a_csv_and_takes_no_submissions_place(right, tmp_path, say, name):
+    (tmp_path / "class").mkdir()
+    shutil.copy(right, tmp_path / "class/a.zip")
+    said = say(grade.main, tmp_path / "class", "--out", tmp_path / name)
+    check_refused(said, "expected a name that ends in .csv")
+    assert (tmp_path / "class/a.zip").read_bytes() == right.read_bytes()
 
 
 def test_ctrl_c_keeps_what_is_done(three):
@@ -235,5 +265,6 @@ def test_a_table_that_cannot_be_written_is_said_before_the_work(right, tmp_path,
     (tmp_path / "class").mkdir()
     shutil.copy(right, tmp_path / "class")
     monkeypatch.setattr(grade, "opened", None)  # would fail
-    for out in (tmp_path, Path("/proc/grades.csv")):
+    (tmp_path / "folder.csv").mkdir()
+    for out in (tmp_path / "folder.csv", Path("/proc/grades.csv")):
         check_refused(say(grade.main, tmp_path / "class", "--out", out), f"--out {out}: nothing can be written there")

@@ -223,6 +223,8 @@ def test_bad_input(tmp_path, say, monkeypatch):
     monkeypatch.setenv("GRADIO_SERVER_PORT", "")  # as if it were not set
     check_refused(say(play.main, tmp_path / "nowhere"), "there is no such folder")
     check_refused(say(play.main, tmp_path), "no runs in")
+    monkeypatch.setenv("GRADIO_SERVER_PORT", "abc")  # which no flag named
+    check_refused(say(play.main, ROOT / "dcgan/pretrained"), "$GRADIO_SERVER_PORT is 'abc'")
 
 
 def test_without_gradio_one_line_says_so(tmp_path, monkeypatch, say):
@@ -235,9 +237,9 @@ def test_variables_that_gradio_could_not_read(monkeypatch):
         monkeypatch.setenv(name, " ")
         play_server.check_environment()
         assert name not in os.environ
-        for wrong in ("abc", "0", "-1"):
+        for wrong in ("abc", "0", "-1", "70000"):
             monkeypatch.setenv(name, wrong)
-            with pytest.raises(UserError, match=rf"\${name} is '{wrong}': expected a number, at least 1; or unset"):
+            with pytest.raises(UserError, match=rf"\${name} is '{wrong}': expected a number from 1 to 65535; or unset"):
                 play_server.check_environment()
         monkeypatch.setenv(name, "7861")
         play_server.check_environment()

@@ -79,6 +79,12 @@ def test_what_is_missing_is_said_and_the_rest_is_packed(handed_in, tmp_path, say
         check_refused(
             say(submit.main, mine, *runs[:2], "--lsgan", broken), "lsgan/config.json: not what a training wri"
         )
+    check_refused(
+        say(submit.main, mine, *runs, "--out", mine / "model.py"), "model.py: expected a name that ends in .zip"
+    )
+    assert b"nn" in (mine / "model.py").read_bytes()
+    (mine / "report.md").write_text("x" * 2**23 + "x")
+    check_refused(say(submit.main, mine, *runs), "report.md has more than 8,388,608 bytes: leave pictures out of it")
     (mine / "student.json").write_text("[]")
     check_refused(say(submit.main, mine, *runs), "starter.py")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tokenize
 import zipfile
 
@@ -29,6 +30,40 @@ def test_a_folder_and_a_folder_with_a_zip(tmp_path):
     (tmp_path / "packed").mkdir()
     write_zip(tmp_path / "packed/a.zip", FILES)
     assert submission(tmp_path / "plain") == submission(tmp_path / "packed") == FILES
+
+
+def test_a_students_zip_beside_what_a_mac_adds(tmp_path):
+    for name in ("a/x.ZIP", "b/inside/x.zip"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        write_zip(tmp_path / name, FILES)
+    for name in ("a/._x.ZIP", "b/__MACOSX/._x.zip", "b/__MACOSX/x.zip"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"mac")
+    assert submission(tmp_path / "a") == submission(tmp_path / "b") == FILES
+    write_zip(tmp_path / "c.zip", {**FILES, "__MACOSX/submission.json": b"mac", "__MACOSX/._submission.json": b"mac"})
+    assert submission(tmp_path / "c.zip") == FILES
+
+
+def test_several_in_one_are_refused_and_not_left_out(tmp_path):
+    """A class in one folder, or the platform's own zip of all."""
+    (tmp_path / "twice").mkdir()
+    for name in ("a", "b"):
+        write_zip(tmp_path / f"twice/{name}.zip", FILES)
+        (tmp_path / "class" / name).mkdir(parents=True)
+        (tmp_path / "class" / name / "submission.json").write_text("{}")
+    write_zip(tmp_path / "class.zip", {"a/submission.json": b"{}", "b/submission.json": b"{}"})
+    write_zip(tmp_path / "packed.zip", {"a.zip": (tmp_path / "twice/a.zip").read_bytes()})
+    os.mkfifo(tmp_path / "pipe")
+    whys = {
+        "twice": r"2 zips in it \(a\.zip, b\.zip\)",
+        "class": "2 submissions in it",
+        "class.zip": "2 submissions in it",
+        "packed.zip": r"only a zip in it \(a\.zip\); unpack it once",
+        "pipe": "no regular file",
+    }
+    for name, why in whys.items():
+        with pytest.raises(Refused, match=why):
+            submission(tmp_path / name)
 
 
 @pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/x", "C:\\x", "..\\x"])
