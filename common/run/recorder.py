@@ -118,7 +118,7 @@ class Recorder:
             raise UserError(said)
         if not (self.folder / "config.json").exists():
             artifacts.save_json(self.folder / "config.json", self.config)
-            what = _("moved or removed while this run wrote there; what comes now goes to a new one")
+            what = _("moved or removed while this run wrote there; what comes now goes to a new folder")
             self.shows.say(str(self.folder), what)
 
     def _weights_are_finite(self) -> bool:
