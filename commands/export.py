@@ -85,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
         raise UserError(f"--out {flags.out}: expected a {expected}; name another")
     missing = [name for name in NEEDED.get(flags.format, ()) if importlib.util.find_spec(name) is None]
     if missing:
-        raise UserError(f"needs {' and '.join(missing)} (Python 3.12 at most): pip install -r requirements-export.txt")
+        raise UserError(f"needs {' and '.join(missing)}: pip install -r requirements-export.txt (Python up to 3.12)")
     paddle.set_device("cpu")  # as what runs it here; a GPU may multiply with fewer digits than are compared
     trained = [load_trained(run_dir, flags.weights or best_weights(run_dir)) for run_dir in flags.run_dirs]
     with tempfile.TemporaryDirectory(prefix="export-") as scratch:

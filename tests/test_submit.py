@@ -14,6 +14,7 @@ from assignment import handout, starter, submit
 from assignment.notebook import BLANKS
 from assignment.student import (
     LANGUAGES,
+    LARGEST,
     QUESTIONS,
     WANTED,
     Student,
@@ -83,8 +84,6 @@ def test_what_is_missing_is_said_and_the_rest_is_packed(handed_in, tmp_path, say
         say(submit.main, mine, *runs, "--out", mine / "model.py"), "model.py: expected a name that ends in .zip"
     )
     assert b"nn" in (mine / "model.py").read_bytes()
-    (mine / "report.md").write_text("x" * 2**23 + "x")
-    check_refused(say(submit.main, mine, *runs), "report.md has more than 8,388,608 bytes: leave pictures out of it")
     (mine / "student.json").write_text("[]")
     check_refused(say(submit.main, mine, *runs), "starter.py")
 
@@ -117,6 +116,16 @@ def test_runs_on_different_data_are_said(handed_in, tmp_path, say, checked_elsew
         runs = ["--dcgan", handed_in / "dcgan", "--lsgan", lsgan]
         said = say(submit.main, handed_in / "my_lsgan", *runs, "--out", tmp_path / "a.zip")
         assert ("dcgan on digits and lsgan on mnist: their losses cannot be compared" in said.out) == noted
+
+
+def test_what_grading_would_refuse_is_not_packed(handed_in, tmp_path, say, checked_elsewhere):
+    """A report with its pictures in it."""
+    mine = shutil.copytree(handed_in / "my_lsgan", tmp_path / "my_lsgan")
+    (mine / "report.md").write_text("x" * (LARGEST + 1))
+    runs = ["--dcgan", handed_in / "dcgan", "--lsgan", handed_in / "lsgan"]
+    said = say(submit.main, mine, *runs, "--out", tmp_path / "a.zip")
+    check_refused(said, "report.md has more than 8,388,608 bytes: leave pictures out of it")
+    assert not (tmp_path / "a.zip").exists()
 
 
 def test_the_starter_adds_only_what_is_missing(tmp_path, say):
