@@ -15,7 +15,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -102,7 +101,8 @@ def main(arguments: list[str] | None = None) -> int:
                 print(f"{one.code + one.runs:3} of 50  {printable(f'{one.path.name}: {said}')}")
         finally:
             if done:  # and Ctrl-C loses none of them
-                earlier = next(path for path in earlier_names(given.out) if not path.exists())
+                names = (given.out.with_name(f"{given.out.stem}-earlier-{number}.csv") for number in itertools.count(1))
+                earlier = next(path for path in names if not path.exists())
                 with atomic(given.out, keep=earlier) as file:  # what a person wrote into it is in no other file
                     file.write(table(done).encode("utf-8-sig"))
                 if earlier.exists():
@@ -116,11 +116,6 @@ def may_be_handed_in(path: Path) -> bool:
     """Whether it is no table and nothing that a system leaves in a folder."""
     name = path.name.lower()
     return name[0] != "." and not name.startswith("~$") and name not in UNSEEN and not name.endswith(".csv")
-
-
-def earlier_names(out: Path) -> Iterator[Path]:
-    """The names that an earlier table may take."""
-    return (out.with_name(f"{out.stem}-earlier-{number}.csv") for number in itertools.count(1))
 
 
 def sandbox(box: Path, datasets: list[str], seconds: int) -> Sandbox:

@@ -35,12 +35,12 @@ def submission(path: Path) -> dict[str, bytes]:
         raise Refused("a link, not a file or folder")
     if path.is_dir():
         found = of_folder(path)
-        inside = [file for file in files_in(path) if is_zip(file)]
-        if MANIFEST in found or not inside:
+        if MANIFEST in found:
             return found
+        inside = [file for file in files_in(path) if is_zip(file)]
         if len(inside) > 1:
             raise Refused(f"{len(inside)} zips in it ({named(inside)}); leave the one that counts")
-        return of_zip(inside[0])  # some course platforms make a folder for each student's zip
+        return of_zip(inside[0]) if inside else found  # some course platforms make a folder for each student's zip
     if not path.is_file():
         raise Refused("no regular file")
     return of_zip(path)

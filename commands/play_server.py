@@ -19,7 +19,7 @@ WAITING = 100  # drawings that wait for their turn: a page that is opened asks f
 FIRST_PORT = 7860  # gradio's
 COUNTS = {  # what gradio reads as a number while it is imported or begins to serve: the least and the most
     "GRADIO_SERVER_PORT": (1, 65_535), "GRADIO_NUM_PORTS": (1, 65_535), "GRADIO_NODE_NUM_PORTS": (1, 65_535),
-    "GRADIO_ANALYTICS_MAX_EVENTS": (0, 10**9), "GRADIO_DEBUG": (0, 1),
+    "GRADIO_ANALYTICS_MAX_EVENTS": (0, 10**9), "GRADIO_DEBUG": (0, 10**9),
 }  # fmt: skip
 
 

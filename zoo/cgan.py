@@ -16,8 +16,8 @@ it fit?", the other, without the label, "is it real?"; the terms of right and of
 What differs from the papers: DCGAN's networks. The label is one-hot: for G 10 more numbers beside the 100 of the noise,
 for D 10 more channels beside the image, all 0 but one. The fakes have the labels of the real batch. A penalty on D's
 slope by the image, at real ones, and a larger step size: after 8 to 12 epochs the Fréchet distance is 0.50 to 0.72,
-by four runs (`docs/search.md`, Z37, Z47, Z48 and Z50); with half as many channels again in G it is 0.46, and the recall
-is close to that of real images (Z58: `--width 96 --epochs 12 --linear-decay`). With γ = 1, the best for DCGAN, D soon
+by four runs (`docs/search.md`, Z37, Z47, Z48 and Z50); with 1.5 times the channels in G it is 0.46, and the recall is
+close to that of real images (Z58: `--width 96 --epochs 12 --linear-decay`). With γ = 1, the best for DCGAN, D soon
 answers about ½ to every image (Z36). Without a penalty: `--penalty 0 --learning-rate 0.0002`.
 
 What to look at. The grid has a row for each digit. `commands.evaluate` lets the judge read 2,000 digits that were asked
