@@ -166,7 +166,10 @@ def answering(create: Callable[[Any], Any], local: bool = True) -> Callable[[Any
             with turn:
                 return answer(environ, start_response)
 
-        made.wsgi_app, made.run = one_at_a_time, lambda **given: run(**{**given, "threaded": True})
+        def serve(host: str, **given: Any) -> None:
+            run(host=host.strip("[]"), **{**given, "threaded": True})
+
+        made.wsgi_app, made.run = one_at_a_time, serve
         return made
 
     return create_app
@@ -202,9 +205,9 @@ def main(arguments: list[str] | None = None) -> int:
             values = {"host": flags.host, "port": flags.port, "error": error, "other": other}
             raise UserError(_("--host {host} --port {port}: {error}; give another {other}", **values)) from error
 
-    local = loopback(f"[{flags.host}]" if ":" in flags.host else flags.host)
-    api.LogReader, lib.get_embeddings_list, app.create_app = Runs, embeddings, answering(app.create_app, local)
-    sys.argv[1:] = [f"--logdir={flags.folder}", "--host", flags.host, "--port", str(flags.port)]
+    host = f"[{flags.host}]" if ":" in flags.host else flags.host  # as an address has it: VisualDL asks itself there
+    api.LogReader, lib.get_embeddings_list, app.create_app = Runs, embeddings, answering(app.create_app, loopback(host))
+    sys.argv[1:] = [f"--logdir={flags.folder}", "--host", host, "--port", str(flags.port)]
     sys.argv += ["--language", flags.language, "--disable-telemetry"]
     os.environ["no_proxy"] = "*"  # VisualDL asks itself until it answers, then says where it is; a proxy finds it not
     app.main()

@@ -66,7 +66,8 @@ class Training:
                 )
             self.folder.mkdir(parents=True, exist_ok=True)
             names = [family, *(f"{family}-{number}" for number in range(2, 10_000))]
-            run = next(self.folder / name for name in names if not self.log_of(self.folder / name).exists())
+            run = next(self.folder / name for name in names if not (self.folder / name).exists())
+            self.log_of(run).unlink(missing_ok=True)  # of a start that was refused, and so has no run
             command += ["--output-dir", str(run)]
             try:
                 process = self.process_of(command, run)

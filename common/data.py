@@ -14,7 +14,7 @@ from common.errors import UserError
 from common.files import cifar
 from common.files.finding import existing, find_cifar10, find_idx
 from common.files.folder import array_md5, read_folder
-from common.files.idx import FILES, called, checked_md5, read_idx
+from common.files.idx import FILES, called, checked_md5, read_idx, warn_of_others
 from common.language import Message, _
 
 import numpy as np
@@ -103,8 +103,9 @@ def load(
         images, labels, checksum = load_labelled(wanted, "train", data_dir, height)
         return Dataset(wanted, images, checksum, labels=labels)
     path = called(folder, FILES[0])
-    checksum = checked_md5(wanted, path)
-    return Dataset(wanted, to_images(read_idx(path, "images"), height), f"md5:{checksum}")
+    checksum, pixels = checked_md5(wanted, path), read_idx(path, "images")
+    warn_of_others(wanted, path, checksum)
+    return Dataset(wanted, to_images(pixels, height), f"md5:{checksum}")
 
 
 def load_digits(note: str = "", size: int = IMAGE[1], labelled: bool = False) -> Dataset:
@@ -171,8 +172,10 @@ def load_labelled(
     files = tuple(file for file in FILES if file.startswith(prefix))
     folder = find_idx(name, data_dir, files)
     paths = [called(folder, file) for file in files]
-    checksum, _of_labels = (checked_md5(name, path) for path in paths)
+    checksums = [checked_md5(name, path) for path in paths]
     images, labels = read_idx(paths[0], "images"), read_idx(paths[1], "labels")
+    for path, md5 in zip(paths, checksums):
+        warn_of_others(name, path, md5)
     if len(images) != len(labels):
         values = {"folder": folder, "images": len(images), "prefix": prefix, "labels": len(labels)}
         raise UserError(
@@ -181,7 +184,7 @@ def load_labelled(
     if labels.max() >= CLASSES:  # as of EMNIST's letters
         values = {"path": paths[1], "label": labels.max(), "last": CLASSES - 1}
         raise UserError(_("{path}: a label of {label}, expected 0 to {last}; take a family without labels", **values))
-    return to_images(images, size), labels.astype(np.int64), f"md5:{checksum}"
+    return to_images(images, size), labels.astype(np.int64), f"md5:{checksums[0]}"
 
 
 def digits_part(part: str, size: int = IMAGE[1]) -> tuple[np.ndarray, np.ndarray, str]:

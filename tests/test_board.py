@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -14,6 +15,7 @@ import urllib.request
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Callable
+from unittest import mock
 
 from commands import board as board_command
 from common.run.board import Board, cut_back, record_type, records
@@ -256,6 +258,22 @@ def test_a_slow_upload_is_in_nobodys_way():
 
     answer({**ours, "wsgi.input": SimpleNamespace(read=read)}, None)
     assert seen == [b"ours", b"slow"]
+
+
+def test_an_address_of_version_6_is_asked_as_urls_have_it_and_served_as_sockets_have_it(tmp_path, say, monkeypatch):
+    """VisualDL asks itself until it answers, and then says where it is."""
+    opened, served = [], []
+    monkeypatch.setattr(board_command.socket, "socket", lambda family: contextlib.nullcontext(mock.MagicMock()))
+    made = SimpleNamespace(wsgi_app=None, run=lambda **given: served.append(given))
+    monkeypatch.setattr(board_command.app, "create_app", lambda _: made)
+
+    def main() -> None:
+        opened.append(parse_args()["host"])
+        board_command.app.create_app(None).run(host=opened[0], port=8040, threaded=False)
+
+    monkeypatch.setattr(board_command.app, "main", main)
+    assert say(board_command.main, tmp_path, "--host", "::1").status == 0
+    assert (opened, served) == (["[::1]"], [{"host": "::1", "port": 8040, "threaded": True}])
 
 
 def test_a_page_of_the_web_whose_name_leads_here_sees_no_log():

@@ -141,6 +141,13 @@ def test_other_data_in_the_same_format_only_warn(mnist_dir, capsys):
     assert loaded.checksum == "md5:" + hashlib.md5((mnist_dir / NAME).read_bytes()).hexdigest()
 
 
+def test_a_damaged_file_is_not_also_called_fine(mnist_dir, capsys):
+    (mnist_dir / NAME).write_bytes((mnist_dir / NAME).read_bytes()[:-9])
+    with pytest.raises(UserError, match="truncated"):
+        data.load("mnist", mnist_dir)
+    assert capsys.readouterr().err == ""
+
+
 def test_auto_falls_back_loudly_but_not_past_a_damaged_file(mnist_dir, monkeypatch):
     monkeypatch.setenv("MNIST_DIR", str(mnist_dir / "no"))
     loaded = data.load("auto")

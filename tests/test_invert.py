@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from commands import sample
@@ -111,6 +112,8 @@ def test_bad_input(tmp_path, run_dir, say):
     out = ["--out", tmp_path / "a.png"]
     text = Path(tmp_path / "a.txt")
     text.write_text("no picture")
-    for picture, words in ((text, "PPM); name another"), (tmp_path / "none.png", "none.png: No such file")):
+    os.mkfifo(tmp_path / "pipe.png")
+    bad = [(path, "PPM); name another") for path in (text, tmp_path, tmp_path / "pipe.png")]
+    for picture, words in (*bad, (tmp_path / "none.png", "none.png: No such file")):
         check_refused(say(sample.main, run_dir, "--invert", picture, *out), words)
     check_refused(say(sample.main, run_dir, "--invert", text, "--reconstruct", *out), "--invert: looks for one picture")

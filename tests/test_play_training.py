@@ -66,6 +66,15 @@ def test_one_at_a_time_and_a_stop_saves(tmp_path):
     assert load_config(training.run)["flags"]["seed"] == 2**63 - 1
 
 
+def test_a_start_that_was_refused_takes_no_name(tmp_path):
+    with contextlib.closing(Training(tmp_path)) as training:
+        for _ in range(2):
+            training.start("lsgan", "digits", {**NOTHING, "max_steps": 0})
+            assert wait_until(lambda: not training.going_on, 120)
+            assert training.said().count("--max-steps: 0 is too small") == 1
+            assert training.said().endswith("[lsgan: ended with status 2]")
+
+
 def test_one_that_cannot_be_started_leaves_nothing(tmp_path, monkeypatch):
     def full(*_: object, **__: object) -> None:
         raise OSError(12, "Cannot allocate memory")

@@ -135,7 +135,8 @@ def archived(path: Path, names: list[str]) -> Iterator[tuple[str, Path, bytes]]:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         values = {"path": path, "reason": reason, "way_out": WHOLE}
         raise UserError(_("{path}: damaged or no .tar.gz ({reason}); {way_out}", **values)) from error
-    raise UserError(_("{path}: no {names} in it; {way_out}", path=path, names=", ".join(sorted(wanted)), way_out=WHOLE))
+    values = {"path": path, "names": ", ".join(sorted(wanted)), "archive": ARCHIVE}
+    raise UserError(_("{path}: no {names} in it; name an intact {archive}", **values))  # CIFAR-100's, or half of it
 
 
 class _Bounded:

@@ -122,19 +122,18 @@ def opened(path: Path) -> BinaryIO:
 
 
 def checked_md5(name: str, path: Path) -> str:
-    """The `identity` of one of a data set's files. One of unknown content is warned of: somebody's own images in this
-    format are welcome.
+    """The `identity` of one of a data set's files.
 
     Raises:
-        UserError: it cannot be read, or is another file of these data sets. MNIST's stand-ins only warn: they were
-            trained on as `mnist` before they had names of their own.
+        UserError: it cannot be read, or is another file of these data sets. Not MNIST's stand-ins: they were trained on
+            as `mnist` before they had names of their own.
     """
     try:
         md5 = identity(path)
     except OSError as error:
         raise missing(path, error) from error
     wanted = OFFICIAL[path.name]
-    expected, title = official_md5(name, wanted), SOURCES[name].title
+    title = SOURCES[name].title
     owner, file = OWNERS.get(md5, ("", ""))
     if owner and (file != wanted or owner != name != "mnist"):
         way_out = _("say --dataset {name}", name=owner) if file == wanted else _("give each file its own name")
@@ -142,7 +141,14 @@ def checked_md5(name: str, path: Path) -> str:
         raise UserError(
             _("{path}: this is {owner}'s {file}, expected {title}'s {wanted}; {way_out}", **values, way_out=way_out)
         )
+    return md5
+
+
+def warn_of_others(name: str, path: Path, md5: str) -> None:
+    """Say of a file that was read where it is not the data set's: somebody's own images in this format are welcome."""
+    expected, title = official_md5(name, OFFICIAL[path.name]), SOURCES[name].title
     if md5 != expected:
+        owner = OWNERS.get(md5, ("", ""))[0]
         fine = _("fine for {title}", title=SOURCES[owner].title if owner else _("KMNIST, Fashion-MNIST and the like"))
         fine = fine if name == "mnist" else _("fine if it is one of your own making")
         values = {"path": path, "title": title, "md5": md5, "expected": expected, "fine": fine}
@@ -153,7 +159,6 @@ def checked_md5(name: str, path: Path) -> str:
             ),
             file=sys.stderr,
         )
-    return md5
 
 
 def missing(path: Path, error: OSError) -> UserError:

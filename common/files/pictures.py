@@ -44,7 +44,10 @@ def read_picture(
 ) -> np.ndarray:
     """One picture, uint8 `[channels, size, size]`: the square in its middle or, to `pad`, all of it on `background`,
     which is also behind what is transparent. `way_out`: what to do about one that cannot be read."""
+    no_picture = _("{path}: no picture ({formats}); {way_out}", path=path, formats=", ".join(FORMATS), way_out=way_out)
     try:
+        if path.exists() and not path.is_file():  # a folder, or a pipe, which might never end
+            raise UserError(no_picture)
         with Image.open(path, formats=FORMATS) as picture:
             unpacked = picture.width * picture.height * max(3, len(picture.getbands()))
             if unpacked > MAX_UNPACKED:
@@ -62,8 +65,7 @@ def read_picture(
     except UserError:
         raise
     except Image.UnidentifiedImageError as error:
-        values = {"path": path, "formats": ", ".join(FORMATS), "way_out": way_out}
-        raise UserError(_("{path}: no picture ({formats}); {way_out}", **values)) from error
+        raise UserError(no_picture) from error
     except Image.DecompressionBombError as error:
         raise too_large(path, _("hundreds of millions of pixels")) from error
     except MemoryError as error:
